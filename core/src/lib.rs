@@ -1,0 +1,1 @@
+//! Language, engine and store of flow.

@@ -1,0 +1,3 @@
+//! What steps do: document actions, and the providers that serve model calls.
+
+pub mod documents;

@@ -1,0 +1,2 @@
+//! The `flow` binary.
+fn main() {}
