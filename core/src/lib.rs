@@ -1,1 +1,15 @@
 //! Language, engine and store of flow.
+//!
+//! Core knows no HTTP, no wasm and no terminal, never prints and never reads the
+//! environment. What it needs from the outside (time, files, actions, providers) is passed
+//! in.
+
+pub mod action;
+pub mod artifact;
+pub mod content;
+pub mod error;
+pub mod ids;
+pub mod language;
+pub mod store;
+pub mod template;
+pub mod units;

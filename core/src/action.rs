@@ -1,0 +1,246 @@
+//! Actions: what a step can do.
+//!
+//! An action says beforehand what it takes, what it yields and what it does to the world
+//! ([`ActionSpec`]), so that a workflow is checked before it runs and the engine knows what
+//! must be durable before the action acts. It sees resolved input only, never the
+//! workflow around it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Failure;
+use crate::language::ModelChoice;
+use crate::store::Artifacts;
+use crate::units::Money;
+
+/// What running an action does to the world, and so what must be durable before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Only computes; running it again is invisible.
+    Pure,
+    /// Changes something, but twice is the same as once.
+    Idempotent,
+    /// Acts on the outside, perhaps for money: its sending is recorded before it is sent.
+    External,
+}
+
+/// What is known of an action before it runs.
+#[derive(Clone, Debug)]
+pub struct ActionSpec {
+    /// Its name in `uses`.
+    pub name: &'static str,
+    /// Grows when the same input would yield another output; part of the content hash.
+    pub version: u32,
+    /// One line for people.
+    pub summary: &'static str,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// Whether the step cache may answer for it unless the step says otherwise. Only for
+    /// actions whose output follows from their input, or is worth as much a second time.
+    pub cacheable: bool,
+    /// Whether `model` may stand beside it.
+    pub takes_model: bool,
+    /// JSON Schema of `with`. A property with `"x-file": true` takes a file: a path given
+    /// there, or in a list there, is an artifact by the time the action runs.
+    pub input: Value,
+    /// JSON Schema of the output.
+    pub output: Value,
+}
+
+/// An action that steps can use.
+#[async_trait]
+pub trait Action: Send + Sync {
+    /// What is known of it before it runs.
+    fn spec(&self) -> &ActionSpec;
+
+    /// JSON Schema of the output, given what `with` holds literally (computed values are
+    /// null); the one of the spec where the input makes no difference.
+    fn output_schema(&self, _with: &Value) -> Value {
+        self.spec().output.clone()
+    }
+
+    /// What one attempt with this input may cost at most. Asked before an external action
+    /// is sent when a budget is set; must not act.
+    fn quote(&self, _input: &Value, _context: &StepContext) -> Quote {
+        Quote::Free
+    }
+
+    /// Runs one attempt.
+    ///
+    /// Ends soon after the context's token is cancelled. Dropping the future stops the work
+    /// where it stands; what it started outside (a child process, a blocking task) must end
+    /// by itself then.
+    async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure>;
+}
+
+/// What an attempt may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quote {
+    /// Nothing.
+    Free,
+    /// At most this.
+    AtMost(Money),
+    /// Nobody knows.
+    Unknown,
+}
+
+/// How an attempt ended well.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// With an output.
+    Done(Reply),
+    /// It waits for a person, who is shown this.
+    Wait {
+        /// What the person is shown.
+        show: Value,
+    },
+}
+
+/// What an attempt yields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The step's output.
+    pub output: Value,
+    /// Who answered, for how much; null for an action that asks nobody.
+    #[serde(default)]
+    pub usage: Option<CallUsage>,
+}
+
+/// What a call to a model took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallUsage {
+    /// The provider that answered.
+    pub provider: String,
+    /// The model that answered.
+    pub model: String,
+    /// Tokens read.
+    #[serde(default)]
+    pub input_tokens: Option<u64>,
+    /// Tokens written.
+    #[serde(default)]
+    pub output_tokens: Option<u64>,
+    /// The price; none where nobody knows.
+    #[serde(default)]
+    pub cost: Option<Money>,
+    /// Why the model stopped, e.g. `stop` or `length`.
+    #[serde(default)]
+    pub finish: Option<String>,
+    /// The provider's id of the request.
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// The reply as it came, kept before it was parsed.
+    #[serde(default)]
+    pub raw: Option<Value>,
+}
+
+/// What an attempt may use.
+pub struct StepContext {
+    /// Path of the instance, for messages.
+    pub path: String,
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// Cancelled when the attempt must end: time is up, or somebody said so.
+    pub cancel: CancellationToken,
+    /// Files of the run.
+    pub artifacts: Arc<Artifacts>,
+    /// The models to ask, in order.
+    pub models: Vec<ModelChoice>,
+    /// Which paths it may touch.
+    pub paths: PathPolicy,
+    /// Takes lines for the run's log.
+    pub log: LogSink,
+}
+
+/// Takes a line for the log of the step.
+pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Decides which paths of the disk an attempt may touch.
+///
+/// A path that the workflow's owner wrote is trusted and relative to the workflow's folder.
+/// A path computed from a step, a model or a request is confined to that folder.
+#[derive(Clone, Debug, Default)]
+pub struct PathPolicy {
+    /// The workflow's folder.
+    pub folder: PathBuf,
+    /// Top-level input keys whose value is computed.
+    pub computed: Vec<String>,
+}
+
+impl PathPolicy {
+    /// Resolves the path given under `key`, or says why it may not be touched.
+    ///
+    /// A computed path must stay within the workflow's folder after every symbolic link on
+    /// the way is followed; the file itself need not exist.
+    pub fn resolve(&self, key: &str, path: &str) -> Result<PathBuf, Failure> {
+        let joined = self.folder.join(path);
+        if !self.computed.iter().any(|k| k == key) {
+            return Ok(joined);
+        }
+        let refused = || {
+            Failure::input(format!(
+                "`{key}: {path}` is outside the workflow's folder `{}`",
+                self.folder.display()
+            ))
+            .with_hint("a path computed by a step may only name files in the workflow's folder")
+        };
+        let root = self.folder.canonicalize().map_err(|_| refused())?;
+        let real = canonicalize_existing(&joined).ok_or_else(refused)?;
+        if real.starts_with(&root) {
+            Ok(real)
+        } else {
+            Err(refused())
+        }
+    }
+}
+
+/// Follows the links of the longest part of `path` that exists and joins the rest, which
+/// must not climb.
+fn canonicalize_existing(path: &Path) -> Option<PathBuf> {
+    let mut missing = Vec::new();
+    let mut existing = path;
+    loop {
+        if let Ok(real) = existing.canonicalize() {
+            return Some(
+                missing
+                    .iter()
+                    .rev()
+                    .fold(real, |real, part| real.join(part)),
+            );
+        }
+        if existing.symlink_metadata().is_ok() {
+            return None; // a dangling link: where it leads cannot be known
+        }
+        missing.push(existing.file_name()?);
+        existing = existing.parent()?;
+    }
+}
+
+/// The actions that workflows can use, by name.
+#[derive(Clone, Default)]
+pub struct ActionRegistry {
+    actions: BTreeMap<&'static str, Arc<dyn Action>>,
+}
+
+impl ActionRegistry {
+    /// Adds an action; a later one of the same name replaces an earlier.
+    pub fn add(&mut self, action: Arc<dyn Action>) {
+        self.actions.insert(action.spec().name, action);
+    }
+
+    /// The action of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Action>> {
+        self.actions.get(name)
+    }
+
+    /// Names and specs of all, in order of their names.
+    pub fn specs(&self) -> impl Iterator<Item = &ActionSpec> {
+        self.actions.values().map(|action| action.spec())
+    }
+}

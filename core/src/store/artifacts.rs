@@ -1,0 +1,4 @@
+//! Files by content hash.
+
+/// The artifact store of a run's files.
+pub struct Artifacts {}
