@@ -11,10 +11,174 @@
 //! for one at the same time (group commit), so that durability costs one fsync a batch.
 
 mod artifacts;
+mod decode;
+mod encode;
+mod error;
+mod lock;
+mod open;
+mod queries;
 mod rows;
+mod spill;
+mod statements;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use sqlx::SqlitePool;
+use tokio_util::sync::CancellationToken;
+
+use crate::content::ContentHash;
+use crate::ids::RunId;
 
 pub use artifacts::Artifacts;
+pub use error::StoreError;
+pub use lock::{LockError, RunLock};
+pub use queries::{Ambiguous, LogFilter, Page, RunFilter, StepCursor};
 pub use rows::{
-    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, RunRow, RunStatus, StepRow,
-    StepStatus,
+    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, LogRow, RunRow, RunStatus,
+    StepRow, StepStatus,
 };
+
+use encode::Encoded;
+use open::Layout;
+use writer::Writer;
+
+/// A store, open. Clones share it; any task and thread may use it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    layout: Layout,
+    artifacts: Artifacts,
+    readers: SqlitePool,
+    /// None where the folder can only be read.
+    writer: Option<Writer>,
+    closed: CancellationToken,
+    task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the store in a folder; creates what is missing.
+    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+        let layout = Layout::new(folder);
+        layout.create()?;
+        let connection = open::connect(&layout).await?;
+        let options = open::options(&layout.database);
+        let closed = CancellationToken::new();
+        let (writer, task) = Writer::start(
+            layout.database.clone(),
+            options.clone(),
+            connection,
+            closed.clone(),
+        );
+        Ok(Self {
+            inner: Arc::new(Inner {
+                artifacts: Artifacts::in_folder(&layout.artifacts)?,
+                readers: open::readers(options),
+                writer: Some(writer),
+                closed,
+                task: Mutex::new(Some(task)),
+                layout,
+            }),
+        })
+    }
+
+    /// Opens the store in a folder, if there is one; creates nothing.
+    pub async fn open_existing(folder: &Path) -> Result<Option<Self>, StoreError> {
+        let layout = Layout::new(folder);
+        match layout.database.try_exists() {
+            Ok(true) => Self::open(folder).await.map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(StoreError::io(&layout.database, error)),
+        }
+    }
+
+    /// Writes a batch, all of it or nothing, and returns when it is durable.
+    ///
+    /// A batch that breaks a constraint (an event written before, a run or a definition
+    /// that is not there) fails alone, with [`StoreError::Rejected`]. Dropping the future
+    /// leaves the batch written or not: it may be on its way to the disk.
+    pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.write(Encoded::batch(&batch)).await
+    }
+
+    /// Keeps a definition, once however often it is put.
+    ///
+    /// Dropping the future keeps it or not.
+    pub async fn put_definition(
+        &self,
+        hash: &ContentHash,
+        name: &str,
+        bundle: &Value,
+    ) -> Result<(), StoreError> {
+        self.write(Encoded::definition(hash, name, bundle)).await
+    }
+
+    /// Asks whoever drives the run to stop it.
+    ///
+    /// Dropping the future asks or not.
+    pub async fn request_cancel(&self, run: &RunId) -> Result<(), StoreError> {
+        self.cancel_requested(run).await?;
+        self.write(Encoded::cancel(run, true)).await
+    }
+
+    /// Takes back the wish that the run stops, because it is resumed.
+    ///
+    /// Dropping the future takes it back or not.
+    pub async fn clear_cancel(&self, run: &RunId) -> Result<(), StoreError> {
+        self.cancel_requested(run).await?;
+        self.write(Encoded::cancel(run, false)).await
+    }
+
+    /// The files of the store.
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.inner.artifacts
+    }
+
+    /// The folder of the store.
+    pub fn folder(&self) -> &Path {
+        &self.inner.layout.folder
+    }
+
+    /// Writes what is queued, then closes the store for all its clones.
+    ///
+    /// Without it nothing that was acknowledged is lost. Dropping the future closes it
+    /// somewhat later.
+    pub async fn close(&self) {
+        self.inner.closed.cancel();
+        let task = {
+            let mut task = self
+                .inner
+                .task
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            task.take()
+        };
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+        self.inner.readers.close().await;
+    }
+
+    async fn write(&self, writes: Encoded) -> Result<(), StoreError> {
+        match &self.inner.writer {
+            Some(writer) => writer.write(writes).await,
+            None => Err(StoreError::ReadOnly {
+                path: self.file().to_path_buf(),
+            }),
+        }
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        &self.inner.readers
+    }
+
+    fn file(&self) -> &Path {
+        &self.inner.layout.database
+    }
+}

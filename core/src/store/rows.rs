@@ -254,6 +254,21 @@ pub struct CacheRow {
     pub at: i64,
 }
 
+/// A line that a step wrote about its work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogRow {
+    /// The run.
+    pub run: RunId,
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+    /// The instance that wrote it; none for the run itself.
+    pub path: Option<InstancePath>,
+    /// The attempt that wrote it.
+    pub attempt: Option<u32>,
+    /// What it wrote.
+    pub line: String,
+}
+
 /// What one turn of the engine wrote, committed together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -269,4 +284,6 @@ pub struct Batch {
     pub approvals: Vec<ApprovalRow>,
     /// Outputs for later runs.
     pub cache: Vec<CacheRow>,
+    /// Lines that steps wrote.
+    pub logs: Vec<LogRow>,
 }

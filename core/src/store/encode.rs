@@ -1,0 +1,289 @@
+//! How rows travel to SQLite: one JSON array a table, read by one `INSERT … SELECT`.
+//!
+//! Encoding is done by whoever commits, not by the writer, so that it uses every core. A
+//! JSON column travels as a string, so that SQLite neither parses nor respells it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::rows::{ApprovalRow, AttemptRow, Batch, CacheRow, EventRow, LogRow, RunRow, StepRow};
+use crate::artifact::{ArtifactRef, for_each_artifact};
+use crate::content::ContentHash;
+use crate::ids::RunId;
+use crate::units::Money;
+
+/// Parameters stay under this size, unless one row alone is larger.
+pub(super) const CHUNK: usize = 4 << 20;
+
+/// A statement of the writer. Their order is the order of execution: what is referred to
+/// comes before what refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Statement {
+    Definitions,
+    Runs,
+    Steps,
+    Attempts,
+    Events,
+    Approvals,
+    Cache,
+    Logs,
+    Artifacts,
+    RequestCancel,
+    ClearCancel,
+}
+
+/// Rows to write, encoded: for each statement its parameters, each the inside of a JSON
+/// array.
+#[derive(Debug, Default)]
+pub(super) struct Encoded(pub(super) BTreeMap<Statement, Vec<String>>);
+
+impl Encoded {
+    /// Encodes a batch.
+    pub(super) fn batch(batch: &Batch) -> Self {
+        let mut encoded = Self::default();
+        for row in &batch.runs {
+            encoded.push(Statement::Runs, run(row));
+            encoded.artifacts(row.started, Some(&row.inputs));
+            encoded.artifacts(row.started, row.outputs.as_ref());
+        }
+        for row in &batch.steps {
+            encoded.push(Statement::Steps, step(row));
+            let at = row.ended.or(row.started).unwrap_or_default();
+            encoded.artifacts(at, row.output.as_ref());
+        }
+        for row in &batch.attempts {
+            encoded.push(Statement::Attempts, attempt(row));
+            encoded.artifacts(row.started, row.raw.as_ref());
+        }
+        for row in &batch.events {
+            encoded.push(Statement::Events, event(row));
+        }
+        for row in &batch.approvals {
+            encoded.push(Statement::Approvals, approval(row));
+        }
+        for row in &batch.cache {
+            encoded.push(Statement::Cache, cache(row));
+        }
+        for row in &batch.logs {
+            encoded.push(Statement::Logs, log(row));
+        }
+        encoded
+    }
+
+    /// Encodes a definition.
+    pub(super) fn definition(hash: &ContentHash, name: &str, bundle: &Value) -> Self {
+        let mut encoded = Self::default();
+        let row = Row::new().hash(Some(hash)).text(name).json(Some(bundle));
+        encoded.push(Statement::Definitions, row);
+        encoded
+    }
+
+    /// Encodes a change of a run's wish to be cancelled.
+    pub(super) fn cancel(run: &RunId, wanted: bool) -> Self {
+        let mut encoded = Self::default();
+        let statement = if wanted {
+            Statement::RequestCancel
+        } else {
+            Statement::ClearCancel
+        };
+        encoded.push(statement, Row::new().text(run.as_str()));
+        encoded
+    }
+
+    /// The size of all parameters, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.0.values().flatten().map(String::len).sum()
+    }
+
+    /// Adds the rows of another, which stay behind those that are here.
+    pub(super) fn append(&mut self, other: &Self) {
+        for (statement, chunks) in &other.0 {
+            for chunk in chunks {
+                self.push_text(*statement, chunk);
+            }
+        }
+    }
+
+    fn push(&mut self, statement: Statement, row: Row) {
+        self.push_text(statement, &row.finish());
+    }
+
+    fn push_text(&mut self, statement: Statement, rows: &str) {
+        let chunks = self.0.entry(statement).or_default();
+        match chunks.last_mut() {
+            Some(chunk) if chunk.len() + rows.len() < CHUNK => {
+                chunk.push(',');
+                chunk.push_str(rows);
+            }
+            Some(_) | None => chunks.push(rows.to_owned()),
+        }
+    }
+
+    fn artifacts(&mut self, at: i64, value: Option<&Value>) {
+        let Some(value) = value else { return };
+        for_each_artifact(value, &mut |artifact: ArtifactRef| {
+            let row = Row::new()
+                .hash(Some(&artifact.hash))
+                .unsigned(Some(artifact.size))
+                .text(&artifact.media_type)
+                .int(at);
+            self.push(Statement::Artifacts, row);
+        });
+    }
+}
+
+fn run(row: &RunRow) -> Row {
+    Row::new()
+        .text(row.id.as_str())
+        .text(&row.workflow)
+        .hash(Some(&row.definition))
+        .text(row.status.as_str())
+        .json(Some(&row.inputs))
+        .json(row.outputs.as_ref())
+        .maybe_text(row.error.as_deref())
+        .money(Some(row.cost))
+        .flag(Some(row.cost_uncertain))
+        .int(row.started)
+        .maybe_int(row.ended)
+}
+
+fn step(row: &StepRow) -> Row {
+    Row::new()
+        .text(row.run.as_str())
+        .text(row.path.as_str())
+        .maybe_text(row.parent.as_ref().map(|parent| parent.as_str()))
+        .text(&row.step)
+        .int(row.ordinal.map_or(-1, signed))
+        .text(row.status.as_str())
+        .hash(row.hash.as_ref())
+        .json(row.output.as_ref())
+        .json(row.meta.as_ref())
+        .maybe_text(row.error_class.map(|class| class.as_str()))
+        .maybe_text(row.error.as_deref())
+        .int(row.attempts.into())
+        .flag(Some(row.cached))
+        .maybe_int(row.started)
+        .maybe_int(row.ended)
+}
+
+fn attempt(row: &AttemptRow) -> Row {
+    Row::new()
+        .text(row.run.as_str())
+        .text(row.path.as_str())
+        .int(row.number.into())
+        .text(row.status.as_str())
+        .maybe_text(row.provider.as_deref())
+        .maybe_text(row.model.as_deref())
+        .maybe_text(row.error_class.map(|class| class.as_str()))
+        .maybe_text(row.error.as_deref())
+        .unsigned(row.input_tokens)
+        .unsigned(row.output_tokens)
+        .money(row.cost)
+        .money(row.reserved)
+        .maybe_int(row.latency_ms)
+        .maybe_text(row.request_id.as_deref())
+        .json(row.raw.as_ref())
+        .int(row.started)
+        .maybe_int(row.ended)
+}
+
+fn event(row: &EventRow) -> Row {
+    Row::new()
+        .text(row.run.as_str())
+        .unsigned(Some(row.seq))
+        .int(row.at)
+        .maybe_text(row.path.as_ref().map(|path| path.as_str()))
+        .text(&row.kind)
+        .json(Some(&row.body))
+}
+
+fn approval(row: &ApprovalRow) -> Row {
+    Row::new()
+        .text(row.run.as_str())
+        .text(row.path.as_str())
+        .json(Some(&row.show))
+        .int(row.asked)
+        .maybe_int(row.answered)
+        .flag(row.approved)
+        .maybe_text(row.comment.as_deref())
+}
+
+fn cache(row: &CacheRow) -> Row {
+    Row::new()
+        .hash(Some(&row.hash))
+        .json(Some(&row.output))
+        .json(row.meta.as_ref())
+        .text(row.run.as_str())
+        .int(row.at)
+}
+
+fn log(row: &LogRow) -> Row {
+    Row::new()
+        .text(row.run.as_str())
+        .int(row.at)
+        .maybe_text(row.path.as_ref().map(|path| path.as_str()))
+        .maybe_int(row.attempt.map(i64::from))
+        .text(&row.line)
+}
+
+/// SQLite has no unsigned integers; no count here comes near the end of the signed ones.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A row on its way into a JSON array of its columns.
+struct Row(Vec<u8>);
+
+impl Row {
+    fn new() -> Self {
+        Self(vec![b'['])
+    }
+
+    fn push(mut self, value: &impl serde::Serialize) -> Self {
+        serde_json::to_writer(&mut self.0, value).expect("texts and numbers serialize");
+        self.0.push(b',');
+        self
+    }
+
+    fn text(self, text: &str) -> Self {
+        self.push(&text)
+    }
+
+    fn maybe_text(self, text: Option<&str>) -> Self {
+        self.push(&text)
+    }
+
+    fn int(self, number: i64) -> Self {
+        self.push(&number)
+    }
+
+    fn maybe_int(self, number: Option<i64>) -> Self {
+        self.push(&number)
+    }
+
+    fn unsigned(self, number: Option<u64>) -> Self {
+        self.push(&number.map(signed))
+    }
+
+    fn flag(self, flag: Option<bool>) -> Self {
+        self.push(&flag.map(u8::from))
+    }
+
+    fn money(self, money: Option<Money>) -> Self {
+        self.push(&money.map(Money::micros))
+    }
+
+    fn hash(self, hash: Option<&ContentHash>) -> Self {
+        self.push(&hash.map(ContentHash::hex))
+    }
+
+    fn json(self, value: Option<&Value>) -> Self {
+        self.push(&value.map(Value::to_string))
+    }
+
+    fn finish(mut self) -> String {
+        *self.0.last_mut().expect("a row has columns") = b']';
+        String::from_utf8(self.0).expect("serde_json writes UTF-8")
+    }
+}

@@ -1,0 +1,202 @@
+//! What can go wrong in the store, and what to do about it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::queries::Ambiguous;
+
+/// Why the store did not do what it was asked.
+///
+/// Clonable, because everybody whose batch was in a failed group hears of it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file is no SQLite database, or another program's.
+    #[error("{} is not a store of flow: {detail}", file.display())]
+    NotAStore {
+        /// The database file.
+        file: PathBuf,
+        /// What it is instead.
+        detail: String,
+    },
+    /// A newer flow wrote it.
+    #[error(
+        "{} was written by a newer flow: it has version {found}, and this flow reads up to {supported}",
+        file.display()
+    )]
+    NewerVersion {
+        /// The database file.
+        file: PathBuf,
+        /// The version it has.
+        found: i64,
+        /// The newest version known here.
+        supported: i64,
+    },
+    /// What is stored is not what was written.
+    #[error("{} is damaged: {detail}", file.display())]
+    Damaged {
+        /// The damaged file.
+        file: PathBuf,
+        /// What is wrong in it.
+        detail: String,
+    },
+    /// Writing is not allowed.
+    #[error("cannot write to {}: it is read-only", path.display())]
+    ReadOnly {
+        /// What cannot be written.
+        path: PathBuf,
+    },
+    /// No space is left.
+    #[error("cannot write to {}: the disk is full", path.display())]
+    Full {
+        /// What could not be written.
+        path: PathBuf,
+    },
+    /// Another process holds the write lock too long.
+    #[error("{} is locked by another process for over {seconds} s", file.display())]
+    Locked {
+        /// The database file.
+        file: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// A batch contradicts what is stored; nothing of it was written.
+    #[error("the store refused a batch: {detail}")]
+    Rejected {
+        /// The constraint it breaks.
+        detail: String,
+    },
+    /// No run has this id.
+    #[error("no run `{id}` in {}", file.display())]
+    UnknownRun {
+        /// The id, or the part of one, that was asked for.
+        id: String,
+        /// The database file.
+        file: PathBuf,
+    },
+    /// Several runs have ids that begin or end like this.
+    #[error("`{part}` is the id of several runs: {candidates}")]
+    AmbiguousRun {
+        /// The part that was asked for.
+        part: String,
+        /// Some of the runs it may mean.
+        candidates: Ambiguous,
+    },
+    /// An artifact is not in the store.
+    #[error("artifact {hash} is missing: no file {}", file.display())]
+    MissingArtifact {
+        /// Its hash.
+        hash: crate::content::ContentHash,
+        /// Where it should be.
+        file: PathBuf,
+    },
+    /// A file that was given is not one that can be taken in.
+    #[error("cannot take {} into the store: {detail}", path.display())]
+    BadFile {
+        /// The file that was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A file or folder of the store cannot be used.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<std::io::Error>,
+    },
+    /// SQLite failed in a way that has no name of its own here.
+    #[error("{} failed: {source}", file.display())]
+    Database {
+        /// The database file.
+        file: PathBuf,
+        /// What SQLite said.
+        source: Arc<sqlx::Error>,
+    },
+    /// The store was closed while something was still to be written.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotAStore { .. } => {
+                Some("point --store or FLOW_STORE to another folder, or move the file away")
+            }
+            Self::NewerVersion { .. } => Some("upgrade flow"),
+            Self::Damaged { .. } => Some(
+                "restore it from a backup, or move it away and run again; `sqlite3 FILE .recover` saves what is readable",
+            ),
+            Self::ReadOnly { .. } => {
+                Some("allow writing there, or choose another folder with --store or FLOW_STORE")
+            }
+            Self::Full { .. } => {
+                Some("free some space, then `flow resume RUN`: what was acknowledged is kept")
+            }
+            Self::Locked { .. } => Some("see whether another flow or a database tool hangs"),
+            Self::UnknownRun { .. } => Some("`flow runs` lists the runs of the store"),
+            Self::AmbiguousRun { .. } => Some("give more of the id"),
+            Self::MissingArtifact { .. } => {
+                Some("restore the file from a backup, or run the workflow again")
+            }
+            Self::BadFile { .. } => Some("give a file that can be read and does not change"),
+            Self::Rejected { .. } | Self::Io { .. } | Self::Database { .. } | Self::Closed => None,
+        }
+    }
+
+    /// Names a failure of the file system.
+    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        let path = path.to_path_buf();
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path },
+            ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            _ => Self::Io {
+                path,
+                source: Arc::new(source),
+            },
+        }
+    }
+
+    /// Names a failure of SQLite by its result code.
+    pub(super) fn database(file: &Path, source: sqlx::Error) -> Self {
+        let file = file.to_path_buf();
+        if let sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) = source {
+            let detail = source.to_string();
+            return Self::Damaged { file, detail };
+        }
+        let detail = || match source.as_database_error() {
+            Some(error) => error.message().to_owned(),
+            None => source.to_string(),
+        };
+        // The low byte is the primary code: https://sqlite.org/rescode.html
+        match result_code(&source).map(|code| code & 0xff) {
+            Some(5 | 6) => Self::Locked {
+                file,
+                seconds: super::open::BUSY_TIMEOUT.as_secs(),
+            },
+            Some(8) => Self::ReadOnly { path: file },
+            Some(11) => Self::Damaged {
+                detail: detail(),
+                file,
+            },
+            Some(13) => Self::Full { path: file },
+            Some(19) => Self::Rejected { detail: detail() },
+            Some(26) => Self::NotAStore {
+                detail: detail(),
+                file,
+            },
+            Some(_) | None => Self::Database {
+                file,
+                source: Arc::new(source),
+            },
+        }
+    }
+}
+
+/// The extended result code of SQLite, where it was SQLite that failed.
+pub(super) fn result_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}

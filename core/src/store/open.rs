@@ -1,0 +1,147 @@
+//! Opening a store: what is there is checked before anything is written.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use super::error::StoreError;
+
+/// How long a lock of another process is waited for.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A few queries at a time; readers never wait for the writer.
+const READERS: u32 = 4;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The files of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) folder: PathBuf,
+    pub(super) database: PathBuf,
+    pub(super) artifacts: PathBuf,
+    pub(super) locks: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            database: folder.join("flow.db"),
+            artifacts: folder.join("artifacts"),
+            locks: folder.join("locks"),
+        }
+    }
+
+    pub(super) fn create(&self) -> Result<(), StoreError> {
+        for folder in [&self.folder, &self.artifacts, &self.locks] {
+            std::fs::create_dir_all(folder).map_err(|error| StoreError::io(folder, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The options of the writer's connection.
+pub(super) fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+}
+
+/// Opens the readers, none of which connects before it is needed.
+pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"))
+}
+
+/// Opens the database for writing and brings it to this version.
+///
+/// One process at a time: SQLite's migrations know no lock of their own.
+pub(super) async fn connect(layout: &Layout) -> Result<SqliteConnection, StoreError> {
+    let _alone = opening_lock(layout).await?;
+    let file = &layout.database;
+    let mut connection = options(file)
+        .connect()
+        .await
+        .map_err(|error| StoreError::database(file, error))?;
+    check(&mut connection, file).await?;
+    match MIGRATIONS.run(&mut connection).await {
+        Ok(()) => Ok(connection),
+        Err(error) => {
+            let _ = connection.close().await;
+            Err(migration(file, error))
+        }
+    }
+}
+
+async fn opening_lock(layout: &Layout) -> Result<std::fs::File, StoreError> {
+    let path = layout.locks.join("open.lock");
+    let locked = tokio::task::spawn_blocking(move || {
+        let lock = std::fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
+        lock.map_err(|error| StoreError::io(&path, error))
+    });
+    locked.await.expect("taking a lock does not panic")
+}
+
+/// Refuses another program's database and a newer flow's, before anything is changed.
+pub(super) async fn check(
+    connection: &mut SqliteConnection,
+    file: &Path,
+) -> Result<(), StoreError> {
+    let failed = |error| StoreError::database(file, error);
+    let (tables, ours): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), coalesce(sum(name = '_sqlx_migrations'), 0) FROM sqlite_schema",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed)?;
+    if tables == 0 {
+        return Ok(());
+    }
+    let found: Option<i64> = match ours {
+        0 => None,
+        _ => sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?,
+    };
+    let supported = MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .expect("there is a first migration");
+    match found {
+        _ if ours == 0 => Err(StoreError::NotAStore {
+            file: file.to_path_buf(),
+            detail: "it is a database of another program".into(),
+        }),
+        Some(found) if found > supported => Err(StoreError::NewerVersion {
+            file: file.to_path_buf(),
+            found,
+            supported,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn migration(file: &Path, error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            StoreError::database(file, error)
+        }
+        other => StoreError::Damaged {
+            file: file.to_path_buf(),
+            detail: other.to_string(),
+        },
+    }
+}

@@ -1,0 +1,186 @@
+//! The one writer of a process: a task that owns a connection and commits groups.
+//!
+//! ```text
+//! commit ──► queue ──► [ everything that waits ] ──► BEGIN … COMMIT ──► each hears of it
+//! ```
+//!
+//! While one group is on its way to the disk, the next one gathers; so one fsync serves
+//! all who came meanwhile, and who comes alone waits for nobody. A group goes to SQLite in
+//! one call. A group that fails is undone and written one by one, so that a faulty batch
+//! harms no other.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::encode::{CHUNK, Encoded};
+use super::error::{StoreError, result_code};
+use super::open::BUSY_TIMEOUT;
+use super::statements::{BEGIN, COMMIT};
+
+/// As many may wait for the writer before those behind them wait to be let in.
+const QUEUE: usize = 1024;
+
+/// Something to write, and who waits for it.
+pub(super) struct Job {
+    writes: Encoded,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// The way into the writer's queue.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    /// Starts the writer on its connection; it ends when `closed` says so or the last clone
+    /// is gone, after all that was queued by then.
+    pub(super) fn start(
+        file: PathBuf,
+        options: SqliteConnectOptions,
+        connection: SqliteConnection,
+        closed: CancellationToken,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let task = Task {
+            file,
+            options,
+            connection: Some(connection),
+        };
+        (Self { queue }, tokio::spawn(task.serve(jobs, closed)))
+    }
+
+    /// Writes, and returns when it is durable.
+    pub(super) async fn write(&self, writes: Encoded) -> Result<(), StoreError> {
+        let (done, result) = oneshot::channel();
+        let job = Job { writes, done };
+        self.queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        result.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+struct Task {
+    file: PathBuf,
+    options: SqliteConnectOptions,
+    /// None after a failure that leaves its state in doubt.
+    connection: Option<SqliteConnection>,
+}
+
+impl Task {
+    async fn serve(mut self, mut jobs: mpsc::Receiver<Job>, closed: CancellationToken) {
+        loop {
+            let next = tokio::select! {
+                job = jobs.recv() => job,
+                () = closed.cancelled(), if !jobs.is_closed() => {
+                    jobs.close();
+                    continue;
+                }
+            };
+            let Some(first) = next else { break };
+            let mut size = first.writes.size();
+            let mut group = vec![first];
+            while size < CHUNK
+                && let Ok(job) = jobs.try_recv()
+            {
+                size += job.writes.size();
+                group.push(job);
+            }
+            self.commit(group).await;
+        }
+        if let Some(connection) = self.connection {
+            // Nothing is lost when this fails: the WAL is read at the next opening.
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn commit(&mut self, group: Vec<Job>) {
+        let together = match group.as_slice() {
+            [only] => self.write(&only.writes).await,
+            several => {
+                let mut all = Encoded::default();
+                several.iter().for_each(|job| all.append(&job.writes));
+                self.write(&all).await
+            }
+        };
+        let faulty = matches!(together, Err(StoreError::Rejected { .. }));
+        for job in group.into_iter() {
+            let result = match &together {
+                Err(_) if faulty => self.write(&job.writes).await,
+                Ok(()) | Err(_) => together.clone(),
+            };
+            // Who dropped the future does not want to know.
+            let _ = job.done.send(result);
+        }
+    }
+
+    /// Writes a group, again and again while other processes hold the lock.
+    async fn write(&mut self, writes: &Encoded) -> Result<(), StoreError> {
+        let start = Instant::now();
+        loop {
+            let error = match self.attempt(writes).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let busy = result_code(&error).is_some_and(|code| code & 0xff == 5);
+            if !busy || start.elapsed() >= BUSY_TIMEOUT {
+                return Err(StoreError::database(&self.file, error));
+            }
+        }
+    }
+
+    async fn attempt(&mut self, writes: &Encoded) -> Result<(), sqlx::Error> {
+        // Taken out, so that a failed connection, or one left in a transaction by a
+        // dropped future, is never used again.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        let result = transaction(&mut connection, writes).await;
+        let usable = match &result {
+            Ok(()) => true,
+            // SQLite may have rolled back by itself, and then this fails.
+            Err(_) => {
+                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut connection).await;
+                sqlx::raw_sql("BEGIN; COMMIT")
+                    .execute(&mut connection)
+                    .await
+                    .is_ok()
+            }
+        };
+        if usable {
+            self.connection = Some(connection);
+        }
+        result
+    }
+}
+
+/// Sends a group to SQLite in one call: every way to its thread and back costs as much as
+/// several rows.
+async fn transaction(
+    connection: &mut SqliteConnection,
+    writes: &Encoded,
+) -> Result<(), sqlx::Error> {
+    let mut sql = String::from(BEGIN);
+    let mut parameters = Vec::new();
+    for (statement, chunks) in &writes.0 {
+        for chunk in chunks {
+            sql.push_str(statement.sql());
+            parameters.push(format!("[{chunk}]"));
+        }
+    }
+    sql.push_str(COMMIT);
+    // A text with a statement repeated will not come again soon.
+    let common = parameters.len() == writes.0.len();
+    let query = parameters
+        .into_iter()
+        .fold(sqlx::query(AssertSqlSafe(sql)), |query, parameter| {
+            query.bind(parameter)
+        });
+    query.persistent(common).execute(connection).await?;
+    Ok(())
+}

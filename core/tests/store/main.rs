@@ -1,0 +1,4 @@
+//! The store, on real files and in real processes.
+
+mod commit;
+mod support;
