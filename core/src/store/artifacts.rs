@@ -5,13 +5,14 @@
 //! type, its pixels) is for those who know formats.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use super::error::StoreError;
 use crate::artifact::ArtifactRef;
@@ -19,6 +20,9 @@ use crate::content::ContentHash;
 
 /// How much of a file is in memory while it is copied.
 const BUFFER: usize = 256 << 10;
+
+/// How the names of unfinished files begin.
+const DRAFT: &str = ".draft-";
 
 /// The artifact store of a run's files.
 #[derive(Clone, Debug)]
@@ -115,7 +119,6 @@ impl Artifacts {
     }
 
     fn open_checked(&self, hash: &ContentHash) -> Result<File, StoreError> {
-        use std::io::Seek;
         let failed = |error| self.file_error(hash, error);
         let mut file = File::open(self.folder.join(location(hash))).map_err(failed)?;
         let (found, _) = copy(&mut file, &mut std::io::sink()).map_err(failed)?;
@@ -126,40 +129,33 @@ impl Artifacts {
         Ok(file)
     }
 
+    /// Reads the file twice: once for its hash, and, if that is new, once to copy it. The
+    /// copy is what is hashed the second time, so what is kept is what was read.
     fn take_in(&self, path: &Path) -> Result<(ContentHash, u64), StoreError> {
-        let bad = |detail: &str| StoreError::BadFile {
-            path: path.to_path_buf(),
-            detail: detail.into(),
-        };
-        let unreadable = |error: std::io::Error| match error.kind() {
-            ErrorKind::NotFound => bad("it does not exist"),
-            ErrorKind::PermissionDenied => bad("it may not be read"),
-            ErrorKind::IsADirectory => bad("it is a folder"),
-            _ => bad(&error.to_string()),
-        };
-        let before = std::fs::metadata(path).map_err(unreadable)?;
-        if before.is_dir() {
-            return Err(bad("it is a folder"));
+        let (mut source, size) = open_regular(path)?;
+        let bad = |detail: &str| bad_file(path, detail);
+        let changed = || bad("it changed while it was read");
+        // One byte more than expected is enough to see that the file grows.
+        let mut bounded = (&mut source).take(size + 1);
+        let (hash, read) =
+            copy(&mut bounded, &mut std::io::sink()).map_err(|error| unreadable(path, &error))?;
+        if read != size {
+            return Err(changed());
         }
-        if !before.is_file() {
-            // Opening a pipe would wait for a writer, and a device has no end.
-            return Err(bad("it is no regular file"));
+        if self.holds(&hash, size) {
+            return Ok((hash, size));
         }
-        let mut source = File::open(path).map_err(unreadable)?;
         let mut draft = self.draft()?;
-        let draft_path = draft.path().to_path_buf();
-        let (hash, size) = copy(&mut source, draft.as_file_mut())
-            .map_err(|error| StoreError::io(&draft_path, error))?;
-        let after = source.metadata().map_err(unreadable)?;
-        let unchanged = after.len() == size
-            && after.len() == before.len()
-            && after.modified().ok() == before.modified().ok();
-        if !unchanged {
-            return Err(bad("it changed while it was read"));
+        let failed = |error| StoreError::io(&self.folder, error);
+        source.rewind().map_err(failed)?;
+        // Copies within the kernel, or shares the blocks, where the file system can.
+        std::io::copy(&mut (&mut source).take(size + 1), draft.as_file_mut()).map_err(failed)?;
+        draft.as_file_mut().rewind().map_err(failed)?;
+        let (stored, _) = copy(draft.as_file_mut(), &mut std::io::sink()).map_err(failed)?;
+        if stored != hash {
+            return Err(changed());
         }
-        if !self.holds(&hash, size) {
-            self.publish(draft, &hash)?;
-        }
+        self.publish(draft, &hash)?;
         Ok((hash, size))
     }
 
@@ -169,20 +165,43 @@ impl Artifacts {
         std::fs::metadata(self.folder.join(location(hash))).is_ok_and(|found| found.len() == size)
     }
 
-    fn draft(&self) -> Result<tempfile::NamedTempFile, StoreError> {
-        tempfile::Builder::new()
-            .prefix(".draft-")
-            .tempfile_in(&self.folder)
-            .map_err(|error| StoreError::io(&self.folder, error))
+    /// Begins a file that has no name yet; locked, so that it is not swept away.
+    fn draft(&self) -> Result<NamedTempFile, StoreError> {
+        let failed = |error| StoreError::io(&self.folder, error);
+        loop {
+            let draft = tempfile::Builder::new()
+                .prefix(DRAFT)
+                .tempfile_in(&self.folder)
+                .map_err(failed)?;
+            draft.as_file().lock().map_err(failed)?;
+            // It may have been swept away before it was locked.
+            if draft.path().exists() {
+                return Ok(draft);
+            }
+        }
+    }
+
+    /// Removes the drafts of processes that died.
+    pub(super) fn sweep(&self) -> Result<(), StoreError> {
+        let failed = |error| StoreError::io(&self.folder, error);
+        for entry in std::fs::read_dir(&self.folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if !entry.file_name().to_string_lossy().starts_with(DRAFT) {
+                continue;
+            }
+            // One that cannot be opened or removed is left to the next who tries.
+            if let Ok(draft) = File::open(entry.path())
+                && draft.try_lock().is_ok()
+            {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
     }
 
     /// Gives a whole file its name: content first, then the name, each on the disk before
     /// the next.
-    fn publish(
-        &self,
-        draft: tempfile::NamedTempFile,
-        hash: &ContentHash,
-    ) -> Result<(), StoreError> {
+    fn publish(&self, draft: NamedTempFile, hash: &ContentHash) -> Result<(), StoreError> {
         let file = self.folder.join(location(hash));
         let shard = file.parent().expect("an artifact lies in a shard");
         let failed = |error| StoreError::io(&file, error);
@@ -224,6 +243,35 @@ impl Artifacts {
     }
 }
 
+/// Opens a file that is one, and says how long it is.
+fn open_regular(path: &Path) -> Result<(File, u64), StoreError> {
+    // Asked before opening: opening a pipe would wait for somebody to write into it.
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if metadata.is_dir() {
+        return Err(bad_file(path, "it is a folder"));
+    }
+    if !metadata.is_file() {
+        return Err(bad_file(path, "it is no regular file"));
+    }
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    Ok((file, metadata.len()))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::NotFound => bad_file(path, "it does not exist"),
+        ErrorKind::PermissionDenied => bad_file(path, "it may not be read"),
+        _ => bad_file(path, &error.to_string()),
+    }
+}
+
+fn bad_file(path: &Path, detail: &str) -> StoreError {
+    StoreError::BadFile {
+        path: path.to_path_buf(),
+        detail: detail.into(),
+    }
+}
+
 fn location(hash: &ContentHash) -> String {
     let hex = hash.hex();
     let (shard, rest) = hex.split_at(2);
@@ -244,7 +292,7 @@ fn reference(hash: ContentHash, size: u64, media_type: &str, name: &str) -> Arti
 }
 
 /// Copies and hashes what it copied.
-fn copy(source: &mut File, target: &mut impl Write) -> std::io::Result<(ContentHash, u64)> {
+fn copy(source: &mut impl Read, target: &mut impl Write) -> std::io::Result<(ContentHash, u64)> {
     let mut buffer = vec![0; BUFFER];
     let mut hasher = Sha256::new();
     let mut size = 0;

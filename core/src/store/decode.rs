@@ -1,4 +1,4 @@
-//! How rows come back from SQLite.
+//! How rows come back from `SQLite`.
 //!
 //! A value that no flow writes is damage, and is said to be.
 

@@ -1,7 +1,7 @@
-//! How rows travel to SQLite: one JSON array a table, read by one `INSERT … SELECT`.
+//! How rows travel to `SQLite`: one JSON array a table, read by one `INSERT … SELECT`.
 //!
 //! Encoding is done by whoever commits, not by the writer, so that it uses every core. A
-//! JSON column travels as a string, so that SQLite neither parses nor respells it.
+//! JSON column travels as a string, so that `SQLite` neither parses nor respells it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::rows::{ApprovalRow, AttemptRow, Batch, CacheRow, EventRow, LogRow, RunRow, StepRow};
 use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::content::ContentHash;
-use crate::ids::RunId;
+use crate::error::ErrorClass;
+use crate::ids::{InstancePath, RunId};
 use crate::units::Money;
 
 /// Parameters stay under this size, unless one row alone is larger.
@@ -152,14 +153,14 @@ fn step(row: &StepRow) -> Row {
     Row::new()
         .text(row.run.as_str())
         .text(row.path.as_str())
-        .maybe_text(row.parent.as_ref().map(|parent| parent.as_str()))
+        .maybe_text(row.parent.as_ref().map(InstancePath::as_str))
         .text(&row.step)
         .int(row.ordinal.map_or(-1, signed))
         .text(row.status.as_str())
         .hash(row.hash.as_ref())
         .json(row.output.as_ref())
         .json(row.meta.as_ref())
-        .maybe_text(row.error_class.map(|class| class.as_str()))
+        .maybe_text(row.error_class.map(ErrorClass::as_str))
         .maybe_text(row.error.as_deref())
         .int(row.attempts.into())
         .flag(Some(row.cached))
@@ -175,7 +176,7 @@ fn attempt(row: &AttemptRow) -> Row {
         .text(row.status.as_str())
         .maybe_text(row.provider.as_deref())
         .maybe_text(row.model.as_deref())
-        .maybe_text(row.error_class.map(|class| class.as_str()))
+        .maybe_text(row.error_class.map(ErrorClass::as_str))
         .maybe_text(row.error.as_deref())
         .unsigned(row.input_tokens)
         .unsigned(row.output_tokens)
@@ -193,7 +194,7 @@ fn event(row: &EventRow) -> Row {
         .text(row.run.as_str())
         .unsigned(Some(row.seq))
         .int(row.at)
-        .maybe_text(row.path.as_ref().map(|path| path.as_str()))
+        .maybe_text(row.path.as_ref().map(InstancePath::as_str))
         .text(&row.kind)
         .json(Some(&row.body))
 }
@@ -222,12 +223,12 @@ fn log(row: &LogRow) -> Row {
     Row::new()
         .text(row.run.as_str())
         .int(row.at)
-        .maybe_text(row.path.as_ref().map(|path| path.as_str()))
+        .maybe_text(row.path.as_ref().map(InstancePath::as_str))
         .maybe_int(row.attempt.map(i64::from))
         .text(&row.line)
 }
 
-/// SQLite has no unsigned integers; no count here comes near the end of the signed ones.
+/// `SQLite` has no unsigned integers; no count here comes near the end of the signed ones.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

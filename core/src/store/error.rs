@@ -10,7 +10,7 @@ use super::queries::Ambiguous;
 /// Clonable, because everybody whose batch was in a failed group hears of it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file is no SQLite database, or another program's.
+    /// The file is no `SQLite` database, or another program's.
     #[error("{} is not a store of flow: {detail}", file.display())]
     NotAStore {
         /// The database file.
@@ -52,7 +52,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Another process holds the write lock too long.
-    #[error("{} is locked by another process for over {seconds} s", file.display())]
+    #[error("{} has been locked by another process for {seconds} s", file.display())]
     Locked {
         /// The database file.
         file: PathBuf,
@@ -105,12 +105,12 @@ pub enum StoreError {
         /// What the system said.
         source: Arc<std::io::Error>,
     },
-    /// SQLite failed in a way that has no name of its own here.
+    /// `SQLite` failed in a way that has no name of its own here.
     #[error("{} failed: {source}", file.display())]
     Database {
         /// The database file.
         file: PathBuf,
-        /// What SQLite said.
+        /// What `SQLite` said.
         source: Arc<sqlx::Error>,
     },
     /// The store was closed while something was still to be written.
@@ -160,9 +160,12 @@ impl StoreError {
         }
     }
 
-    /// Names a failure of SQLite by its result code.
+    /// Names a failure of `SQLite` by its result code.
     pub(super) fn database(file: &Path, source: sqlx::Error) -> Self {
         let file = file.to_path_buf();
+        if matches!(source, sqlx::Error::PoolClosed) {
+            return Self::Closed;
+        }
         if let sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) = source {
             let detail = source.to_string();
             return Self::Damaged { file, detail };
@@ -171,8 +174,12 @@ impl StoreError {
             Some(error) => error.message().to_owned(),
             None => source.to_string(),
         };
+        let code = result_code(&source);
+        if code == Some(IOERR_SHMSIZE) {
+            return Self::Full { path: file };
+        }
         // The low byte is the primary code: https://sqlite.org/rescode.html
-        match result_code(&source).map(|code| code & 0xff) {
+        match code.map(|code| code & 0xff) {
             Some(5 | 6) => Self::Locked {
                 file,
                 seconds: super::open::BUSY_TIMEOUT.as_secs(),
@@ -196,7 +203,10 @@ impl StoreError {
     }
 }
 
-/// The extended result code of SQLite, where it was SQLite that failed.
+/// The memory beside the WAL could not grow: on a full disk the first thing that fails.
+const IOERR_SHMSIZE: i32 = 4874;
+
+/// The extended result code of `SQLite`, where it was `SQLite` that failed.
 pub(super) fn result_code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What flow remembers: SQLite for state, a folder for files.
+//! What flow remembers: `SQLite` for state, a folder for files.
 //!
 //! ```text
 //! .flow/
@@ -11,6 +11,7 @@
 //! for one at the same time (group commit), so that durability costs one fsync a batch.
 
 mod artifacts;
+mod check;
 mod decode;
 mod encode;
 mod error;
@@ -64,11 +65,15 @@ struct Inner {
 
 impl Store {
     /// Opens the store in a folder; creates what is missing.
+    ///
+    /// Dropping the future leaves the store created or not.
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
         let layout = Layout::new(folder);
         layout.create()?;
         let connection = open::connect(&layout).await?;
         let options = open::options(&layout.database);
+        let artifacts = Artifacts::in_folder(&layout.artifacts)?;
+        artifacts.sweep()?;
         let closed = CancellationToken::new();
         let (writer, task) = Writer::start(
             layout.database.clone(),
@@ -78,7 +83,7 @@ impl Store {
         );
         Ok(Self {
             inner: Arc::new(Inner {
-                artifacts: Artifacts::in_folder(&layout.artifacts)?,
+                artifacts,
                 readers: open::readers(options),
                 writer: Some(writer),
                 closed,
@@ -88,14 +93,41 @@ impl Store {
         })
     }
 
-    /// Opens the store in a folder, if there is one; creates nothing.
+    /// Opens the store in a folder, if there is one.
+    ///
+    /// Where nothing can be written it is opened for reading, and whoever writes gets
+    /// [`StoreError::ReadOnly`].
     pub async fn open_existing(folder: &Path) -> Result<Option<Self>, StoreError> {
         let layout = Layout::new(folder);
         match layout.database.try_exists() {
-            Ok(true) => Self::open(folder).await.map(Some),
-            Ok(false) => Ok(None),
-            Err(error) => Err(StoreError::io(&layout.database, error)),
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(StoreError::io(&layout.database, error)),
         }
+        match Self::open(folder).await {
+            Err(StoreError::ReadOnly { .. }) => Self::open_read_only(layout).await.map(Some),
+            opened => opened.map(Some),
+        }
+    }
+
+    async fn open_read_only(layout: Layout) -> Result<Self, StoreError> {
+        let readers = open::readers(open::read_only(&layout.database));
+        let mut connection = readers
+            .acquire()
+            .await
+            .map_err(|error| StoreError::database(&layout.database, error))?;
+        open::check(&mut connection, &layout.database).await?;
+        drop(connection);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                artifacts: Artifacts::in_folder(&layout.artifacts)?,
+                readers,
+                writer: None,
+                closed: CancellationToken::new(),
+                task: Mutex::new(None),
+                layout,
+            }),
+        })
     }
 
     /// Writes a batch, all of it or nothing, and returns when it is durable.
@@ -150,6 +182,7 @@ impl Store {
     /// Without it nothing that was acknowledged is lost. Dropping the future closes it
     /// somewhat later.
     pub async fn close(&self) {
+        self.inner.readers.close().await;
         self.inner.closed.cancel();
         let task = {
             let mut task = self
@@ -160,9 +193,9 @@ impl Store {
             task.take()
         };
         if let Some(task) = task {
+            // It only fails when the runtime ends, and then everything does.
             let _ = task.await;
         }
-        self.inner.readers.close().await;
     }
 
     async fn write(&self, writes: Encoded) -> Result<(), StoreError> {

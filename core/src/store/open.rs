@@ -40,7 +40,7 @@ impl Layout {
 
     pub(super) fn create(&self) -> Result<(), StoreError> {
         for folder in [&self.folder, &self.artifacts, &self.locks] {
-            std::fs::create_dir_all(folder).map_err(|error| StoreError::io(folder, error))?;
+            std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, error))?;
         }
         Ok(())
     }
@@ -55,6 +55,22 @@ pub(super) fn options(file: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", "-32768")
+        .pragma("wal_autocheckpoint", "4000")
+}
+
+/// The options of readers where nothing can be written, not even what readers of a WAL
+/// share.
+pub(super) fn read_only(file: &Path) -> SqliteConnectOptions {
+    let mut wal = file.as_os_str().to_owned();
+    wal.push("-wal");
+    // With a WAL that nobody took over, `SQLite` must find the shared memory or fail;
+    // without one the file is all there is, and nobody can change it.
+    let whole = std::fs::metadata(wal).map_or(true, |wal| wal.len() == 0);
+    SqliteConnectOptions::new()
+        .filename(file)
+        .read_only(true)
+        .immutable(whole)
 }
 
 /// Opens the readers, none of which connects before it is needed.
@@ -66,16 +82,22 @@ pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
 
 /// Opens the database for writing and brings it to this version.
 ///
-/// One process at a time: SQLite's migrations know no lock of their own.
+/// One process at a time: `SQLite`'s migrations know no lock of their own.
 pub(super) async fn connect(layout: &Layout) -> Result<SqliteConnection, StoreError> {
-    let _alone = opening_lock(layout).await?;
     let file = &layout.database;
+    if file.is_dir() {
+        return Err(StoreError::NotAStore {
+            file: file.clone(),
+            detail: "it is a folder".into(),
+        });
+    }
+    let _alone = opening_lock(layout).await?;
     let mut connection = options(file)
         .connect()
         .await
         .map_err(|error| StoreError::database(file, error))?;
     check(&mut connection, file).await?;
-    match MIGRATIONS.run(&mut connection).await {
+    match MIGRATIONS.run_direct(None, &mut connection, false).await {
         Ok(()) => Ok(connection),
         Err(error) => {
             let _ = connection.close().await;
@@ -88,9 +110,19 @@ async fn opening_lock(layout: &Layout) -> Result<std::fs::File, StoreError> {
     let path = layout.locks.join("open.lock");
     let locked = tokio::task::spawn_blocking(move || {
         let lock = std::fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
-        lock.map_err(|error| StoreError::io(&path, error))
+        lock.map_err(|error| unwritable(&path, error))
     });
     locked.await.expect("taking a lock does not panic")
+}
+
+/// Names a failure to write; to whom it is forbidden, a folder is as good as read-only.
+fn unwritable(path: &Path, error: std::io::Error) -> StoreError {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => StoreError::ReadOnly {
+            path: path.to_path_buf(),
+        },
+        _ => StoreError::io(path, error),
+    }
 }
 
 /// Refuses another program's database and a newer flow's, before anything is changed.

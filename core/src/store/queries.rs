@@ -17,6 +17,8 @@ use super::rows::{
 use crate::content::ContentHash;
 use crate::ids::{InstancePath, RunId};
 
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
 /// As many candidates of an ambiguous id are named.
 const CANDIDATES: usize = 5;
 
@@ -389,9 +391,9 @@ impl Store {
         }
     }
 
-    pub(super) async fn all<'q, T>(
+    pub(super) async fn all<T>(
         &self,
-        query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+        query: Query<'_>,
         read: impl Fn(&SqliteRow) -> Decoded<T>,
     ) -> Result<Vec<T>, StoreError> {
         let rows = query.fetch_all(self.readers()).await;
@@ -399,9 +401,9 @@ impl Store {
             .map_err(|error| StoreError::database(self.file(), error))
     }
 
-    async fn one<'q, T>(
+    async fn one<T>(
         &self,
-        query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+        query: Query<'_>,
         read: impl Fn(&SqliteRow) -> Decoded<T>,
     ) -> Result<Option<T>, StoreError> {
         let row = query.fetch_optional(self.readers()).await;

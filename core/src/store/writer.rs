@@ -5,12 +5,12 @@
 //! ```
 //!
 //! While one group is on its way to the disk, the next one gathers; so one fsync serves
-//! all who came meanwhile, and who comes alone waits for nobody. A group goes to SQLite in
+//! all who came meanwhile, and who comes alone waits for nobody. A group goes to `SQLite` in
 //! one call. A group that fails is undone and written one by one, so that a faulty batch
 //! harms no other.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
@@ -51,6 +51,7 @@ impl Writer {
             file,
             options,
             connection: Some(connection),
+            patience: BUSY_TIMEOUT,
         };
         (Self { queue }, tokio::spawn(task.serve(jobs, closed)))
     }
@@ -69,6 +70,8 @@ struct Task {
     options: SqliteConnectOptions,
     /// None after a failure that leaves its state in doubt.
     connection: Option<SqliteConnection>,
+    /// How long other processes' locks are waited for.
+    patience: Duration,
 }
 
 impl Task {
@@ -103,12 +106,14 @@ impl Task {
             [only] => self.write(&only.writes).await,
             several => {
                 let mut all = Encoded::default();
-                several.iter().for_each(|job| all.append(&job.writes));
+                for job in several {
+                    all.append(&job.writes);
+                }
                 self.write(&all).await
             }
         };
         let faulty = matches!(together, Err(StoreError::Rejected { .. }));
-        for job in group.into_iter() {
+        for job in group {
             let result = match &together {
                 Err(_) if faulty => self.write(&job.writes).await,
                 Ok(()) | Err(_) => together.clone(),
@@ -127,7 +132,7 @@ impl Task {
                 Err(error) => error,
             };
             let busy = result_code(&error).is_some_and(|code| code & 0xff == 5);
-            if !busy || start.elapsed() >= BUSY_TIMEOUT {
+            if !busy || start.elapsed() >= self.patience {
                 return Err(StoreError::database(&self.file, error));
             }
         }
@@ -141,17 +146,7 @@ impl Task {
             None => self.options.connect().await?,
         };
         let result = transaction(&mut connection, writes).await;
-        let usable = match &result {
-            Ok(()) => true,
-            // SQLite may have rolled back by itself, and then this fails.
-            Err(_) => {
-                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut connection).await;
-                sqlx::raw_sql("BEGIN; COMMIT")
-                    .execute(&mut connection)
-                    .await
-                    .is_ok()
-            }
-        };
+        let usable = result.is_ok() || clean(&mut connection).await;
         if usable {
             self.connection = Some(connection);
         }
@@ -159,7 +154,15 @@ impl Task {
     }
 }
 
-/// Sends a group to SQLite in one call: every way to its thread and back costs as much as
+/// Leaves a transaction that failed; says whether the connection can be used again.
+async fn clean(connection: &mut SqliteConnection) -> bool {
+    // `SQLite` may have rolled back by itself, and then there is nothing to leave.
+    let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+    let probe = sqlx::raw_sql("BEGIN; COMMIT").execute(connection).await;
+    probe.is_ok()
+}
+
+/// Sends a group to `SQLite` in one call: every way to its thread and back costs as much as
 /// several rows.
 async fn transaction(
     connection: &mut SqliteConnection,
@@ -183,4 +186,105 @@ async fn transaction(
         });
     query.persistent(common).execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::open::{self, Layout};
+    use super::*;
+    use crate::content::ContentHash;
+
+    async fn task(folder: &std::path::Path) -> Task {
+        let layout = Layout::new(folder);
+        layout.create().unwrap();
+        let connection = open::connect(&layout).await.unwrap();
+        Task {
+            options: open::options(&layout.database),
+            file: layout.database,
+            connection: Some(connection),
+            patience: BUSY_TIMEOUT,
+        }
+    }
+
+    fn definition(number: u32, size: usize) -> Encoded {
+        let bundle = json!({ "number": number, "filler": "x".repeat(size) });
+        Encoded::definition(&ContentHash::of_json(&bundle), "big", &bundle)
+    }
+
+    fn job(writes: Encoded) -> (Job, oneshot::Receiver<Result<(), StoreError>>) {
+        let (done, result) = oneshot::channel();
+        (Job { writes, done }, result)
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_to_everybody_and_writing_goes_on_when_there_is_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut task = task(folder.path()).await;
+        let limited = task.options.clone().pragma("max_page_count", "64");
+        task.connection = Some(limited.connect().await.unwrap());
+
+        let ((first, heard), (second, heard_too)) =
+            (job(definition(1, 200_000)), job(definition(2, 200_000)));
+        task.commit(vec![first, second]).await;
+        for result in [heard.await.unwrap(), heard_too.await.unwrap()] {
+            let error = result.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("cannot write to {}: the disk is full", task.file.display())
+            );
+            assert_eq!(
+                error.hint(),
+                Some("free some space, then `flow resume RUN`: what was acknowledged is kept")
+            );
+        }
+        task.write(&definition(3, 10)).await.unwrap();
+        task.connection = None;
+        task.write(&definition(1, 200_000)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_is_never_released_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut task = task(folder.path()).await;
+        let mut other = task.options.connect().await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        task.patience = Duration::ZERO;
+        task.options = task.options.busy_timeout(Duration::ZERO);
+        task.connection = None;
+        let error = task.write(&definition(1, 10)).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{} has been locked by another process for 30 s",
+                task.file.display()
+            )
+        );
+        assert_eq!(
+            error.hint(),
+            Some("see whether another flow or a database tool hangs")
+        );
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+        task.write(&definition(1, 10)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn more_rows_than_one_parameter_holds_are_written_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut task = task(folder.path()).await;
+        let mut all = Encoded::default();
+        for number in 0..5 {
+            all.append(&definition(number, CHUNK / 2));
+        }
+        task.write(&all).await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM definitions")
+            .fetch_one(task.connection.as_mut().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(count, 5);
+    }
 }

@@ -1,4 +1,12 @@
 //! The store, on real files and in real processes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod artifacts;
 mod commit;
+mod crash;
+mod faults;
+mod lock;
+mod queries;
+mod rates;
 mod support;

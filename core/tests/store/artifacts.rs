@@ -1,0 +1,177 @@
+//! A file that goes in comes out bit for bit, or the damage is told.
+
+use std::io::Read;
+use std::path::Path;
+
+use flow_core::content::ContentHash;
+use flow_core::store::{Artifacts, Batch, Store};
+use serde_json::json;
+
+use crate::support::{instance, run_id, store_with};
+
+async fn artifacts(folder: &Path) -> Artifacts {
+    Store::open(folder).await.unwrap().artifacts().clone()
+}
+
+#[tokio::test]
+async fn a_file_comes_back_bit_for_bit_and_is_kept_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(folder.path()).await;
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n * 7 / 3) as u8).collect();
+    let file = folder.path().join("scan.bin");
+    std::fs::write(&file, &bytes).unwrap();
+
+    let kept = artifacts
+        .put_file(&file, "application/octet-stream", "scan.bin")
+        .await
+        .unwrap();
+    assert_eq!((kept.size, kept.name.as_str()), (3_000_000, "scan.bin"));
+    assert_eq!(kept.hash, ContentHash::of_bytes(&bytes));
+    assert_eq!(artifacts.get(&kept.hash).await.unwrap(), bytes);
+    let mut read = Vec::new();
+    let mut open = artifacts.open(&kept.hash).await.unwrap();
+    open.read_to_end(&mut read).unwrap();
+    assert_eq!(read, bytes);
+
+    let place = artifacts.local_path(&kept.hash).unwrap();
+    let written = std::fs::metadata(&place).unwrap().modified().unwrap();
+    let again = artifacts
+        .put_bytes(bytes, "image/png", "same")
+        .await
+        .unwrap();
+    assert_eq!(again.hash, kept.hash);
+    let unchanged = std::fs::metadata(&place).unwrap().modified().unwrap();
+    assert_eq!(unchanged, written);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(folder.path()).await;
+    let kept = artifacts
+        .put_bytes("", "text/plain", "empty")
+        .await
+        .unwrap();
+    assert_eq!(artifacts.get(&kept.hash).await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(folder.path()).await;
+    let missing = folder.path().join("missing.pdf");
+    for (path, detail) in [
+        (folder.path(), "it is a folder"),
+        (&missing, "it does not exist"),
+        (Path::new("/dev/null"), "it is no regular file"),
+    ] {
+        let error = artifacts
+            .put_file(path, "text/plain", "x")
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot take {} into the store: {detail}", path.display())
+        );
+        assert_eq!(
+            error.hint(),
+            Some("give a file that can be read and does not change")
+        );
+    }
+}
+
+#[tokio::test]
+async fn flipped_cut_and_missing_artifacts_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_id(1);
+    let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
+    let artifacts = store.artifacts();
+    let kept = artifacts
+        .put_bytes(vec![7; 1000], "image/png", "page")
+        .await
+        .unwrap();
+    let mut step = instance(&run, 1);
+    step.output = Some(json!({"pages": [{"image": kept.to_value()}]}));
+    let batch = Batch {
+        steps: vec![step],
+        ..Batch::default()
+    };
+    store.commit(batch).await.unwrap();
+    store.integrity_check().await.unwrap();
+
+    let place = artifacts.local_path(&kept.hash).unwrap();
+    let mut flipped = vec![7; 1000];
+    flipped[500] ^= 1;
+    for bytes in [flipped, vec![7; 999]] {
+        std::fs::write(&place, bytes).unwrap();
+        let told = format!(
+            "{} is damaged: it does not hold what was kept as artifact {}",
+            place.display(),
+            kept.hash
+        );
+        let error = artifacts.get(&kept.hash).await.unwrap_err();
+        assert_eq!(error.to_string(), told);
+        assert_eq!(
+            artifacts.open(&kept.hash).await.unwrap_err().to_string(),
+            told
+        );
+        let check = store.integrity_check().await.unwrap_err().to_string();
+        assert!(check.ends_with(&told), "{check}");
+    }
+
+    std::fs::remove_file(&place).unwrap();
+    let error = artifacts.get(&kept.hash).await.unwrap_err();
+    let told = format!(
+        "artifact {} is missing: no file {}",
+        kept.hash,
+        place.display()
+    );
+    assert_eq!(error.to_string(), told);
+    assert_eq!(
+        artifacts.local_path(&kept.hash).unwrap_err().to_string(),
+        told
+    );
+    assert_eq!(
+        error.hint(),
+        Some("restore the file from a backup, or run the workflow again")
+    );
+    assert!(store.integrity_check().await.is_err());
+}
+
+#[tokio::test]
+async fn drafts_of_the_dead_are_swept_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = artifacts(folder.path()).await;
+    let draft = folder.path().join("artifacts/.draft-abc");
+    std::fs::write(&draft, "half a").unwrap();
+    let living = std::fs::File::create(folder.path().join("artifacts/.draft-def")).unwrap();
+    living.lock().unwrap();
+    drop(first);
+    artifacts(folder.path()).await;
+    assert!(!draft.exists());
+    assert!(folder.path().join("artifacts/.draft-def").exists());
+}
+
+#[tokio::test]
+async fn large_values_go_beside_the_database_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let small = json!({"text": "x".repeat(30_000)});
+    assert_eq!(store.pack(small.clone()).await.unwrap(), small);
+
+    let large = json!({"z": "x".repeat(40_000), "a": [1.5, null]});
+    let packed = store.pack(large.clone()).await.unwrap();
+    assert!(packed.to_string().len() < 300, "{packed}");
+    let unpacked = store.unpack(packed).await.unwrap();
+    assert_eq!(unpacked.to_string(), large.to_string());
+}
+
+#[tokio::test]
+async fn a_value_that_looks_spilled_is_still_only_a_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let secret = store.pack(json!("s".repeat(40_000))).await.unwrap();
+    let packed = store.pack(secret.clone()).await.unwrap();
+    assert_ne!(packed, secret);
+    assert_eq!(store.unpack(packed).await.unwrap(), secret);
+}
