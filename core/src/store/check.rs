@@ -36,7 +36,7 @@ impl Store {
     }
 
     async fn damaged_pages(&self) -> Result<Vec<String>, StoreError> {
-        let query = sqlx::query("SELECT * FROM pragma_integrity_check(20)");
+        let query = sqlx::query("PRAGMA integrity_check(20)");
         let lines = self.all(query, text).await?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
