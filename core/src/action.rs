@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -95,22 +95,12 @@ pub enum Quote {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// With an output.
-    Done(Reply),
+    Done(Value),
     /// It waits for a person, who is shown this.
     Wait {
         /// What the person is shown.
         show: Value,
     },
-}
-
-/// What an attempt yields.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
-    /// The step's output.
-    pub output: Value,
-    /// Who answered, for how much; null for an action that asks nobody.
-    #[serde(default)]
-    pub usage: Option<CallUsage>,
 }
 
 /// What a call to a model took.
@@ -149,13 +139,31 @@ pub struct StepContext {
     /// Cancelled when the attempt must end: time is up, or somebody said so.
     pub cancel: CancellationToken,
     /// Files of the run.
-    pub artifacts: Arc<Artifacts>,
-    /// The models to ask, in order.
-    pub models: Vec<ModelChoice>,
+    pub artifacts: Artifacts,
+    /// The model to ask, of the step's chain; none where the step names none.
+    pub model: Option<ModelChoice>,
     /// Which paths it may touch.
     pub paths: PathPolicy,
     /// Takes lines for the run's log.
     pub log: LogSink,
+    /// What calls of this attempt took, kept whether it succeeds or fails.
+    pub usage: UsageSlot,
+}
+
+/// Holds what an attempt's call took.
+#[derive(Clone, Debug, Default)]
+pub struct UsageSlot(Arc<Mutex<Option<CallUsage>>>);
+
+impl UsageSlot {
+    /// Notes what a call took, as soon as it is known.
+    pub fn note(&self, usage: CallUsage) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(usage);
+    }
+
+    /// Takes what was noted.
+    pub fn take(&self) -> Option<CallUsage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Takes a line for the log of the step.
@@ -225,22 +233,48 @@ fn canonicalize_existing(path: &Path) -> Option<PathBuf> {
 /// The actions that workflows can use, by name.
 #[derive(Clone, Default)]
 pub struct ActionRegistry {
-    actions: BTreeMap<&'static str, Arc<dyn Action>>,
+    actions: BTreeMap<&'static str, Registered>,
+}
+
+#[derive(Clone)]
+struct Registered {
+    action: Arc<dyn Action>,
+    input: Arc<jsonschema::Validator>,
 }
 
 impl ActionRegistry {
     /// Adds an action; a later one of the same name replaces an earlier.
     pub fn add(&mut self, action: Arc<dyn Action>) {
-        self.actions.insert(action.spec().name, action);
+        let spec = action.spec();
+        let input = jsonschema::validator_for(&spec.input)
+            .expect("the input schema of a built-in action is a valid JSON Schema");
+        let name = spec.name;
+        self.actions.insert(name, Registered { action, input: Arc::new(input) });
     }
 
     /// The action of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Action>> {
-        self.actions.get(name)
+        self.actions.get(name).map(|registered| &registered.action)
+    }
+
+    /// Says what is wrong with an input of this action.
+    pub fn check_input(&self, name: &str, input: &Value) -> Result<(), Failure> {
+        let Some(registered) = self.actions.get(name) else {
+            return Err(Failure::internal(format!("there is no action `{name}`")));
+        };
+        match registered.input.iter_errors(input).next() {
+            None => Ok(()),
+            Some(error) => {
+                let place = error.instance_path().to_string();
+                let place = place.trim_start_matches('/').replace('/', ".");
+                let of = if place.is_empty() { String::new() } else { format!(" `{place}`") };
+                Err(Failure::input(format!("the input{of} of `{name}` is wrong: {error}")))
+            }
+        }
     }
 
     /// Names and specs of all, in order of their names.
     pub fn specs(&self) -> impl Iterator<Item = &ActionSpec> {
-        self.actions.values().map(|action| action.spec())
+        self.actions.values().map(|registered| registered.action.spec())
     }
 }

@@ -7,9 +7,12 @@
 pub mod action;
 pub mod artifact;
 pub mod content;
+pub mod engine;
 pub mod error;
 pub mod ids;
 pub mod language;
+pub mod retry;
+pub mod state;
 pub mod store;
 pub mod template;
 pub mod units;

@@ -35,11 +35,11 @@ pub struct Workflow {
     /// What starts it besides a person.
     pub triggers: Vec<Trigger>,
     /// The DAG.
-    pub steps: Block,
+    pub steps: Arc<Block>,
     /// Runs when a step of `steps` failed.
-    pub on_failure: Block,
+    pub on_failure: Arc<Block>,
     /// Runs last, whatever happened.
-    pub finally: Block,
+    pub finally: Arc<Block>,
     /// What the run yields, in the order of the file.
     pub outputs: Vec<(String, Template)>,
 }
@@ -204,6 +204,27 @@ pub enum Overlap {
 pub struct Block {
     /// The steps in the order of the file.
     pub steps: Vec<Step>,
+    /// For each step, the indexes of those that wait for it.
+    dependents: Vec<Vec<usize>>,
+}
+
+impl Block {
+    /// Builds a block from its steps, whose `after` must name steps of the list and hold no
+    /// cycle.
+    pub fn new(steps: Vec<Step>) -> Self {
+        let mut dependents = vec![Vec::new(); steps.len()];
+        for (index, step) in steps.iter().enumerate() {
+            for before in &step.after {
+                dependents[*before].push(index);
+            }
+        }
+        Self { steps, dependents }
+    }
+
+    /// The indexes of the steps that wait for the step at `index`, ascending.
+    pub fn dependents(&self, index: usize) -> &[usize] {
+        &self.dependents[index]
+    }
 }
 
 /// A node of the DAG.
@@ -266,7 +287,7 @@ pub enum Work {
     /// Runs a block of steps for each item.
     Body {
         /// The steps.
-        block: Block,
+        block: Arc<Block>,
         /// What an instance yields; the last step's output where unset.
         collect: Option<Template>,
     },

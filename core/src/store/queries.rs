@@ -322,6 +322,17 @@ impl Store {
         self.all(query, decode::event).await
     }
 
+    /// Reads the question that was asked at a path, if one was.
+    pub async fn approval(
+        &self,
+        run: &RunId,
+        path: &InstancePath,
+    ) -> Result<Option<ApprovalRow>, StoreError> {
+        let sql = approval_columns!("WHERE r.id = ? AND a.path = ?");
+        let query = sqlx::query(sql).bind(run.as_str()).bind(path.as_str());
+        self.one(query, decode::approval).await
+    }
+
     /// Lists the questions of a run, the oldest first.
     pub async fn approvals(&self, run: &RunId) -> Result<Vec<ApprovalRow>, StoreError> {
         let sql = approval_columns!("WHERE r.id = ? ORDER BY a.asked, a.path");

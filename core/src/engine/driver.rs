@@ -1,0 +1,304 @@
+//! Drives one run from where it stands to where it can go no further.
+//!
+//! A turn of the driver: begin what the scheduler says may begin; commit what that and the
+//! runners' reports wrote; only then let it count (`After`): settle steps, let announced
+//! attempts act, tell the watcher. Then wait for the next report. Everything that changes
+//! the run happens in this one task, in this order; runners only report.
+
+mod begin;
+mod close;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::embedded::EngineError;
+use crate::engine::items::Items;
+use crate::engine::ledger::Ledger;
+use crate::engine::observer::{Observer, Progress};
+use crate::engine::runner::{Report, Shared};
+use crate::engine::scheduler::{Begin, Ending, FrameId, Scheduler, Slot};
+use crate::engine::values::FrameValues;
+use crate::error::Failure;
+use crate::ids::InstancePath;
+use crate::language::{Block, Step, Workflow};
+use crate::state::RunEvent;
+use crate::store::{RunStatus, StepStatus};
+use crate::template::StepView;
+
+/// How often the store is asked whether somebody wants the run to stop.
+const CANCEL_POLL: Duration = Duration::from_millis(300);
+
+/// The most reports handled before their events are committed.
+const TURN: usize = 1024;
+
+/// Why a run is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Its process is asked to end; the run can be taken up again.
+    Interrupt,
+    /// Somebody does not want it any more.
+    Cancel,
+}
+
+/// What counts once what was written before it is durable.
+enum After {
+    Settle(Slot, Ending),
+    Grant(oneshot::Sender<Result<(), Failure>>),
+    Tell(Progress),
+}
+
+/// A loop under way.
+struct LoopLife {
+    path: InstancePath,
+    items: Items,
+    /// Outputs by position, where an expression asks for them.
+    outputs: Option<Vec<Arc<Value>>>,
+    total: u64,
+    failed: u64,
+    first_failure: Option<(InstancePath, Failure)>,
+}
+
+/// A frame under way.
+struct FrameLife {
+    /// Path of the instance whose body it is; none for the run.
+    path: Option<InstancePath>,
+    values: FrameValues,
+    /// The sub-workflow whose frame it is, where it is one.
+    workflow: Option<Arc<Workflow>>,
+    first_failure: Option<(InstancePath, Failure)>,
+}
+
+/// Drives one run.
+pub(crate) struct Driver {
+    pub(crate) workflow: Arc<Workflow>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ledger: Ledger,
+    pub(crate) observer: Arc<dyn Observer>,
+    /// Whether an earlier life of the run may have left something.
+    pub(crate) resumed: bool,
+    /// The most instances at work at once.
+    pub(crate) limit: usize,
+    scheduler: Scheduler,
+    reports: mpsc::UnboundedReceiver<Report>,
+    runners: JoinSet<()>,
+    frames: BTreeMap<FrameId, FrameLife>,
+    loops: BTreeMap<Slot, LoopLife>,
+    after: Vec<After>,
+    active: usize,
+    waiting: usize,
+    finished: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        workflow: Arc<Workflow>,
+        shared: Arc<Shared>,
+        reports: mpsc::UnboundedReceiver<Report>,
+        ledger: Ledger,
+        observer: Arc<dyn Observer>,
+        resumed: bool,
+        limit: usize,
+    ) -> Self {
+        let limit = workflow.concurrency.unwrap_or(limit).max(1);
+        let scheduler = Scheduler::new(&workflow, limit as u64);
+        let inputs = Arc::new(ledger.run().inputs.clone());
+        let run = json!({ "id": shared.run.as_str(), "workflow": workflow.name });
+        let root = FrameLife {
+            path: None,
+            values: FrameValues::of_workflow(&inputs, run),
+            workflow: Some(Arc::clone(&workflow)),
+            first_failure: None,
+        };
+        Self {
+            workflow,
+            shared,
+            ledger,
+            observer,
+            resumed,
+            limit,
+            scheduler,
+            reports,
+            runners: JoinSet::new(),
+            frames: BTreeMap::from([(FrameId::ROOT, root)]),
+            loops: BTreeMap::new(),
+            after: Vec::new(),
+            active: 0,
+            waiting: 0,
+            finished: false,
+        }
+    }
+
+    /// Drives until the run is settled, waits for a person, or is stopped.
+    ///
+    /// Dropping the future is a crash to the run: what was acknowledged stays, the rest is
+    /// done again when it is resumed.
+    pub(crate) async fn drive(mut self, stop: impl Fn() -> Stop + Send) -> Result<Driven, EngineError> {
+        let cancel = self.shared.cancel.clone();
+        loop {
+            if !cancel.is_cancelled() {
+                self.begin_all().await?;
+            }
+            if self.flush().await? {
+                continue;
+            }
+            if self.finished {
+                break;
+            }
+            if self.active == 0 {
+                self.rest(&cancel, stop())?;
+                self.flush().await?;
+                break;
+            }
+            self.wait(&cancel).await?;
+        }
+        self.runners.shutdown().await;
+        Ok(Driven {
+            failure: self.root_failure(),
+            steps: self.summaries(),
+            run: self.ledger.run().clone(),
+        })
+    }
+
+    /// Begins everything that may begin.
+    async fn begin_all(&mut self) -> Result<(), EngineError> {
+        while self.active < self.limit && self.after.len() < TURN {
+            let Some(begin) = self.scheduler.next() else { break };
+            match begin {
+                Begin::Step(slot) => self.begin_step(slot).await?,
+                Begin::Instance(slot) => self.begin_instance(slot).await?,
+                Begin::Gather(slot) => self.gather(slot)?,
+                Begin::Leave { frame, holder } => self.leave(frame, holder)?,
+                Begin::Finish => self.finish()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what was written and lets it count. Says whether anything did.
+    async fn flush(&mut self) -> Result<bool, EngineError> {
+        let batch = self.ledger.take();
+        if batch != crate::store::Batch::default() {
+            self.shared.workshop.store.commit(batch).await?;
+        }
+        let after = std::mem::take(&mut self.after);
+        let counted = !after.is_empty();
+        for after in after {
+            match after {
+                After::Settle(slot, ending) => {
+                    self.scheduler.settle(slot, ending);
+                    self.record_blocked()?;
+                }
+                // A runner that is gone needs no answer.
+                After::Grant(answer) => drop(answer.send(Ok(()))),
+                After::Tell(progress) => self.observer.progress(&progress),
+            }
+        }
+        Ok(counted)
+    }
+
+    /// Waits for reports, or for somebody to want the run to stop.
+    async fn wait(&mut self, cancel: &CancellationToken) -> Result<(), EngineError> {
+        let first = tokio::select! {
+            report = self.reports.recv() => report,
+            () = self.shared.clock.sleep(CANCEL_POLL) => {
+                let run = &self.shared.run;
+                if !cancel.is_cancelled() && self.shared.workshop.store.cancel_requested(run).await? {
+                    cancel.cancel();
+                }
+                None
+            }
+        };
+        let mut next = first;
+        for _ in 0..TURN {
+            let Some(report) = next else { break };
+            self.take(report)?;
+            next = self.reports.try_recv().ok();
+        }
+        while self.runners.try_join_next().is_some() {}
+        Ok(())
+    }
+
+    /// Nothing works and nothing may begin: the run was stopped, or waits for a person.
+    fn rest(&mut self, cancel: &CancellationToken, stop: Stop) -> Result<(), EngineError> {
+        let event = match (cancel.is_cancelled(), stop) {
+            (true, Stop::Interrupt) => RunEvent::Interrupted,
+            (true, Stop::Cancel) => {
+                let error = Some("the run was cancelled".to_owned());
+                RunEvent::Finished { status: RunStatus::Cancelled, error }
+            }
+            (false, _) if self.waiting > 0 => RunEvent::Waiting,
+            (false, _) => {
+                return Err(EngineError::Stuck { run: self.shared.run.clone() });
+            }
+        };
+        self.run_event(&event, None)
+    }
+
+    fn run_event(&mut self, event: &RunEvent, outputs: Option<Value>) -> Result<(), EngineError> {
+        self.ledger.run_event(event, self.shared.clock.now_ms(), outputs)?;
+        self.after.push(After::Tell(Progress::Run(self.ledger.run().status)));
+        Ok(())
+    }
+
+    /// Records the steps that were blocked by what just settled.
+    fn record_blocked(&mut self) -> Result<(), EngineError> {
+        for (slot, by) in self.scheduler.take_blocked() {
+            let Some(block) = self.block(slot.frame) else { continue };
+            let (step, by) = (&block.steps[slot.step], &block.steps[by]);
+            let path = self.step_path(slot, step);
+            self.follow_unrecorded(slot, step, path.clone());
+            let event = crate::state::StepEvent::Blocked { by: by.id.to_string() };
+            self.step_event(slot, &event)?;
+            let view = StepView { status: StepStatus::Blocked, ..StepView::default() };
+            self.settled(slot, step, &path, view);
+            self.ledger.forget(slot);
+        }
+        Ok(())
+    }
+
+    fn block(&self, frame: FrameId) -> Option<Arc<Block>> {
+        self.scheduler.block(frame).cloned()
+    }
+
+    fn frame(&self, frame: FrameId) -> Result<&FrameLife, EngineError> {
+        self.frames.get(&frame).ok_or_else(|| self.stuck())
+    }
+
+    fn stuck(&self) -> EngineError {
+        EngineError::Stuck { run: self.shared.run.clone() }
+    }
+
+    fn step_path(&self, slot: Slot, step: &Step) -> InstancePath {
+        let parent = self.frames.get(&slot.frame).and_then(|frame| frame.path.as_ref());
+        InstancePath::step(parent, &step.id)
+    }
+
+    fn root_failure(&self) -> Option<Failure> {
+        let root = self.frames.get(&FrameId::ROOT)?;
+        root.first_failure.as_ref().map(|(_, failure)| failure.clone())
+    }
+
+    /// The steps of the workflow itself, by id.
+    fn summaries(&self) -> BTreeMap<String, Arc<StepView>> {
+        let Some(root) = self.frames.get(&FrameId::ROOT) else { return BTreeMap::new() };
+        let blocks = [&self.workflow.steps, &self.workflow.on_failure, &self.workflow.finally];
+        let steps = blocks.into_iter().flat_map(|block| &block.steps);
+        steps
+            .filter_map(|step| Some((step.id.to_string(), root.values.outputs.own(&step.id)?)))
+            .collect()
+    }
+}
+
+/// What driving came to.
+pub(crate) struct Driven {
+    pub(crate) run: crate::store::RunRow,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) steps: BTreeMap<String, Arc<StepView>>,
+}

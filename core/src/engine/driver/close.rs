@@ -1,0 +1,156 @@
+//! How loops, bodies and the run itself close.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Driver;
+use crate::engine::embedded::EngineError;
+use crate::engine::scheduler::{Ending, FrameId, Slot};
+use crate::error::Failure;
+use crate::ids::InstancePath;
+use crate::language::{Step, Work};
+use crate::state::{Origin, RunEvent, StepEvent};
+use crate::store::{RunStatus, StepStatus};
+use crate::template::{Scope, StepView, Template};
+
+impl Driver {
+    /// Closes a loop whose items are all settled.
+    pub(super) fn gather(&mut self, slot: Slot) -> Result<(), EngineError> {
+        let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
+        let step = &block.steps[slot.step];
+        let Some(life) = self.loops.remove(&slot) else { return Err(self.stuck()) };
+        if let Some((at, first)) = life.first_failure {
+            let message = format!(
+                "{} of {} instances failed, the first of them `{at}`: {}",
+                life.failed, life.total, first.message
+            );
+            let failure = Failure { message, ..first };
+            // The instances have had their `on_error`; what is left counts.
+            return self.close_failed(slot, step, &life.path, failure);
+        }
+        let outputs = life.outputs.map_or(Value::Null, |mut outputs| {
+            outputs.resize_with(life.total as usize, Arc::default);
+            Value::Array(outputs.into_iter().map(Arc::unwrap_or_clone).collect())
+        });
+        self.close_done(slot, step, &life.path, outputs)
+    }
+
+    /// Closes the frame of a body or a sub-workflow whose steps are all settled.
+    pub(super) fn leave(&mut self, frame: FrameId, holder: Slot) -> Result<(), EngineError> {
+        let block = self.block(holder.frame).ok_or_else(|| self.stuck())?;
+        let step = &block.steps[holder.step];
+        let failed = self.scheduler.frame_failed(frame);
+        self.scheduler.close_frame(frame);
+        let Some(life) = self.frames.remove(&frame) else { return Err(self.stuck()) };
+        let path = life.path.ok_or_else(|| self.stuck())?;
+        if failed {
+            let failure = match life.first_failure {
+                Some((at, first)) => Failure { message: format!("`{at}`: {}", first.message), ..first },
+                None => Failure::internal("a step failed without a reason"),
+            };
+            return self.fail(holder, step, &path, 0, failure, None);
+        }
+        let outputs = &life.values.outputs;
+        let output = match &step.work {
+            Work::Body { collect: Some(collect), .. } => collect
+                .render(&life.values.scope)
+                .map_err(|error| Failure::input(format!("`collect`: {error}"))),
+            Work::Body { block: body, collect: None } => {
+                let last = body.steps.last().and_then(|last| outputs.own(&last.id));
+                Ok(last.map_or(Value::Null, |view| view.output.as_ref().clone()))
+            }
+            Work::Workflow { workflow, .. } => render_outputs(&workflow.outputs, &life.values.scope),
+            Work::Action { .. } => return Err(self.stuck()),
+        };
+        match output {
+            Ok(output) => self.close_done(holder, step, &path, output),
+            Err(failure) => self.fail(holder, step, &path, 0, failure, None),
+        }
+    }
+
+    /// Ends the run: every step is settled.
+    pub(super) fn finish(&mut self) -> Result<(), EngineError> {
+        self.finished = true;
+        let root = self.frame(FrameId::ROOT)?;
+        let failure = match self.scheduler.failed() {
+            true => root.first_failure.clone(),
+            false => None,
+        };
+        if let Some((path, failure)) = failure {
+            let error = Some(format!("step `{path}`: {}", failure.message));
+            return self.run_event(&RunEvent::Finished { status: RunStatus::Failed, error }, None);
+        }
+        match render_outputs(&self.workflow.outputs, &root.values.scope) {
+            Ok(outputs) => {
+                let event = RunEvent::Finished { status: RunStatus::Succeeded, error: None };
+                self.run_event(&event, Some(outputs))
+            }
+            Err(failure) => {
+                let error = Some(failure.message.clone());
+                if let Some(root) = self.frames.get_mut(&FrameId::ROOT) {
+                    root.first_failure = Some((InstancePath::from_stored("outputs"), failure));
+                }
+                self.run_event(&RunEvent::Finished { status: RunStatus::Failed, error }, None)
+            }
+        }
+    }
+
+    fn close_done(
+        &mut self,
+        slot: Slot,
+        step: &Step,
+        path: &InstancePath,
+        output: Value,
+    ) -> Result<(), EngineError> {
+        let event =
+            StepEvent::Succeeded { attempt: 0, hash: None, usage: None, origin: Origin::Ran };
+        self.step_event(slot, &event)?;
+        let (output, status) = (Arc::new(output), StepStatus::Succeeded);
+        let view = StepView { output, status, ..StepView::default() };
+        self.tell_settled(path, &view, false, None, None);
+        self.settled(slot, step, path, view);
+        self.settle(slot, Ending::Done);
+        Ok(())
+    }
+
+    fn close_failed(
+        &mut self,
+        slot: Slot,
+        step: &Step,
+        path: &InstancePath,
+        failure: Failure,
+    ) -> Result<(), EngineError> {
+        let event = StepEvent::Failed {
+            attempt: 0,
+            failure: failure.clone(),
+            usage: None,
+            tolerated: false,
+        };
+        self.step_event(slot, &event)?;
+        let error = serde_json::json!({ "class": failure.class.as_str(), "message": failure.message });
+        let view = StepView {
+            status: StepStatus::Failed,
+            error: Some(Arc::new(error)),
+            ..StepView::default()
+        };
+        self.tell_settled(path, &view, false, Some(failure.clone()), None);
+        if let Some(frame) = self.frames.get_mut(&slot.frame) {
+            frame.first_failure.get_or_insert((path.clone(), failure));
+        }
+        self.settled(slot, step, path, view);
+        self.settle(slot, Ending::Failed);
+        Ok(())
+    }
+}
+
+fn render_outputs(outputs: &[(String, Template)], scope: &Scope) -> Result<Value, Failure> {
+    let mut rendered = Map::new();
+    for (name, template) in outputs {
+        let value = template
+            .render(scope)
+            .map_err(|error| Failure::input(format!("`outputs.{name}`: {error}")))?;
+        rendered.insert(name.clone(), value);
+    }
+    Ok(Value::Object(rendered))
+}

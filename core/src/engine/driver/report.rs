@@ -1,0 +1,226 @@
+//! What runners report, and how an instance ends.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{After, Driver};
+use crate::action::CallUsage;
+use crate::engine::embedded::EngineError;
+use crate::engine::ledger::{Details, meta};
+use crate::engine::observer::Progress;
+use crate::engine::runner::{Attempt, End, Report};
+use crate::engine::scheduler::{Ending, Slot};
+use crate::error::{ErrorClass, Failure};
+use crate::ids::InstancePath;
+use crate::language::{OnError, Step};
+use crate::state::{Origin, StepEvent};
+use crate::store::StepStatus;
+use crate::template::StepView;
+use crate::units::Money;
+
+impl Driver {
+    /// Takes a runner's report.
+    pub(super) fn take(&mut self, report: Report) -> Result<(), EngineError> {
+        match report {
+            Report::Announce { slot, attempt, quote, answer } => {
+                let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
+                let reserved = match self.ledger.reserve(&block.steps[slot.step], quote) {
+                    Ok(reserved) => reserved,
+                    Err(failure) => {
+                        // A runner that is gone needs no answer.
+                        drop(answer.send(Err(failure)));
+                        return Ok(());
+                    }
+                };
+                self.note_attempt(slot, &attempt);
+                let (attempt, hash) = (attempt.number, attempt.hash);
+                self.step_event(slot, &StepEvent::Sent { attempt, hash, reserved })?;
+                self.after.push(After::Grant(answer));
+            }
+            Report::Retry { slot, attempt, failure, usage, wait } => {
+                self.note_attempt(slot, &attempt);
+                let retry_in_ms = wait.as_millis() as u64;
+                let path = self.path(slot)?;
+                self.after.push(After::Tell(Progress::Retrying {
+                    path,
+                    failure: failure.clone(),
+                    wait_ms: retry_in_ms,
+                }));
+                let attempt = attempt.number;
+                self.step_event(
+                    slot,
+                    &StepEvent::AttemptFailed { attempt, failure, usage, retry_in_ms },
+                )?;
+            }
+            Report::Line { slot, attempt, text } => {
+                let path = self.path(slot)?;
+                self.ledger.log(&path, attempt, text.clone(), self.shared.clock.now_ms());
+                self.observer.progress(&Progress::Line { path, text });
+            }
+            Report::Ended { slot, end } => {
+                self.active -= 1;
+                self.end(slot, end)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes an attempt that was not announced: its row begins with its end.
+    fn note_attempt(&mut self, slot: Slot, attempt: &Attempt) {
+        self.ledger.attempt_started(slot, attempt.number, attempt.model.as_ref(), attempt.started);
+    }
+
+    fn path(&self, slot: Slot) -> Result<InstancePath, EngineError> {
+        self.ledger.entry(slot).map(|entry| entry.path.clone()).ok_or_else(|| self.stuck())
+    }
+
+    fn end(&mut self, slot: Slot, end: End) -> Result<(), EngineError> {
+        let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
+        let step = &block.steps[slot.step];
+        let path = self.path(slot)?;
+        match end {
+            End::Done { attempt, hash, output, packed, usage, origin, cache, meta: known } => {
+                if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
+                    self.note_attempt(slot, attempt);
+                }
+                let number = attempt.map_or(0, |attempt| attempt.number);
+                let cached = origin == Origin::Cache;
+                let meta = known.unwrap_or_else(|| meta(usage.as_deref(), number, cached));
+                let cost = usage.as_ref().and_then(|usage| usage.cost);
+                let event =
+                    StepEvent::Succeeded { attempt: number, hash: Some(hash), usage, origin };
+                let details = Details { value: packed, cache };
+                let now = self.shared.clock.now_ms();
+                self.ledger.step_event(slot, &event, details, now)?;
+                let view =
+                    StepView { output, status: StepStatus::Succeeded, error: None, meta: Arc::new(meta) };
+                self.tell_settled(&path, &view, number == 0, None, cost);
+                self.settled(slot, step, &path, view);
+                self.settle(slot, Ending::Done);
+                Ok(())
+            }
+            End::Asked { attempt, hash, show } => {
+                if let Some(show) = show {
+                    let details = Details { value: Some(show), cache: false };
+                    let now = self.shared.clock.now_ms();
+                    self.ledger.step_event(slot, &StepEvent::Asked { attempt, hash }, details, now)?;
+                }
+                self.waiting += 1;
+                let view = StepView { status: StepStatus::Waiting, ..StepView::default() };
+                self.tell_settled(&path, &view, false, None, None);
+                Ok(())
+            }
+            End::Failed { attempt, failure, usage } => {
+                if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
+                    self.note_attempt(slot, attempt);
+                }
+                let number = attempt.map_or(0, |attempt| attempt.number);
+                self.fail(slot, step, &path, number, failure, usage)
+            }
+            End::Cancelled { attempt } => {
+                let attempt = attempt.map_or(0, |attempt| attempt.number);
+                self.step_event(slot, &StepEvent::Cancelled { attempt })
+            }
+        }
+    }
+
+    /// Ends an instance that failed for good; `on_error` says whether that counts.
+    pub(super) fn fail(
+        &mut self,
+        slot: Slot,
+        step: &Step,
+        path: &InstancePath,
+        attempt: u32,
+        failure: Failure,
+        usage: Option<Box<CallUsage>>,
+    ) -> Result<(), EngineError> {
+        let (tolerated, output) = match &step.on_error {
+            OnError::Fail => (false, Value::Null),
+            OnError::Continue => (true, Value::Null),
+            OnError::Value(value) => (true, value.clone()),
+        };
+        // An interrupted step has not failed: it is run when the run is resumed.
+        if failure.class == ErrorClass::Cancelled && self.shared.cancel.is_cancelled() {
+            return self.step_event(slot, &StepEvent::Cancelled { attempt });
+        }
+        let meta = meta(usage.as_deref(), attempt, false);
+        let cost = usage.as_ref().and_then(|usage| usage.cost);
+        let event = StepEvent::Failed { attempt, failure: failure.clone(), usage, tolerated };
+        let details = Details { value: tolerated.then(|| output.clone()), cache: false };
+        let now = self.shared.clock.now_ms();
+        self.ledger.step_event(slot, &event, details, now)?;
+        let view = StepView {
+            output: Arc::new(output),
+            status: StepStatus::Failed,
+            error: Some(Arc::new(serde_json::json!({
+                "class": failure.class.as_str(),
+                "message": failure.message,
+            }))),
+            meta: Arc::new(meta),
+        };
+        self.tell_settled(path, &view, false, Some(failure.clone()), cost);
+        if !tolerated {
+            self.count_failure(slot, path, failure);
+        }
+        self.settled(slot, step, path, view);
+        self.settle(slot, if tolerated { Ending::Done } else { Ending::Failed });
+        Ok(())
+    }
+
+    fn count_failure(&mut self, slot: Slot, path: &InstancePath, failure: Failure) {
+        match slot.ordinal {
+            Some(_) => {
+                if let Some(life) = self.loops.get_mut(&Slot { ordinal: None, ..slot }) {
+                    life.failed += 1;
+                    life.first_failure.get_or_insert((path.clone(), failure));
+                }
+            }
+            None => {
+                if let Some(frame) = self.frames.get_mut(&slot.frame) {
+                    frame.first_failure.get_or_insert((path.clone(), failure));
+                }
+            }
+        }
+    }
+
+    /// Makes what a step or an instance came to visible to expressions.
+    pub(super) fn settled(&mut self, slot: Slot, step: &Step, _path: &InstancePath, view: StepView) {
+        match slot.ordinal {
+            Some(ordinal) => {
+                let whole = Slot { ordinal: None, ..slot };
+                let outputs = self.loops.get_mut(&whole).and_then(|life| life.outputs.as_mut());
+                if let Some(outputs) = outputs {
+                    let at = ordinal as usize;
+                    if outputs.len() <= at {
+                        outputs.resize_with(at + 1, Arc::default);
+                    }
+                    outputs[at] = view.output;
+                }
+            }
+            None => {
+                if let Some(frame) = self.frames.get(&slot.frame) {
+                    frame.values.outputs.insert(&step.id, view);
+                }
+            }
+        }
+    }
+
+    /// Lets the end of a step count once it is durable.
+    pub(super) fn settle(&mut self, slot: Slot, ending: Ending) {
+        self.ledger.forget(slot);
+        self.after.push(After::Settle(slot, ending));
+    }
+
+    pub(super) fn tell_settled(
+        &mut self,
+        path: &InstancePath,
+        view: &StepView,
+        reused: bool,
+        failure: Option<Failure>,
+        cost: Option<Money>,
+    ) {
+        let (path, status) = (path.clone(), view.status);
+        self.after.push(After::Tell(Progress::Settled { path, status, reused, failure, cost }));
+    }
+}

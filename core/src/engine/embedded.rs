@@ -1,0 +1,421 @@
+//! The seam between those who want runs and what drives them, and the engine in this
+//! process.
+//!
+//! A [`Backend`] takes a checked workflow and brings it to its end. [`Embedded`] does it
+//! with tokio tasks and the store on this machine. Nothing in the seam assumes that: a run
+//! is named by its id, an answer or a wish to stop goes through the backend, and what a run
+//! came to is a value.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::action::ActionRegistry;
+use crate::content::ContentHash;
+use crate::engine::clock::Clock;
+use crate::engine::driver::{Driver, Stop};
+use crate::engine::ledger::Ledger;
+use crate::engine::observer::Observer;
+use crate::engine::prepare::{Sniff, Workshop};
+use crate::engine::runner::Shared;
+use crate::error::Failure;
+use crate::ids::{InstancePath, RunId};
+use crate::language::Workflow;
+use crate::state::{IllegalTransition, RunEvent, RunState};
+use crate::store::{
+    ApprovalRow, Batch, LockError, RunLock, RunRow, RunStatus, Store, StoreError,
+};
+use crate::template::StepView;
+use crate::units::Money;
+
+/// How often a run that another process drives is looked at.
+const ATTACH_POLL: Duration = Duration::from_millis(200);
+
+/// Takes workflows to their end.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Starts a run. When this returns the run is durable and will be driven as long as the
+    /// handle lives.
+    async fn submit(&self, submission: Submission) -> Result<RunHandle, EngineError>;
+
+    /// Takes a run up again, whether it failed, was interrupted, waits, or lost its process.
+    async fn resume(&self, resume: Resume) -> Result<RunHandle, EngineError>;
+
+    /// Waits until nobody drives the run any more, and says how it stands then.
+    async fn attach(&self, run: &RunId) -> Result<RunRow, EngineError>;
+
+    /// Asks whoever drives the run to stop it; what is driven by nobody is cancelled here.
+    async fn cancel(&self, run: &RunId) -> Result<(), EngineError>;
+
+    /// Answers a question of the run. It goes on when it is resumed.
+    async fn approve(
+        &self,
+        run: &RunId,
+        path: &InstancePath,
+        answer: Answer,
+    ) -> Result<(), EngineError>;
+}
+
+/// A workflow that passed the checker, and all it was made from.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The workflow.
+    pub workflow: Arc<Workflow>,
+    /// Hash of its definition.
+    pub definition: ContentHash,
+    /// Its definition, kept with the run so that it can be checked again.
+    pub bundle: Value,
+    /// The folder that its paths are relative to.
+    pub folder: PathBuf,
+}
+
+/// A run to be started.
+pub struct Submission {
+    /// Its id.
+    pub id: RunId,
+    /// What it runs.
+    pub program: Program,
+    /// Its inputs, bound to the workflow's types; files as paths.
+    pub inputs: Map<String, Value>,
+    /// Who watches it.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// A run to be taken up again.
+pub struct Resume {
+    /// Its id.
+    pub id: RunId,
+    /// What it goes on with.
+    pub program: Program,
+    /// Who watches it.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// A person's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether the person approves.
+    pub approved: bool,
+    /// What the person wrote beside it.
+    pub comment: Option<String>,
+}
+
+/// What driving a run came to.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// The run as it stands.
+    pub run: RunRow,
+    /// The failure that decided, of a failed run.
+    pub failure: Option<Failure>,
+    /// The workflow's own steps that are settled, by id.
+    pub steps: BTreeMap<String, Arc<StepView>>,
+}
+
+/// Why the engine cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store failed; the run can be resumed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Somebody else drives the run, or the lock cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The run cannot begin.
+    #[error(transparent)]
+    Input(#[from] Failure),
+    /// The run is not known.
+    #[error("there is no run `{run}`")]
+    UnknownRun {
+        /// Its id.
+        run: RunId,
+    },
+    /// Nobody asked that.
+    #[error("run {run} asks nothing at `{path}`")]
+    NothingAsked {
+        /// The run.
+        run: RunId,
+        /// The instance.
+        path: InstancePath,
+    },
+    /// It was answered before.
+    #[error("the question of run {run} at `{path}` is answered already")]
+    Answered {
+        /// The run.
+        run: RunId,
+        /// The instance.
+        path: InstancePath,
+    },
+    /// The run has ended, and there is nothing to stop.
+    #[error("run {run} is {status} already")]
+    Ended {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: RunStatus,
+    },
+    /// flow is at fault: an event did not fit.
+    #[error("internal error: {0}")]
+    Illegal(#[from] IllegalTransition),
+    /// flow is at fault: nothing may begin, and the run has not ended.
+    #[error("internal error: run {run} cannot go on")]
+    Stuck {
+        /// The run.
+        run: RunId,
+    },
+}
+
+impl EngineError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint().map(str::to_owned),
+            Self::Lock(error) => error.hint().map(str::to_owned),
+            Self::Input(failure) => failure.hint.clone(),
+            Self::UnknownRun { .. } => Some("`flow runs` lists the runs".into()),
+            Self::NothingAsked { run, .. } => Some(format!("`flow show {run}` lists what it asks")),
+            Self::Answered { run, .. } => Some(format!("`flow resume {run}` goes on")),
+            Self::Ended { .. } => None,
+            Self::Illegal(_) | Self::Stuck { .. } => Some("please report it".into()),
+        }
+    }
+}
+
+/// What the engine of this process works with.
+pub struct Setup {
+    /// The store.
+    pub store: Store,
+    /// The actions that workflows can use.
+    pub actions: ActionRegistry,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Tells media types.
+    pub sniff: Sniff,
+    /// Attempts at work at once in the whole process, and instances of a run where the
+    /// workflow does not say.
+    pub parallel: usize,
+    /// Whether the step cache may answer.
+    pub use_cache: bool,
+}
+
+/// Drives runs in this process.
+pub struct Embedded {
+    setup: Setup,
+    permits: Arc<Semaphore>,
+}
+
+/// A run that is being driven. Dropping it stops driving where it stands.
+pub struct RunHandle {
+    id: RunId,
+    task: AbortOnDropHandle<Result<RunReport, EngineError>>,
+    cancel: CancellationToken,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl RunHandle {
+    /// The run's id.
+    pub fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Asks the run to stop so that it can be taken up again.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+        self.cancel.cancel();
+    }
+
+    /// Waits until the run is settled, waits for a person, or is stopped.
+    ///
+    /// Dropping the future drops the handle, and stops driving where it stands.
+    pub async fn wait(&mut self) -> Result<RunReport, EngineError> {
+        match (&mut self.task).await {
+            Ok(report) => report,
+            Err(_) => Err(EngineError::Stuck { run: self.id.clone() }),
+        }
+    }
+}
+
+impl Embedded {
+    /// Makes an engine.
+    pub fn new(setup: Setup) -> Self {
+        let permits = Arc::new(Semaphore::new(setup.parallel.max(1)));
+        Self { setup, permits }
+    }
+
+    pub(crate) fn workshop(&self, folder: PathBuf) -> Workshop {
+        Workshop {
+            store: self.setup.store.clone(),
+            actions: self.setup.actions.clone(),
+            sniff: self.setup.sniff,
+            folder,
+        }
+    }
+
+    /// The store it works with.
+    pub fn store(&self) -> &Store {
+        &self.setup.store
+    }
+
+    async fn keep(&self, program: &Program) -> Result<(), EngineError> {
+        let name = &program.workflow.name;
+        Ok(self.setup.store.put_definition(&program.definition, name, &program.bundle).await?)
+    }
+
+    /// Begins to drive. The lock is held until the task ends, however it ends.
+    async fn drive(
+        &self,
+        program: Program,
+        observer: Arc<dyn Observer>,
+        mut ledger: Ledger,
+        lock: RunLock,
+        event: RunEvent,
+    ) -> Result<RunHandle, EngineError> {
+        let resumed = matches!(event, RunEvent::Resumed { .. });
+        let id = ledger.run().id.clone();
+        ledger.run_event(&event, self.setup.clock.now_ms(), None)?;
+        self.setup.store.commit(ledger.take()).await?;
+        let (cancel, interrupted) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let (reports, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            run: id.clone(),
+            workshop: self.workshop(program.folder),
+            clock: Arc::clone(&self.setup.clock),
+            reports,
+            cancel: cancel.clone(),
+            permits: Arc::clone(&self.permits),
+            use_cache: self.setup.use_cache,
+        });
+        let (workflow, limit) = (program.workflow, self.setup.parallel);
+        let driver = Driver::new(workflow, shared, receiver, ledger, observer, resumed, limit);
+        let asked = Arc::clone(&interrupted);
+        let task = tokio::spawn(async move {
+            let stop = move || match asked.load(Ordering::SeqCst) {
+                true => Stop::Interrupt,
+                false => Stop::Cancel,
+            };
+            let driven = driver.drive(stop).await;
+            drop(lock);
+            driven.map(|driven| RunReport {
+                run: driven.run,
+                failure: driven.failure,
+                steps: driven.steps,
+            })
+        });
+        Ok(RunHandle { id, task: AbortOnDropHandle::new(task), cancel, interrupted })
+    }
+
+    async fn known(&self, run: &RunId) -> Result<RunRow, EngineError> {
+        let row = self.setup.store.run(run).await?;
+        row.ok_or_else(|| EngineError::UnknownRun { run: run.clone() })
+    }
+}
+
+#[async_trait]
+impl Backend for Embedded {
+    async fn submit(&self, submission: Submission) -> Result<RunHandle, EngineError> {
+        let Submission { id, program, mut inputs, observer } = submission;
+        let workshop = self.workshop(program.folder.clone());
+        workshop.take_inputs(&program.workflow, &mut inputs).await?;
+        let lock = RunLock::acquire(self.setup.store.folder(), &id)?;
+        self.keep(&program).await?;
+        let definition = program.definition;
+        let run = RunRow {
+            id,
+            workflow: program.workflow.name.clone(),
+            definition,
+            status: RunStatus::Running,
+            inputs: Value::Object(inputs),
+            outputs: None,
+            error: None,
+            cost: Money::ZERO,
+            cost_uncertain: false,
+            started: self.setup.clock.now_ms(),
+            ended: None,
+        };
+        let ledger = Ledger::new(run, RunState::NEW, 0, program.workflow.budget);
+        self.drive(program, observer, ledger, lock, RunEvent::Started { definition }).await
+    }
+
+    async fn resume(&self, resume: Resume) -> Result<RunHandle, EngineError> {
+        let Resume { id, program, observer } = resume;
+        let lock = RunLock::acquire(self.setup.store.folder(), &id)?;
+        let run = self.known(&id).await?;
+        self.keep(&program).await?;
+        self.setup.store.clear_cancel(&id).await?;
+        let seq = self.setup.store.last_seq(&id).await?;
+        let state = RunState::of_status(run.status);
+        let definition = program.definition;
+        let ledger = Ledger::new(run, state, seq, program.workflow.budget);
+        self.drive(program, observer, ledger, lock, RunEvent::Resumed { definition }).await
+    }
+
+    async fn attach(&self, run: &RunId) -> Result<RunRow, EngineError> {
+        loop {
+            let row = self.known(run).await?;
+            let driven = row.status == RunStatus::Running
+                && matches!(
+                    RunLock::acquire(self.setup.store.folder(), run),
+                    Err(LockError::Held { .. })
+                );
+            if !driven {
+                return Ok(row);
+            }
+            self.setup.clock.sleep(ATTACH_POLL).await;
+        }
+    }
+
+    async fn cancel(&self, run: &RunId) -> Result<(), EngineError> {
+        let row = self.known(run).await?;
+        match row.status {
+            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
+                return Err(EngineError::Ended { run: run.clone(), status: row.status });
+            }
+            RunStatus::Running | RunStatus::Waiting | RunStatus::Interrupted => {}
+        }
+        let _lock = match RunLock::acquire(self.setup.store.folder(), run) {
+            Ok(lock) => lock,
+            Err(LockError::Held { .. }) => {
+                return Ok(self.setup.store.request_cancel(run).await?);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (seq, now) = (self.setup.store.last_seq(run).await?, self.setup.clock.now_ms());
+        let (definition, state) = (row.definition, RunState::of_status(row.status));
+        let mut ledger = Ledger::new(row, state, seq, None);
+        ledger.run_event(&RunEvent::Resumed { definition }, now, None)?;
+        let error = Some("the run was cancelled".to_owned());
+        let ended = RunEvent::Finished { status: RunStatus::Cancelled, error };
+        ledger.run_event(&ended, now, None)?;
+        Ok(self.setup.store.commit(ledger.take()).await?)
+    }
+
+    async fn approve(
+        &self,
+        run: &RunId,
+        path: &InstancePath,
+        answer: Answer,
+    ) -> Result<(), EngineError> {
+        self.known(run).await?;
+        let asked = self.setup.store.approvals(run).await?;
+        let Some(approval) = asked.into_iter().find(|row| row.path == *path) else {
+            return Err(EngineError::NothingAsked { run: run.clone(), path: path.clone() });
+        };
+        if approval.approved.is_some() {
+            return Err(EngineError::Answered { run: run.clone(), path: path.clone() });
+        }
+        let answered = ApprovalRow {
+            answered: Some(self.setup.clock.now_ms()),
+            approved: Some(answer.approved),
+            comment: answer.comment,
+            ..approval
+        };
+        Ok(self.setup.store.commit(Batch { approvals: vec![answered], ..Batch::default() }).await?)
+    }
+}

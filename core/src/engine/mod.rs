@@ -1,0 +1,36 @@
+//! The engine: takes a checked workflow to its end, whatever happens on the way.
+//!
+//! ```text
+//!   Backend ── submit, resume, cancel, approve
+//!      │
+//!   Driver ── one task a run: asks the scheduler what may begin, hands it to runners,
+//!      │      makes what they report durable, then tells the scheduler
+//!      ├── Scheduler   which step may begin; pure, knows no time, no values, no I/O
+//!      ├── Values      what expressions see: inputs, outputs of settled steps, items
+//!      ├── Ledger      events → rows of the store; the run's budget
+//!      └── Runner      one task an instance: render, reuse, attempt, retry
+//! ```
+//!
+//! The order of things in a turn of the driver is the promise it keeps: what a runner
+//! reports is in the store before any step that depends on it begins, and an attempt that
+//! acts on the outside is in the store before it acts.
+
+mod clock;
+mod driver;
+mod embedded;
+mod identity;
+mod items;
+mod ledger;
+mod observer;
+mod prepare;
+mod runner;
+mod scheduler;
+mod values;
+
+pub use clock::{Clock, SystemClock};
+pub use embedded::{
+    Answer, Backend, Embedded, EngineError, Program, Resume, RunHandle, RunReport, Setup, Submission,
+};
+pub use observer::{Observer, Progress};
+pub use prepare::Sniff;
+pub use scheduler::{Begin, Ending, FrameId, Scheduler, Slot};

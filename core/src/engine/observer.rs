@@ -1,0 +1,66 @@
+//! What a watcher of a run is told while it happens.
+
+use crate::error::Failure;
+use crate::ids::InstancePath;
+use crate::store::{RunStatus, StepStatus};
+use crate::units::Money;
+
+/// Something a watcher may want to show. A step's end is told once it is durable.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// A step or an instance began.
+    Began {
+        /// Its path.
+        path: InstancePath,
+        /// What it uses; none for a step that only holds others.
+        action: Option<String>,
+    },
+    /// The items of a loop are known.
+    Opened {
+        /// Its path.
+        path: InstancePath,
+        /// How many; none where only reading them to the end tells.
+        count: Option<u64>,
+    },
+    /// An attempt failed and another follows.
+    Retrying {
+        /// The instance.
+        path: InstancePath,
+        /// Why.
+        failure: Failure,
+        /// Wait in milliseconds.
+        wait_ms: u64,
+    },
+    /// A step or an instance is settled.
+    Settled {
+        /// Its path.
+        path: InstancePath,
+        /// How.
+        status: StepStatus,
+        /// Whether nothing had to be done: it was done before, or the step cache knew.
+        reused: bool,
+        /// Why it failed.
+        failure: Option<Failure>,
+        /// What it cost.
+        cost: Option<Money>,
+    },
+    /// A line of a step's log.
+    Line {
+        /// The instance.
+        path: InstancePath,
+        /// The text.
+        text: String,
+    },
+    /// The run stands otherwise.
+    Run(RunStatus),
+}
+
+/// Watches a run. Called from the driver: it must return soon.
+pub trait Observer: Send + Sync {
+    /// Takes what happened.
+    fn progress(&self, progress: &Progress);
+}
+
+impl Observer for () {
+    fn progress(&self, _progress: &Progress) {}
+}

@@ -1,0 +1,227 @@
+//! From a step's template to the input its action will see.
+//!
+//! Rendering, taking the files that are named into the store, checking the result against
+//! the action's schema, and hashing what remains. Shared by the runner and by the planner,
+//! so that a plan speaks of exactly what a run would do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::action::{Action, ActionRegistry, PathPolicy};
+use crate::artifact::{ArtifactRef, for_each_artifact};
+use crate::content::ContentHash;
+use crate::engine::identity;
+use crate::error::{ErrorClass, Failure};
+use crate::language::{InputType, ModelChoice, Step, Work, Workflow};
+use crate::store::{Store, StoreError};
+use crate::template::Scope;
+
+/// Tells a media type from the first bytes of a file; none where they say nothing.
+pub type Sniff = fn(&[u8]) -> Option<&'static str>;
+
+/// Bytes of a file that [`Sniff`] is shown.
+const SNIFFED: usize = 8192;
+
+/// What preparing needs of the world.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    pub(crate) store: Store,
+    pub(crate) actions: ActionRegistry,
+    pub(crate) sniff: Sniff,
+    pub(crate) folder: PathBuf,
+}
+
+/// An action with the input it will see.
+pub(crate) struct Prepared {
+    pub(crate) action: Arc<dyn Action>,
+    pub(crate) models: Vec<ModelChoice>,
+    pub(crate) input: Value,
+    pub(crate) hash: ContentHash,
+    pub(crate) paths: PathPolicy,
+    /// Whether the step cache may answer.
+    pub(crate) cacheable: bool,
+}
+
+impl Workshop {
+    /// Prepares a step that runs an action.
+    ///
+    /// Dropping the future leaves at most files in the artifact store that nothing names.
+    pub(crate) async fn prepare(&self, step: &Step, scope: &Scope) -> Result<Prepared, Failure> {
+        let Work::Action { name, with, computed, models } = &step.work else {
+            return Err(Failure::internal(format!("step `{}` runs no action", step.id)));
+        };
+        let action = self.actions.get(name).cloned();
+        let action =
+            action.ok_or_else(|| Failure::internal(format!("there is no action `{name}`")))?;
+        let paths = PathPolicy { folder: self.folder.clone(), computed: computed.clone() };
+        let mut input = with.render(scope).map_err(|e| Failure::input(format!("`with`: {e}")))?;
+        self.take_files(&action.spec().input, &mut input, &paths).await?;
+        self.actions.check_input(name, &input)?;
+        let hash = identity::of_action(action.spec(), models, &input);
+        let cacheable = step.policy.cache.unwrap_or(action.spec().cacheable);
+        Ok(Prepared { action, models: models.clone(), input, hash, paths, cacheable })
+    }
+
+    /// Replaces the paths given where the schema takes files by artifacts.
+    async fn take_files(
+        &self,
+        schema: &Value,
+        input: &mut Value,
+        paths: &PathPolicy,
+    ) -> Result<(), Failure> {
+        let (Some(properties), Some(input)) = (schema["properties"].as_object(), input.as_object_mut())
+        else {
+            return Ok(());
+        };
+        for (key, property) in properties {
+            if property["x-file"] != true {
+                continue;
+            }
+            match input.get_mut(key) {
+                Some(Value::Array(items)) => {
+                    for item in items {
+                        self.take_file(key, item, paths).await?;
+                    }
+                }
+                Some(value) => self.take_file(key, value, paths).await?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_file(
+        &self,
+        key: &str,
+        value: &mut Value,
+        paths: &PathPolicy,
+    ) -> Result<(), Failure> {
+        let Value::String(path) = value else { return Ok(()) };
+        if path.starts_with("http://") || path.starts_with("https://") {
+            return Ok(());
+        }
+        let file = paths.resolve(key, path)?;
+        *value = self.take_in(path, file).await?.to_value();
+        Ok(())
+    }
+
+    /// Takes a file into the artifact store.
+    pub(crate) async fn take_in(&self, name: &str, file: PathBuf) -> Result<ArtifactRef, Failure> {
+        let (path, sniff) = (file.clone(), self.sniff);
+        let sniffed = tokio::task::spawn_blocking(move || sniff_file(&path, sniff)).await;
+        let media_type = sniffed
+            .map_err(|error| Failure::internal(format!("reading `{name}` failed: {error}")))?
+            .map_err(|error| cannot_read(name, &error))?;
+        let own = file.file_name().map(|own| own.to_string_lossy().into_owned());
+        let own = own.unwrap_or_else(|| name.to_owned());
+        Ok(self.store.artifacts().put_file(&file, media_type, &own).await?)
+    }
+
+    /// Takes the files that are given as inputs of a workflow into the store.
+    ///
+    /// Paths are the owner's: relative to the workflow's folder, and free to leave it.
+    pub(crate) async fn take_inputs(
+        &self,
+        workflow: &Workflow,
+        inputs: &mut Map<String, Value>,
+    ) -> Result<(), Failure> {
+        for input in &workflow.inputs {
+            let (InputType::File { media } | InputType::Files { media }) = &input.kind else {
+                continue;
+            };
+            match inputs.get_mut(&input.name) {
+                Some(Value::Array(files)) => {
+                    for file in files {
+                        self.take_input(&input.name, media, file).await?;
+                    }
+                }
+                Some(file) => self.take_input(&input.name, media, file).await?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_input(
+        &self,
+        input: &str,
+        media: &[String],
+        value: &mut Value,
+    ) -> Result<(), Failure> {
+        let artifact = match value {
+            Value::String(path) => {
+                let taken = self.take_in(path, self.folder.join(&*path)).await;
+                let artifact = taken.map_err(|failure| Failure {
+                    message: format!("input `{input}`: {}", failure.message),
+                    ..failure
+                })?;
+                *value = artifact.to_value();
+                artifact
+            }
+            other => match ArtifactRef::from_value(other) {
+                Some(artifact) => artifact,
+                None => return Ok(()),
+            },
+        };
+        if media.is_empty() || media.iter().any(|taken| fits(taken, &artifact.media_type)) {
+            return Ok(());
+        }
+        let message = format!(
+            "input `{input}`: `{}` is {}, and the workflow takes {}",
+            artifact.name,
+            artifact.media_type,
+            media.join(", ")
+        );
+        Err(Failure::input(message).with_hint("the type is read from the file's bytes, not its name"))
+    }
+
+    /// Whether every file that a value names is still in the store.
+    pub(crate) fn holds_all(&self, value: &Value) -> bool {
+        let mut all = true;
+        for_each_artifact(value, &mut |artifact| {
+            all &= self.store.artifacts().local_path(&artifact.hash).is_ok();
+        });
+        all
+    }
+}
+
+/// Whether a media type is one of a pattern such as `image/*`.
+fn fits(pattern: &str, media_type: &str) -> bool {
+    match pattern.strip_suffix("/*") {
+        Some(family) => media_type.split('/').next() == Some(family),
+        None => pattern == "*" || pattern == media_type,
+    }
+}
+
+fn sniff_file(file: &std::path::Path, sniff: Sniff) -> std::io::Result<&'static str> {
+    use std::io::Read;
+    let mut head = Vec::new();
+    std::fs::File::open(file)?.take(SNIFFED as u64).read_to_end(&mut head)?;
+    Ok(sniff(&head).unwrap_or("application/octet-stream"))
+}
+
+fn cannot_read(name: &str, error: &std::io::Error) -> Failure {
+    let class = match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory => ErrorClass::Input,
+        _ => ErrorClass::Io,
+    };
+    let why = match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(class, format!("cannot read `{name}`: {why}"))
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let hint = error.hint();
+        let failure = Self::new(ErrorClass::Io, error.to_string());
+        match hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}

@@ -1,0 +1,484 @@
+//! One instance of a step, from its template to its end.
+//!
+//! A runner prepares the input, looks whether the work was done before, and then makes
+//! attempts until one succeeds, the policy gives up, or somebody says stop. It decides
+//! nothing about the run: what happens is reported to the driver, and where something must
+//! be durable before the runner goes on, the report carries an answer to wait for.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::action::{CallUsage, Effect, LogSink, Outcome, Quote, StepContext, UsageSlot};
+use crate::content::ContentHash;
+use crate::engine::clock::Clock;
+use crate::engine::prepare::{Prepared, Workshop};
+use crate::engine::scheduler::Slot;
+use crate::error::{ErrorClass, Failure};
+use crate::ids::{InstancePath, RunId};
+use crate::language::{Block, ModelChoice, OnLost, Step};
+use crate::retry;
+use crate::state::{Origin, StepState};
+use crate::store::{ApprovalRow, StepRow};
+use crate::template::Scope;
+
+/// How long work that was told to stop may take to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What all runners of a run share.
+pub(crate) struct Shared {
+    pub(crate) run: RunId,
+    pub(crate) workshop: Workshop,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) reports: mpsc::UnboundedSender<Report>,
+    pub(crate) cancel: CancellationToken,
+    /// Attempts of the whole process.
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) use_cache: bool,
+}
+
+/// An instance to run.
+pub(crate) struct Job {
+    pub(crate) slot: Slot,
+    pub(crate) path: InstancePath,
+    pub(crate) block: Arc<Block>,
+    pub(crate) scope: Scope,
+    /// What an earlier life of the run left of it.
+    pub(crate) recorded: Option<StepRow>,
+    /// The question it asked, if it did.
+    pub(crate) approval: Option<ApprovalRow>,
+}
+
+impl Job {
+    fn step(&self) -> &Step {
+        &self.block.steps[self.slot.step]
+    }
+
+    fn earlier_attempts(&self) -> u32 {
+        self.recorded.as_ref().map_or(0, |row| row.attempts)
+    }
+}
+
+/// What a runner tells the driver.
+pub(crate) enum Report {
+    /// An attempt is about to act on the outside; the answer comes when that is durable, or
+    /// says why it may not.
+    Announce { slot: Slot, attempt: Attempt, quote: Quote, answer: oneshot::Sender<Result<(), Failure>> },
+    /// An attempt failed and another follows after a wait.
+    Retry { slot: Slot, attempt: Attempt, failure: Failure, usage: Option<Box<CallUsage>>, wait: Duration },
+    /// A line for the log.
+    Line { slot: Slot, attempt: u32, text: String },
+    /// The instance ended.
+    Ended { slot: Slot, end: End },
+}
+
+/// An attempt as the driver needs to know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) number: u32,
+    pub(crate) hash: ContentHash,
+    pub(crate) model: Option<ModelChoice>,
+    pub(crate) started: i64,
+    pub(crate) external: bool,
+}
+
+/// How an instance ended.
+pub(crate) enum End {
+    /// With an output.
+    Done {
+        attempt: Option<Attempt>,
+        hash: ContentHash,
+        output: Arc<Value>,
+        /// The output as it goes into the store; none where it is there already.
+        packed: Option<Value>,
+        usage: Option<Box<CallUsage>>,
+        origin: Origin,
+        cache: bool,
+        /// What the store knows of an output that was there already.
+        meta: Option<Value>,
+    },
+    /// It asks a person, or asked before and has no answer.
+    Asked { attempt: u32, hash: ContentHash, show: Option<Value> },
+    /// For good.
+    Failed { attempt: Option<Attempt>, failure: Failure, usage: Option<Box<CallUsage>> },
+    /// Because somebody said stop.
+    Cancelled { attempt: Option<Attempt> },
+}
+
+impl End {
+    fn failed(failure: Failure) -> Self {
+        Self::Failed { attempt: None, failure, usage: None }
+    }
+}
+
+/// Runs an instance and reports its end.
+///
+/// Dropping the future stops the work where it stands, like a crash of the process would.
+pub(crate) async fn run(shared: Arc<Shared>, job: Job) {
+    let slot = job.slot;
+    let end = match AssertUnwindSafe(work(&shared, &job)).catch_unwind().await {
+        Ok(end) => end,
+        Err(_) => End::failed(Failure::internal("the step panicked")),
+    };
+    // The driver is gone only when the run is being dropped.
+    let _ = shared.reports.send(Report::Ended { slot, end });
+}
+
+async fn work(shared: &Arc<Shared>, job: &Job) -> End {
+    let prepared = match shared.workshop.prepare(job.step(), &job.scope).await {
+        Ok(prepared) => prepared,
+        Err(failure) => return End::failed(failure),
+    };
+    match reuse(shared, job, &prepared).await {
+        Ok(Some(end)) => return end,
+        Ok(None) => {}
+        Err(failure) => return End::failed(failure),
+    }
+    Attempts { shared, job, prepared: &prepared, made: 0 }.run().await
+}
+
+/// Looks whether the work was done before: in this run, by a person, or in another run.
+async fn reuse(
+    shared: &Shared,
+    job: &Job,
+    prepared: &Prepared,
+) -> Result<Option<End>, Failure> {
+    let store = &shared.workshop.store;
+    if let Some(row) = &job.recorded {
+        let lost = matches!(StepState::of_row(row), StepState::Working { .. });
+        match StepState::of_row(row) {
+            StepState::Succeeded { hash: Some(hash), .. } if hash == prepared.hash => {
+                let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
+                let meta = row.meta.clone();
+                return Ok(Some(known(hash, output, None, Origin::Ran, meta)));
+            }
+            StepState::Waiting { hash, attempts } if hash == prepared.hash => {
+                return Ok(answered(job, hash, attempts));
+            }
+            _ if lost => {
+                if let Some(end) = lost_call(job, prepared, row.attempts) {
+                    return Ok(Some(end));
+                }
+            }
+            _ => {}
+        }
+    }
+    if !(shared.use_cache && prepared.cacheable) {
+        return Ok(None);
+    }
+    let Some(row) = store.cached(&[prepared.hash]).await?.remove(&prepared.hash) else {
+        return Ok(None);
+    };
+    // A file of the cached output may be gone; then the work is done again.
+    let Ok(output) = store.unpack(row.output.clone()).await else { return Ok(None) };
+    if !shared.workshop.holds_all(&output) {
+        return Ok(None);
+    }
+    Ok(Some(known(prepared.hash, output, Some(row.output), Origin::Cache, row.meta)))
+}
+
+fn known(
+    hash: ContentHash,
+    output: Value,
+    packed: Option<Value>,
+    origin: Origin,
+    meta: Option<Value>,
+) -> End {
+    let output = Arc::new(output);
+    End::Done { attempt: None, hash, output, packed, usage: None, origin, cache: false, meta }
+}
+
+/// What a person's answer makes of an instance that asked.
+fn answered(job: &Job, hash: ContentHash, attempts: u32) -> Option<End> {
+    let approval = job.approval.as_ref()?;
+    let about_loss = approval.show.get("lost_attempt").is_some();
+    match approval.approved {
+        None => Some(End::Asked { attempt: attempts, hash, show: None }),
+        Some(true) if about_loss => None,
+        Some(true) => {
+            let output = serde_json::json!({ "approved": true, "comment": approval.comment });
+            Some(known(hash, output.clone(), Some(output), Origin::Person, None))
+        }
+        Some(false) => {
+            let comment = approval.comment.as_deref().map(|c| format!(": {c}")).unwrap_or_default();
+            let message = format!("a person declined{comment}");
+            Some(End::failed(Failure::new(ErrorClass::Refusal, message)))
+        }
+    }
+}
+
+/// What becomes of an instance whose call was in flight when the process died.
+fn lost_call(job: &Job, prepared: &Prepared, attempt: u32) -> Option<End> {
+    let message =
+        format!("attempt {attempt} was in flight when the process died, and may have been paid");
+    match job.step().policy.on_lost {
+        OnLost::Resend => None,
+        OnLost::Fail => Some(End::failed(
+            Failure::new(ErrorClass::Connection, message)
+                .with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person"),
+        )),
+        OnLost::Ask => {
+            let show = serde_json::json!({ "question": "send it again?", "reason": message, "lost_attempt": attempt });
+            Some(End::Asked { attempt: attempt + 1, hash: prepared.hash, show: Some(show) })
+        }
+    }
+}
+
+/// The attempts of one instance.
+struct Attempts<'a> {
+    shared: &'a Arc<Shared>,
+    job: &'a Job,
+    prepared: &'a Prepared,
+    made: u32,
+}
+
+impl Attempts<'_> {
+    async fn run(mut self) -> End {
+        let deadline = self.job.step().policy.deadline.map(|d| d.as_millis() as i64);
+        let began = self.shared.clock.now_ms();
+        let mut choices = self.prepared.models.iter().cloned().map(Some).collect::<Vec<_>>();
+        if choices.is_empty() {
+            choices.push(None);
+        }
+        let mut last = End::failed(Failure::internal("no attempt was made"));
+        for model in choices {
+            let mut tries = 0;
+            loop {
+                let left = deadline.map(|d| d - (self.shared.clock.now_ms() - began));
+                if left.is_some_and(|left| left <= 0) {
+                    return past_deadline(last);
+                }
+                tries += 1;
+                let (attempt, failure, usage) = match self.once(model.clone(), left).await {
+                    Tried::Ended(end) => return end,
+                    Tried::Failed(attempt, failure, usage) => (attempt, failure, usage),
+                };
+                let random = self.jitter();
+                let retry = &self.job.step().policy.retry;
+                let wait = retry::next_wait(retry, tries, &failure, random);
+                let in_time = |wait: &Duration| {
+                    deadline.is_none_or(|d| {
+                        self.shared.clock.now_ms() - began + (wait.as_millis() as i64) < d
+                    })
+                };
+                let Some(wait) = wait.filter(in_time) else {
+                    last = End::Failed { attempt: Some(attempt), failure, usage };
+                    break;
+                };
+                self.report_retry(attempt, failure, usage, wait);
+                tokio::select! {
+                    () = self.shared.clock.sleep(wait) => {}
+                    () = self.shared.cancel.cancelled() => return End::Cancelled { attempt: None },
+                }
+            }
+            if !self.falls_back(&mut last, model.as_ref()) {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Whether the next model of the chain is asked after this end; if so, the end becomes
+    /// an attempt that another follows.
+    fn falls_back(&self, last: &mut End, model: Option<&ModelChoice>) -> bool {
+        let is_last = self.prepared.models.last() == model;
+        let End::Failed { attempt: Some(attempt), failure, usage } = &*last else { return false };
+        if is_last || !may_fall_back(failure.class) {
+            return false;
+        }
+        self.report_retry(attempt.clone(), failure.clone(), usage.clone(), Duration::ZERO);
+        true
+    }
+
+    fn report_retry(
+        &self,
+        attempt: Attempt,
+        failure: Failure,
+        usage: Option<Box<CallUsage>>,
+        wait: Duration,
+    ) {
+        let slot = self.job.slot;
+        let _ = self.shared.reports.send(Report::Retry { slot, attempt, failure, usage, wait });
+    }
+
+    /// Makes one attempt. `left` is what remains of the deadline, in milliseconds.
+    async fn once(&mut self, model: Option<ModelChoice>, left: Option<i64>) -> Tried {
+        let stopped = Tried::Ended(End::Cancelled { attempt: None });
+        let permit = tokio::select! {
+            permit = self.shared.permits.acquire() => permit,
+            () = self.shared.cancel.cancelled() => return stopped,
+        };
+        let Ok(_permit) = permit else { return stopped };
+        let spec = self.prepared.action.spec();
+        let attempt = Attempt {
+            number: self.job.earlier_attempts() + self.made + 1,
+            hash: self.prepared.hash,
+            model,
+            started: self.shared.clock.now_ms(),
+            external: spec.effect == Effect::External,
+        };
+        let context = self.context(&attempt);
+        let quote = self.prepared.action.quote(&self.prepared.input, &context);
+        if attempt.external
+            && let Err(failure) = self.announce(&attempt, quote).await
+        {
+            return Tried::Ended(End::failed(failure));
+        }
+        self.made += 1;
+        let outcome = self.act(&context, left).await;
+        let usage = context.usage.take().map(Box::new);
+        match outcome {
+            Ok(Outcome::Done(output)) => Tried::Ended(self.done(attempt, output, usage).await),
+            Ok(Outcome::Wait { show }) => {
+                let (attempt, hash) = (attempt.number, attempt.hash);
+                Tried::Ended(End::Asked { attempt, hash, show: Some(show) })
+            }
+            Err(_) if self.shared.cancel.is_cancelled() => {
+                Tried::Ended(End::Cancelled { attempt: Some(attempt) })
+            }
+            Err(failure) => Tried::Failed(attempt, failure, usage),
+        }
+    }
+
+    async fn done(&self, attempt: Attempt, output: Value, usage: Option<Box<CallUsage>>) -> End {
+        let packed = match self.shared.workshop.store.pack(output.clone()).await {
+            Ok(packed) => packed,
+            Err(error) => {
+                return End::Failed { attempt: Some(attempt), failure: error.into(), usage };
+            }
+        };
+        End::Done {
+            hash: attempt.hash,
+            attempt: Some(attempt),
+            output: Arc::new(output),
+            packed: Some(packed),
+            usage,
+            origin: Origin::Ran,
+            cache: self.shared.use_cache && self.prepared.cacheable,
+            meta: None,
+        }
+    }
+
+    /// Waits until the attempt is durable, or hears why it may not be made.
+    async fn announce(&self, attempt: &Attempt, quote: Quote) -> Result<(), Failure> {
+        let (answer, answered) = oneshot::channel();
+        let (slot, attempt) = (self.job.slot, attempt.clone());
+        let _ = self.shared.reports.send(Report::Announce { slot, attempt, quote, answer });
+        answered.await.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Cancelled, "the run ended")))
+    }
+
+    /// Lets the action act, within its time and until somebody says stop.
+    async fn act(&self, context: &StepContext, left: Option<i64>) -> Result<Outcome, Failure> {
+        let timeout = self.job.step().policy.timeout;
+        let left = left.map(|ms| Duration::from_millis(ms.max(0) as u64));
+        let limit = [timeout, left].into_iter().flatten().min();
+        let action = self.prepared.action.run(self.prepared.input.clone(), context);
+        let mut action = std::pin::pin!(AssertUnwindSafe(action).catch_unwind());
+        let out_of_time = async {
+            match limit {
+                Some(limit) => self.shared.clock.sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let unwound = |result: std::thread::Result<_>| {
+            result.unwrap_or_else(|_| {
+                let name = self.prepared.action.spec().name;
+                Err(Failure::internal(format!("action `{name}` panicked")))
+            })
+        };
+        tokio::select! {
+            result = &mut action => return unwound(result),
+            () = out_of_time => {}
+            () = self.shared.cancel.cancelled() => {
+                context.cancel.cancel();
+                return tokio::select! {
+                    result = &mut action => unwound(result),
+                    () = self.shared.clock.sleep(GRACE) => Err(stopped()),
+                };
+            }
+        }
+        context.cancel.cancel();
+        let limit = limit.unwrap_or_default();
+        Err(Failure::new(ErrorClass::Timeout, format!("no result within {limit:?}"))
+            .with_hint("raise `timeout` of the step, or under `defaults`"))
+    }
+
+    fn context(&self, attempt: &Attempt) -> StepContext {
+        let (reports, slot, number) = (self.shared.reports.clone(), self.job.slot, attempt.number);
+        let log: LogSink = Arc::new(move |text: &str| {
+            let text = text.to_owned();
+            let _ = reports.send(Report::Line { slot, attempt: number, text });
+        });
+        StepContext {
+            path: self.job.path.to_string(),
+            attempt: attempt.number,
+            cancel: self.shared.cancel.child_token(),
+            artifacts: self.shared.workshop.store.artifacts().clone(),
+            model: attempt.model.clone(),
+            paths: self.prepared.paths.clone(),
+            log,
+            usage: UsageSlot::default(),
+        }
+    }
+
+    /// A share of 1 that differs from attempt to attempt and is the same in every replay.
+    fn jitter(&self) -> f64 {
+        let name = format!("{}/{}/{}", self.shared.run, self.job.path, self.made);
+        let hex = ContentHash::of_bytes(name.as_bytes()).hex();
+        let bits = u32::from_str_radix(&hex[..8], 16).unwrap_or(0);
+        f64::from(bits) / f64::from(u32::MAX)
+    }
+}
+
+/// How one attempt came out.
+enum Tried {
+    Ended(End),
+    Failed(Attempt, Failure, Option<Box<CallUsage>>),
+}
+
+fn stopped() -> Failure {
+    Failure::new(ErrorClass::Cancelled, "the run was stopped")
+}
+
+/// The end of an instance whose time for all attempts is over.
+fn past_deadline(last: End) -> End {
+    match last {
+        End::Failed { .. } => last,
+        End::Done { .. } | End::Asked { .. } | End::Cancelled { .. } => {
+            End::failed(Failure::new(ErrorClass::Timeout, "the step's deadline is over"))
+        }
+    }
+}
+
+/// Whether another model may do better after a failure of this class.
+fn may_fall_back(class: ErrorClass) -> bool {
+    match class {
+        ErrorClass::RateLimit
+        | ErrorClass::Quota
+        | ErrorClass::Overloaded
+        | ErrorClass::Timeout
+        | ErrorClass::Connection
+        | ErrorClass::Server
+        | ErrorClass::Auth
+        | ErrorClass::BadRequest
+        | ErrorClass::NotFound
+        | ErrorClass::TooLarge
+        | ErrorClass::Refusal
+        | ErrorClass::ContentFilter
+        | ErrorClass::Truncated
+        | ErrorClass::Empty
+        | ErrorClass::InvalidOutput
+        | ErrorClass::Limit
+        | ErrorClass::Plugin => true,
+        ErrorClass::Budget
+        | ErrorClass::Input
+        | ErrorClass::Io
+        | ErrorClass::Cancelled
+        | ErrorClass::Internal => false,
+    }
+}

@@ -1,0 +1,28 @@
+//! The state machine: what has happened decides what may happen next.
+//!
+//! A run is a history of [`Event`]s. [`StepState::apply`] and [`RunState::apply`] are the
+//! only places where a state follows from an event; the live run, the recovery after a
+//! crash and the read model in the store all go through them. An event that does not fit
+//! the state it meets is an [`IllegalTransition`], never silently taken.
+//!
+//! ```text
+//!            sent            succeeded
+//!   Idle ───────────▶ Working ────────▶ Succeeded ─┐
+//!    │ ▲ ▲               │ │                       │
+//!    │ │ └──── lost ─────┘ ├─ attempt_failed ▶ Retrying
+//!    │ │                   ├─ failed ────────▶ Failed ─┤
+//!    │ │                   └─ asked ─────────▶ Waiting │
+//!    │ └──────────────────── reopened ─────────────────┘
+//!    └─ skipped, blocked, cancelled
+//! ```
+//!
+//! A step whose action only computes goes from `Idle` straight to its end: its start needs
+//! no record, because running it again is invisible.
+
+mod event;
+mod run;
+mod step;
+
+pub use event::{Event, Origin, RunEvent, StepEvent};
+pub use run::RunState;
+pub use step::{IllegalTransition, StepState};

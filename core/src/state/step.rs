@@ -1,0 +1,211 @@
+//! The state of one step instance, and the one function that changes it.
+
+use crate::content::ContentHash;
+use crate::state::event::StepEvent;
+use crate::store::{StepRow, StepStatus};
+
+/// How an instance stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// Nothing is under way. `attempts` were made in earlier lives of the run.
+    Idle {
+        /// Attempts so far.
+        attempts: u32,
+    },
+    /// It holds other steps, and they are under way.
+    Open,
+    /// An attempt may have acted.
+    Working {
+        /// Its number.
+        attempt: u32,
+        /// Identity of what is run.
+        hash: ContentHash,
+    },
+    /// An attempt failed, another will follow.
+    Retrying {
+        /// Attempts so far.
+        attempts: u32,
+    },
+    /// A person was asked.
+    Waiting {
+        /// Attempts so far.
+        attempts: u32,
+        /// Identity of what was asked.
+        hash: ContentHash,
+    },
+    /// It is done.
+    Succeeded {
+        /// Attempts so far.
+        attempts: u32,
+        /// Identity of what was run; none for a step that only holds others.
+        hash: Option<ContentHash>,
+    },
+    /// It failed for good.
+    Failed {
+        /// Attempts so far.
+        attempts: u32,
+    },
+    /// Its condition was false.
+    Skipped,
+    /// A step before it failed.
+    Blocked,
+    /// The run ended before it did.
+    Cancelled {
+        /// Attempts so far.
+        attempts: u32,
+    },
+}
+
+/// Says that an event does not fit the state it met.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{event}` cannot happen to what is {state}")]
+pub struct IllegalTransition {
+    /// Name of the state.
+    pub state: &'static str,
+    /// Name of the event.
+    pub event: &'static str,
+}
+
+impl StepState {
+    /// What nothing has happened to yet.
+    pub const NEW: Self = Self::Idle { attempts: 0 };
+
+    /// The state after an event. Changes nothing else, asks nothing else.
+    pub fn apply(&self, event: &StepEvent) -> Result<Self, IllegalTransition> {
+        let (attempts, open) = (self.attempts(), self.is_open());
+        let next = match event {
+            StepEvent::Opened { .. } if open => Self::Open,
+            StepEvent::Sent { attempt, hash, .. } if self.may_send() && *attempt == attempts + 1 => {
+                Self::Working { attempt: *attempt, hash: *hash }
+            }
+            StepEvent::AttemptFailed { attempt, .. } if self.ends(*attempt) => {
+                Self::Retrying { attempts: *attempt }
+            }
+            StepEvent::Lost { attempt } if self.is_sent(*attempt) => {
+                Self::Idle { attempts: *attempt }
+            }
+            StepEvent::Asked { attempt, hash, .. } if self.ends(*attempt) => {
+                Self::Waiting { attempts: *attempt, hash: *hash }
+            }
+            StepEvent::Succeeded { attempt, hash, .. } if open => {
+                Self::Succeeded { attempts: attempts.max(*attempt), hash: *hash }
+            }
+            StepEvent::Failed { attempt, .. } if open => {
+                Self::Failed { attempts: attempts.max(*attempt) }
+            }
+            StepEvent::Skipped if open => Self::Skipped,
+            StepEvent::Blocked { .. } if open => Self::Blocked,
+            StepEvent::Cancelled { attempt } if open => {
+                Self::Cancelled { attempts: attempts.max(*attempt) }
+            }
+            StepEvent::Reopened if !matches!(self, Self::Working { .. }) => Self::Idle { attempts },
+            StepEvent::Opened { .. }
+            | StepEvent::Sent { .. }
+            | StepEvent::AttemptFailed { .. }
+            | StepEvent::Lost { .. }
+            | StepEvent::Asked { .. }
+            | StepEvent::Succeeded { .. }
+            | StepEvent::Failed { .. }
+            | StepEvent::Skipped
+            | StepEvent::Blocked { .. }
+            | StepEvent::Cancelled { .. }
+            | StepEvent::Reopened => {
+                return Err(IllegalTransition { state: self.name(), event: event.kind() });
+            }
+        };
+        Ok(next)
+    }
+
+    /// Attempts made so far, over all lives of the run.
+    pub fn attempts(&self) -> u32 {
+        match self {
+            Self::Working { attempt, .. } => *attempt,
+            Self::Idle { attempts }
+            | Self::Retrying { attempts }
+            | Self::Waiting { attempts, .. }
+            | Self::Succeeded { attempts, .. }
+            | Self::Failed { attempts }
+            | Self::Cancelled { attempts } => *attempts,
+            Self::Open | Self::Skipped | Self::Blocked => 0,
+        }
+    }
+
+    /// Whether it is not settled yet.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Idle { .. }
+            | Self::Open
+            | Self::Working { .. }
+            | Self::Retrying { .. }
+            | Self::Waiting { .. } => true,
+            Self::Succeeded { .. }
+            | Self::Failed { .. }
+            | Self::Skipped
+            | Self::Blocked
+            | Self::Cancelled { .. } => false,
+        }
+    }
+
+    /// The status the read model shows.
+    pub fn status(&self) -> StepStatus {
+        match self {
+            Self::Idle { .. } | Self::Open | Self::Working { .. } => StepStatus::Running,
+            Self::Retrying { .. } => StepStatus::Retrying,
+            Self::Waiting { .. } => StepStatus::Waiting,
+            Self::Succeeded { .. } => StepStatus::Succeeded,
+            Self::Failed { .. } => StepStatus::Failed,
+            Self::Skipped => StepStatus::Skipped,
+            Self::Blocked => StepStatus::Blocked,
+            Self::Cancelled { .. } => StepStatus::Cancelled,
+        }
+    }
+
+    /// The state that a row of the read model was made from.
+    pub fn of_row(row: &StepRow) -> Self {
+        let attempts = row.attempts;
+        match (row.status, row.hash) {
+            (StepStatus::Running, Some(hash)) if attempts > 0 => {
+                Self::Working { attempt: attempts, hash }
+            }
+            (StepStatus::Running, Some(_)) => Self::Idle { attempts },
+            (StepStatus::Running, None) if attempts == 0 => Self::Open,
+            (StepStatus::Running, None) => Self::Idle { attempts },
+            (StepStatus::Retrying, _) => Self::Retrying { attempts },
+            (StepStatus::Waiting, Some(hash)) => Self::Waiting { attempts, hash },
+            (StepStatus::Waiting, None) => Self::Idle { attempts },
+            (StepStatus::Succeeded, hash) => Self::Succeeded { attempts, hash },
+            (StepStatus::Failed, _) => Self::Failed { attempts },
+            (StepStatus::Skipped, _) => Self::Skipped,
+            (StepStatus::Blocked, _) => Self::Blocked,
+            (StepStatus::Cancelled, _) => Self::Cancelled { attempts },
+        }
+    }
+
+    fn may_send(&self) -> bool {
+        matches!(self, Self::Idle { .. } | Self::Retrying { .. })
+    }
+
+    fn is_sent(&self, attempt: u32) -> bool {
+        matches!(self, Self::Working { attempt: sent, .. } if *sent == attempt)
+    }
+
+    /// Whether `attempt` may end now: it was sent, or it needed no sending.
+    fn ends(&self, attempt: u32) -> bool {
+        self.is_sent(attempt) || (self.may_send() && attempt == self.attempts() + 1)
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Idle { .. } => "idle",
+            Self::Open => "open",
+            Self::Working { .. } => "working",
+            Self::Retrying { .. } => "retrying",
+            Self::Waiting { .. } => "waiting",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Skipped => "skipped",
+            Self::Blocked => "blocked",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! One expression, or one text with expressions in it.
+
+use std::fmt;
+use std::io;
+
+use serde_json::Value;
+
+use super::data::to_json;
+use super::environment::{ENVIRONMENT, syntax};
+use super::references::{self, Reference, Segment};
+use super::scope::{Scope, StepView};
+
+/// The most bytes a rendered text may have.
+const LARGEST_TEXT: usize = 16 << 20;
+
+/// Says why a template cannot be compiled or rendered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    /// What is wrong, naming the expression.
+    pub message: String,
+    /// What was probably meant.
+    pub hint: Option<String>,
+}
+
+impl TemplateError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+}
+
+/// A compiled expression or text, with the names it refers to.
+pub struct Expression {
+    source: String,
+    compiled: Compiled,
+    references: Vec<Reference>,
+    /// The reference that the expression is, if it is nothing else.
+    plain: Option<Reference>,
+}
+
+enum Compiled {
+    Expression(minijinja::Expression<'static, 'static>),
+    /// The library cannot keep a compiled text beside its own source; it is cheap to parse.
+    Text,
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expression({})", self.source)
+    }
+}
+
+impl Expression {
+    /// Compiles what stands between `{{` and `}}`.
+    pub(super) fn compile(source: &str) -> Result<Self, TemplateError> {
+        let source = source.trim();
+        let fault = |error: minijinja::Error| syntax_fault(source, &error);
+        let tree = minijinja::machinery::parse_expr(source).map_err(fault)?;
+        let (references, plain) = (references::of_expression(&tree), references::plain(&tree));
+        let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(fault)?;
+        let compiled = Compiled::Expression(compiled);
+        Ok(Self { source: source.into(), compiled, references, plain })
+    }
+
+    /// Compiles a text with expressions in it.
+    pub(super) fn compile_text(source: &str) -> Result<Self, TemplateError> {
+        let fault = |error: minijinja::Error| syntax_fault(source, &error);
+        let tree = minijinja::machinery::parse(source, "<text>", syntax()).map_err(fault)?;
+        ENVIRONMENT.template_from_str(source).map_err(fault)?;
+        let references = references::of_text(&tree);
+        Ok(Self { source: source.into(), compiled: Compiled::Text, references, plain: None })
+    }
+
+    /// The names it refers to, each once.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// The reference that it is, where it is one and nothing else.
+    pub fn plain(&self) -> Option<&Reference> {
+        self.plain.as_ref()
+    }
+
+    /// As it is written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The value, with its type.
+    pub(super) fn evaluate(&self, scope: &Scope) -> Result<Value, TemplateError> {
+        if let Some(value) = self.plain.as_ref().and_then(|plain| read(scope, plain)) {
+            return Ok(value);
+        }
+        self.evaluate_fully(scope)
+    }
+
+    /// The value by the way that every expression can go.
+    fn evaluate_fully(&self, scope: &Scope) -> Result<Value, TemplateError> {
+        let Compiled::Expression(compiled) = &self.compiled else {
+            return self.render(scope).map(Value::String);
+        };
+        let context = minijinja::Value::from_object(scope.clone());
+        let value = compiled.eval(context).map_err(|error| self.fault(scope, &error))?;
+        if value.is_undefined() {
+            return Err(self.undefined(scope).unwrap_or_else(|| {
+                TemplateError::new(format!("`{}` is undefined", self.source))
+            }));
+        }
+        to_json(&value).map_err(|why| TemplateError::new(format!("`{}`: {why}", self.source)))
+    }
+
+    /// The text, with the values in their places.
+    pub(super) fn render(&self, scope: &Scope) -> Result<String, TemplateError> {
+        let context = minijinja::Value::from_object(scope.clone());
+        let mut text = Bounded::default();
+        ENVIRONMENT
+            .template_from_str(&self.source)
+            .and_then(|template| template.render_captured_to(context, &mut text).map(drop))
+            .map_err(|error| {
+                if text.full {
+                    let size = LARGEST_TEXT >> 20;
+                    return TemplateError::new(format!("the text grows beyond {size} MiB"));
+                }
+                self.fault(scope, &error)
+            })?;
+        String::from_utf8(text.bytes)
+            .map_err(|_| TemplateError::new(format!("`{}` is not text", self.source)))
+    }
+
+    fn fault(&self, scope: &Scope, error: &minijinja::Error) -> TemplateError {
+        if error.kind() == minijinja::ErrorKind::UndefinedError
+            && let Some(error) = self.undefined(scope)
+        {
+            return error;
+        }
+        let shown: String = self.source.chars().take(80).collect();
+        TemplateError::new(format!("`{shown}`: {}", reason(error)))
+    }
+
+    /// Finds the first name that stands for nothing, and what is there instead.
+    fn undefined(&self, scope: &Scope) -> Option<TemplateError> {
+        self.references.iter().filter(|r| !r.optional).find_map(|r| missing(scope, r))
+    }
+}
+
+fn syntax_fault(source: &str, error: &minijinja::Error) -> TemplateError {
+    let shown: String = source.chars().take(80).collect();
+    TemplateError::new(format!("`{shown}` is not an expression: {}", reason(error)))
+}
+
+fn reason(error: &minijinja::Error) -> String {
+    let kind = error.kind().to_string();
+    error.detail().map_or(kind, str::to_owned)
+}
+
+/// The part of a shared value that a plain reference stands for.
+fn read(scope: &Scope, reference: &Reference) -> Option<Value> {
+    let (value, rest) = scope.resolve(&reference.root, &reference.segments)?;
+    rest.iter().try_fold(value.as_ref(), part).cloned()
+}
+
+fn part<'v>(value: &'v Value, segment: &Segment) -> Option<&'v Value> {
+    match segment {
+        Segment::Key(key) => value.as_object()?.get(key),
+        Segment::Index(index) => value.as_array()?.get(usize::try_from(*index).ok()?),
+    }
+}
+
+fn missing(scope: &Scope, reference: &Reference) -> Option<TemplateError> {
+    if !scope.names().contains(&reference.root) {
+        let message = format!("there is no `{}`", reference.root);
+        return Some(with_hint(message, &reference.root, &scope.names()));
+    }
+    if reference.root == "steps" {
+        let [Segment::Key(id), rest @ ..] = &reference.segments[..] else { return None };
+        if !scope.has_step(id) {
+            return Some(TemplateError::new(format!("`steps.{id}` is not settled here")));
+        }
+        if let Some(Segment::Key(field)) = rest.first()
+            && !StepView::FIELDS.contains(&field.as_str())
+        {
+            let fields = StepView::FIELDS.map(str::to_owned);
+            return Some(with_hint(format!("a step has no `{field}`"), field, &fields));
+        }
+    }
+    let (value, rest) = scope.resolve(&reference.root, &reference.segments)?;
+    let mut value = value.as_ref();
+    let mut so_far = reference.clone();
+    so_far.segments.truncate(reference.segments.len() - rest.len());
+    for segment in rest {
+        let Some(next) = part(value, segment) else {
+            return Some(nothing_there(&so_far, value, segment));
+        };
+        so_far.segments.push(segment.clone());
+        value = next;
+    }
+    None
+}
+
+fn nothing_there(so_far: &Reference, value: &Value, segment: &Segment) -> TemplateError {
+    match (value, segment) {
+        (Value::Object(map), Segment::Key(key)) => {
+            let keys: Vec<String> = map.keys().cloned().collect();
+            with_hint(format!("`{so_far}` has no `{key}`"), key, &keys)
+        }
+        (Value::Array(items), Segment::Index(index)) => {
+            TemplateError::new(format!("`{so_far}` has {} items, and no [{index}]", items.len()))
+        }
+        (_, Segment::Key(key)) => {
+            TemplateError::new(format!("`{so_far}` is {}, and has no `{key}`", kind(value)))
+        }
+        (_, Segment::Index(index)) => {
+            TemplateError::new(format!("`{so_far}` is {}, and has no [{index}]", kind(value)))
+        }
+    }
+}
+
+fn with_hint(message: String, wrong: &str, names: &[String]) -> TemplateError {
+    let near = crate::language::closest(wrong, names.iter().map(String::as_str));
+    let hint = match near {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None if names.is_empty() => None,
+        None => Some(format!("there is: {}", names[..names.len().min(12)].join(", "))),
+    };
+    TemplateError { message, hint }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// Takes rendered text up to the bound.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > LARGEST_TEXT {
+            self.full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Template;
+    use super::*;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn scope() -> Scope {
+        Scope::new().with("inputs", Arc::new(json!({"n": 3, "big": u64::MAX, "page": {"text": "hi"}})))
+    }
+
+    fn render(text: &str) -> Result<Value, String> {
+        let template = Template::compile(text).map_err(|e| e.to_string())?;
+        template.render(&scope()).map_err(|e| match e.hint {
+            Some(hint) => format!("{}; hint: {hint}", e.message),
+            None => e.message,
+        })
+    }
+
+    #[test]
+    fn one_expression_keeps_its_type_and_text_becomes_text() {
+        for (text, value) in [
+            ("{{ inputs.n }}", json!(3)),
+            ("{{ inputs.big }}", json!(u64::MAX)),
+            ("{{ inputs.page }}", json!({"text": "hi"})),
+            ("{{ inputs.n / 2 }}", json!(1.5)),
+            ("{{ [inputs.page, inputs.n + 1] }}", json!([{"text": "hi"}, 4])),
+            ("n={{ inputs.n }}", json!("n=3")),
+            ("{{ inputs.n }}{{ inputs.n }}", json!("33")),
+            ("{{ inputs.page | tojson }}", json!("{\"text\": \"hi\"}")),
+            ("plain", json!("plain")),
+            ("{{ inputs.none | default('x') }}", json!("x")),
+        ] {
+            assert_eq!(render(text).unwrap(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_what_is() {
+        for (text, error) in [
+            ("{{ input.n }}", "there is no `input`; hint: did you mean `inputs`?"),
+            ("{{ inputs.page.txet }}", "`inputs.page` has no `txet`; hint: did you mean `text`?"),
+            ("{{ inputs.n.x }}", "`inputs.n` is a number, and has no `x`"),
+            ("a {{ inputs.nope }}", "`inputs` has no `nope`; hint: there is: n, big, page"),
+            ("{{ 1 / 0 }}", "`1 / 0`: unable to calculate 1 / 0"),
+        ] {
+            assert_eq!(render(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_rendered_is_data() {
+        let scope = Scope::new().with("inputs", Arc::new(json!({"evil": "{{ inputs.key }}"})));
+        let template = Template::compile("{{ inputs.evil }}").unwrap();
+        assert_eq!(template.render(&scope).unwrap(), json!("{{ inputs.key }}"));
+    }
+
+    #[test]
+    fn endless_work_ends() {
+        let loops = "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}";
+        assert!(render(loops).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_to_a_plain_reference_agree(keys in prop::collection::vec("[a-z]{1,4}", 1..4), leaf in any::<i64>()) {
+            let mut value = json!(leaf);
+            for key in keys.iter().rev() {
+                value = json!({ key: value });
+            }
+            let scope = Scope::new().with("inputs", Arc::new(value));
+            let text = format!("inputs.{}", keys.join("."));
+            let expression = Expression::compile(&text).unwrap();
+            prop_assert_eq!(expression.evaluate(&scope), expression.evaluate_fully(&scope));
+            prop_assert_eq!(expression.evaluate(&scope).unwrap(), json!(leaf));
+        }
+
+        #[test]
+        fn text_without_braces_is_itself(text in "[^{}]{0,40}") {
+            prop_assert_eq!(render(&text).unwrap(), json!(text));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,60}") {
+            let _ = render(&format!("{{{{ {text} }}}}"));
+            let _ = render(&format!("a {{{{ {text}"));
+        }
+    }
+}
