@@ -117,6 +117,8 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' => quoted.push_str("\\\""),
+            // Graphviz reads HTML entities in labels.
+            '&' => quoted.push_str("&amp;"),
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
             c if c.is_control() => quoted.push(' '),
