@@ -1,0 +1,34 @@
+# `make demo` and `make test` do everything on a fresh Debian or Ubuntu machine.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+FLOW := $(TARGET)/debug/flow
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+.PHONY: help demo test check models setup
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: models ## read a real invoice
+	cargo build --locked
+	$(FLOW) run workflows/invoice.yaml --input file=workflows/samples/invoice.pdf --store $(TARGET)/demo
+
+test: setup ## run every test
+	@scripts/fetch-ocr-models || echo "no OCR models: the tests that read scans are skipped" >&2
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked --workspace --all-targets; \
+	else \
+		set -x; cargo test --locked --workspace --all-targets; \
+	fi
+	cargo test --locked --workspace --doc
+
+check: setup ## format, lints and docs, as the checks want them
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+models: setup ## fetch the OCR models into the cache folder
+	scripts/fetch-ocr-models
+
+setup: ## install what building needs and this machine lacks
+	@scripts/setup
