@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::label::{LABEL_COLUMNS, cut};
 use super::model::{Edge, EdgeKind, Graph, Group, Item};
 use super::palette::status_colours;
 
@@ -108,7 +109,7 @@ fn last_leaf(item: &Item) -> &Item {
 }
 
 fn label(item: &Item) -> String {
-    let lines: Vec<&str> = item.lines().collect();
+    let lines: Vec<String> = item.lines().map(|line| cut(line, LABEL_COLUMNS)).collect();
     quoted(&lines.join("\n"))
 }
 

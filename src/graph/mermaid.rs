@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use flow_core::store::StepStatus;
 
+use super::label::{LABEL_COLUMNS, cut};
 use super::model::{EdgeKind, Graph, Group, Item};
 
 /// Draws the graph as a Mermaid flowchart.
@@ -85,7 +86,10 @@ fn shape(item: &Item) -> String {
 }
 
 fn label(item: &Item) -> String {
-    let lines: Vec<String> = item.lines().map(escape).collect();
+    let lines: Vec<String> = item
+        .lines()
+        .map(|line| escape(&cut(line, LABEL_COLUMNS)))
+        .collect();
     lines.join("<br>")
 }
 

@@ -6,6 +6,7 @@
 //! them is read by nobody.
 
 mod dot;
+mod label;
 mod layout;
 mod mermaid;
 mod model;

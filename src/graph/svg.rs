@@ -5,11 +5,17 @@
 
 use std::fmt::Write;
 
+use super::label::{columns, cut};
 use super::layout::{Placed, Rect, Sheet, Stroke, header_height, layout};
 use super::model::{EdgeKind, Graph, Kind};
 
 /// Space around the picture.
 const MARGIN: f64 = 28.0;
+/// Width that the header may take above a narrower picture.
+const MIN_WIDTH: f64 = 560.0;
+/// Width of a column of the header's two lines.
+const NAME_COLUMN: f64 = 11.5;
+const ABOUT_COLUMN: f64 = 7.4;
 /// Columns of text that fit a box, for the title and for the lines below it.
 const TITLE_COLUMNS: usize = 23;
 const LINE_COLUMNS: usize = 26;
@@ -17,20 +23,10 @@ const LINE_COLUMNS: usize = 26;
 /// Draws the graph as an SVG page.
 pub(crate) fn svg(graph: &Graph) -> String {
     let sheet = layout(graph);
-    let header = 34.0
-        + if graph.description.is_some() {
-            22.0
-        } else {
-            0.0
-        };
-    let described = graph.description.as_deref().unwrap_or_default();
-    // The header is never cut: the page is as wide as its text at least.
-    let text_width = (columns(&graph.name) as f64 * 11.0).max(columns(described) as f64 * 7.4);
-    let inner_width = sheet.width.max(text_width);
-    let (width, height) = (
-        inner_width + 2.0 * MARGIN,
-        sheet.height + header + 2.0 * MARGIN,
-    );
+    let header = Header::fit(graph, sheet.width);
+    let inner_width = sheet.width.max(header.width);
+    let width = inner_width + 2.0 * MARGIN;
+    let height = sheet.height + header.height + 2.0 * MARGIN;
     let mut page = Page {
         text: String::new(),
     };
@@ -43,18 +39,48 @@ pub(crate) fn svg(graph: &Graph) -> String {
     page.line(format_args!(
         "<rect class=\"page\" width=\"100%\" height=\"100%\"/>"
     ));
-    page.text_at("name", MARGIN, MARGIN + 18.0, &graph.name);
-    if let Some(description) = &graph.description {
-        page.text_at("about", MARGIN, MARGIN + 41.0, description);
+    page.text_at("name", MARGIN, MARGIN + 18.0, &header.name);
+    if let Some(about) = &header.about {
+        page.text_at("about", MARGIN, MARGIN + 41.0, about);
     }
-    let left = MARGIN + (inner_width - sheet.width) / 2.0;
+    let (left, top) = (
+        MARGIN + (inner_width - sheet.width) / 2.0,
+        MARGIN + header.height,
+    );
     page.line(format_args!(
-        "<g transform=\"translate({left:.1} {:.1})\">",
-        MARGIN + header
+        "<g transform=\"translate({left:.1} {top:.1})\">"
     ));
     page.sheet(&sheet);
     page.line(format_args!("</g>\n</svg>"));
     page.text
+}
+
+/// Name and description of the workflow, above the picture.
+struct Header {
+    name: String,
+    about: Option<String>,
+    width: f64,
+    height: f64,
+}
+
+impl Header {
+    /// Cuts both to a picture of this width.
+    fn fit(graph: &Graph, width: f64) -> Self {
+        let room = width.max(MIN_WIDTH);
+        let name = cut(&graph.name, (room / NAME_COLUMN) as usize);
+        let about = graph
+            .description
+            .as_deref()
+            .and_then(|text| text.trim().lines().next());
+        let about = about.map(|text| cut(text, (room / ABOUT_COLUMN) as usize));
+        let about_width = about.as_deref().map_or(0, columns) as f64 * ABOUT_COLUMN;
+        Self {
+            width: about_width.max(columns(&name) as f64 * NAME_COLUMN),
+            height: if about.is_some() { 66.0 } else { 44.0 },
+            name,
+            about,
+        }
+    }
 }
 
 struct Page {
@@ -198,35 +224,6 @@ fn class(placed: &Placed<'_>) -> &'static str {
     }
 }
 
-/// Cuts a text to a number of columns, the last an ellipsis.
-fn cut(text: &str, most: usize) -> String {
-    if columns(text) <= most {
-        return text.into();
-    }
-    let mut used = 1;
-    let fits = text.chars().take_while(|&c| {
-        used += width(c);
-        used <= most
-    });
-    let mut cut: String = fits.collect();
-    cut.truncate(cut.trim_end().len());
-    cut.push('…');
-    cut
-}
-
-fn columns(text: &str) -> usize {
-    text.chars().map(width).sum()
-}
-
-/// Columns of a character, roughly: from Hangul on, scripts are mostly wide.
-fn width(c: char) -> usize {
-    if c < '\u{1100}' || ('\u{2000}'..'\u{2e80}').contains(&c) {
-        1
-    } else {
-        2
-    }
-}
-
 /// Makes text safe within an element or an attribute. A character that XML knows no way to
 /// write becomes U+FFFD.
 fn escape(text: &str) -> String {
@@ -306,14 +303,6 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_by_columns() {
-        assert_eq!(cut("short", 5), "short");
-        assert_eq!(cut("longer", 5), "long…");
-        assert_eq!(cut("one two", 5), "one…");
-        assert_eq!(cut("請求書を読む", 7), "請求書…");
-    }
-
-    #[test]
     fn the_page_is_well_formed_whatever_the_names() {
         for workflow in [samples::invoice(), samples::night(), samples::hostile()] {
             assert_well_formed(&draw(&workflow));
@@ -335,6 +324,26 @@ mod tests {
         let page = draw(&samples::workflow("nothing", Vec::new()));
         assert_well_formed(&page);
         assert!(page.contains(">nothing</text>"));
+    }
+
+    #[test]
+    fn a_long_header_is_cut_to_the_page() {
+        let mut long = samples::invoice();
+        long.name = "name ".repeat(10_000);
+        long.description = Some("about ".repeat(10_000) + "\nmore");
+        let page = draw(&long);
+        assert_well_formed(&page);
+        let width = page
+            .split("width=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        assert!(
+            width.parse::<f64>().unwrap() < MIN_WIDTH + 2.0 * MARGIN + 1.0,
+            "{width}"
+        );
     }
 
     #[test]
