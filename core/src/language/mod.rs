@@ -1,24 +1,33 @@
 //! The language: from YAML to a [`Workflow`] that can run.
 //!
-//! A file is parsed into a [`Document`], a tree in which every value knows its place; the
-//! document is checked into a [`Workflow`], and every fault found on the way is reported
-//! together as [`Diagnostics`]. Only a `Workflow` runs. Nothing here touches network,
-//! environment or keys; files that a workflow refers to come through [`Files`].
+//! ```text
+//!   bytes ── parse ──▶ document ── check ──▶ Workflow
+//!                      (values that          (references resolved, policies merged,
+//!                       know their place)     sub-workflows embedded)
+//!                            └────▶ Diagnostics: every fault, with place, line and hint
+//! ```
+//!
+//! Only a `Workflow` runs. Nothing here touches network, environment or keys; files that a
+//! workflow refers to come through [`Files`], and every text that was read is kept in a
+//! [`Bundle`], from which a run can be checked again wherever it is resumed.
 
+mod bind;
+mod check;
+mod cron;
+mod diagnostic;
+mod document;
+mod keys;
+mod parse;
+mod schema;
+mod suggest;
 mod workflow;
 
+pub use bind::{InputFault, bind_inputs};
+pub use check::{Bundle, Checked, Environment, Files, check, check_bundle};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use schema::json_schema;
+pub use suggest::closest;
 pub use workflow::{
     Block, Budget, Cron, ForEach, Input, InputType, MissedTicks, ModelChoice, OnError, OnLost,
     Overlap, Policy, ProviderConfig, Retry, Step, Trigger, Work, Workflow,
 };
-
-mod suggest;
-
-pub use suggest::closest;
-
-use serde_json::{Map, Value};
-
-/// A stand-in until the checker lands.
-pub fn bind_inputs(_workflow: &Workflow, given: &Map<String, Value>) -> Result<Map<String, Value>, Vec<String>> {
-    Ok(given.clone())
-}

@@ -1,0 +1,222 @@
+//! From a document to a workflow: every fault of a file at once.
+//!
+//! The checker goes through the document twice. The first pass reads each part by itself:
+//! keys, types, expressions. The second knows every step, and follows what refers to what:
+//! edges, cycles, names out of reach, and the types of outputs as far as schemas tell.
+//! Neither stops at a fault: what cannot be read is left out and the rest is checked.
+
+mod models;
+mod reader;
+mod resolve;
+mod settings;
+mod steps;
+mod types;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::diagnostic::{Diagnostic, Diagnostics, Lines, Severity};
+use super::document::{Node, Place};
+use super::parse;
+use super::workflow::{Block, Workflow};
+use crate::action::ActionRegistry;
+use crate::content::ContentHash;
+use reader::Fields;
+
+/// The most levels that sub-workflows may nest.
+const DEEPEST: usize = 8;
+
+/// Reads the files that a workflow refers to, by their path relative to it.
+pub trait Files {
+    /// The text of a file, or why it cannot be read.
+    fn read(&self, path: &str) -> Result<String, String>;
+}
+
+/// What a workflow is checked against.
+#[derive(Clone, Copy)]
+pub struct Environment<'e> {
+    /// The actions there are.
+    pub actions: &'e ActionRegistry,
+    /// The kinds of providers there are.
+    pub provider_kinds: &'e [&'e str],
+    /// The files it may refer to.
+    pub files: &'e dyn Files,
+}
+
+/// A definition with all it refers to: enough to check it again anywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// The workflow's file.
+    pub entry: String,
+    /// Every text that was read, by name.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Bundle {
+    /// The identity of the definition.
+    pub fn hash(&self) -> ContentHash {
+        ContentHash::of_json(&self.to_value())
+    }
+
+    /// The bundle as it is stored.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("a bundle has string keys")
+    }
+}
+
+impl Files for Bundle {
+    fn read(&self, path: &str) -> Result<String, String> {
+        self.files.get(path).cloned().ok_or_else(|| "it is not part of the definition".into())
+    }
+}
+
+/// What checking came to.
+#[derive(Debug)]
+pub struct Checked {
+    /// The workflow, if there is no error in it.
+    pub workflow: Option<Arc<Workflow>>,
+    /// Every fault.
+    pub diagnostics: Diagnostics,
+    /// Every text that was read.
+    pub bundle: Bundle,
+}
+
+/// Checks a workflow. `file` names it in messages; its bytes are passed in.
+pub fn check(file: &str, bytes: &[u8], environment: Environment<'_>) -> Checked {
+    let mut session = Session::default();
+    let workflow = session.workflow(file, bytes, environment);
+    let bundle = Bundle { entry: file.to_owned(), files: session.files };
+    let diagnostics = Diagnostics::sorted(session.faults);
+    let workflow = workflow.filter(|_| !diagnostics.has_errors());
+    Checked { workflow, diagnostics, bundle }
+}
+
+/// Checks a definition again from its bundle.
+pub fn check_bundle(
+    bundle: &Bundle,
+    actions: &ActionRegistry,
+    provider_kinds: &[&str],
+) -> Checked {
+    let text = bundle.files.get(&bundle.entry).cloned().unwrap_or_default();
+    let environment = Environment { actions, provider_kinds, files: bundle };
+    check(&bundle.entry, text.as_bytes(), environment)
+}
+
+/// What checking a file and those it refers to gathers.
+#[derive(Default)]
+struct Session {
+    faults: Vec<Diagnostic>,
+    files: BTreeMap<String, String>,
+    /// Sub-workflows being checked, outermost first.
+    open: Vec<String>,
+}
+
+impl Session {
+    fn workflow(
+        &mut self,
+        file: &str,
+        bytes: &[u8],
+        environment: Environment<'_>,
+    ) -> Option<Arc<Workflow>> {
+        let text = match parse::text(file, bytes) {
+            Ok(text) => text,
+            Err(fault) => {
+                self.faults.push(*fault);
+                return None;
+            }
+        };
+        self.files.insert(file.to_owned(), text.to_owned());
+        let lines = Lines::new(file, text);
+        let root = match parse::parse(&lines, text) {
+            Ok(root) => root,
+            Err(fault) => {
+                self.faults.push(*fault);
+                return None;
+            }
+        };
+        self.open.push(file.to_owned());
+        let mut checker = Checker { session: self, environment, lines };
+        let workflow = checker.root(file, &root);
+        self.open.pop();
+        workflow.map(Arc::new)
+    }
+}
+
+/// Checks one file.
+struct Checker<'c> {
+    session: &'c mut Session,
+    environment: Environment<'c>,
+    lines: Lines<'c>,
+}
+
+impl Checker<'_> {
+    fn error(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
+        let fault = self.lines.fault(Severity::Error, place, message.into(), hint);
+        self.session.faults.push(fault);
+    }
+
+    fn warning(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
+        let fault = self.lines.fault(Severity::Warning, place, message.into(), hint);
+        self.session.faults.push(fault);
+    }
+
+    fn root(&mut self, file: &str, root: &Node) -> Option<Workflow> {
+        let fields = self.fields(root, "a workflow", super::keys::WORKFLOW)?;
+        self.version(&fields);
+        let name = self.optional_text(&fields, "name").unwrap_or_else(|| stem(file).to_owned());
+        let description = self.optional_text(&fields, "description");
+        let inputs = self.inputs(&fields);
+        let providers = self.providers(&fields);
+        let models = self.models(&fields, &providers);
+        let defaults = self.defaults(&fields, &models, &providers);
+        let budget = fields.get("budget").and_then(|node| self.budget(node));
+        let concurrency = self.optional_count(&fields, "concurrency");
+        let triggers = self.triggers(&fields, &inputs);
+        let context = steps::Context { models: &models, providers: &providers, defaults: &defaults };
+        if fields.get("steps").is_none() {
+            let hint = Some("a workflow has at least `steps:`".to_owned());
+            self.error(root.place, "`steps` is missing", hint);
+        }
+        let mut main = self.block(fields.get("steps"), &context);
+        let mut on_failure = self.block(fields.get("on_failure"), &context);
+        let mut finally = self.block(fields.get("finally"), &context);
+        let outputs = self.outputs(&fields);
+        self.resolve(&inputs, &mut main, &mut on_failure, &mut finally, &outputs);
+        Some(Workflow {
+            name,
+            description,
+            inputs: inputs.into_iter().map(|(input, _)| input).collect(),
+            providers,
+            models,
+            budget,
+            concurrency,
+            triggers,
+            steps: Arc::new(finished(main)),
+            on_failure: Arc::new(finished(on_failure)),
+            finally: Arc::new(finished(finally)),
+            outputs: outputs.into_iter().map(|(name, _, template)| (name, template)).collect(),
+        })
+    }
+
+    fn version(&mut self, fields: &Fields<'_>) {
+        if let Some(node) = fields.get("flow")
+            && node.to_json() != 1
+        {
+            let message = format!("version {} of the language is not known", node.to_json());
+            self.error(node.place, message, Some("write `flow: 1`, or leave it out".into()));
+        }
+    }
+}
+
+/// The steps of a checked block. Where an error left edges out, the workflow is not used.
+fn finished(drafts: Vec<steps::Draft>) -> Block {
+    Block::new(drafts.into_iter().map(steps::Draft::finish).collect())
+}
+
+fn stem(file: &str) -> &str {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or(name)
+}

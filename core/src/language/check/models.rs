@@ -1,0 +1,169 @@
+//! Providers and models: who answers, and in which order they are asked.
+
+use std::collections::BTreeMap;
+
+use super::super::document::{Data, Node};
+use super::super::keys;
+use super::super::suggest::closest;
+use super::super::workflow::{ModelChoice, ProviderConfig};
+use super::Checker;
+use super::reader::Fields;
+
+pub(super) type Models = BTreeMap<String, Vec<ModelChoice>>;
+pub(super) type Providers = BTreeMap<String, ProviderConfig>;
+
+impl Checker<'_> {
+    pub(super) fn providers(&mut self, fields: &Fields<'_>) -> Providers {
+        let mut providers = Providers::new();
+        let Some(node) = fields.get("providers") else { return providers };
+        for entry in self.map(node, "`providers`").unwrap_or_default() {
+            let Some(settings) = self.map(&entry.value, "a provider") else { continue };
+            let kind = settings.iter().find(|setting| setting.key == "type");
+            let (name, place) = match kind {
+                Some(kind) => match self.text(&kind.value, "`type`") {
+                    Some(name) => (name.to_owned(), kind.value.place),
+                    None => continue,
+                },
+                None => (entry.key.clone(), entry.place),
+            };
+            let kinds = self.environment.provider_kinds;
+            if !kinds.contains(&name.as_str()) {
+                let hint = match closest(&name, kinds.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("set `type` to one of: {}", kinds.join(", ")),
+                };
+                self.error(place, format!("there is no kind of provider `{name}`"), Some(hint));
+            }
+            let mut templates = BTreeMap::new();
+            for setting in settings.iter().filter(|setting| setting.key != "type") {
+                if let Some(template) = self.template(&setting.value) {
+                    self.only_secrets(&setting.value, &template);
+                    templates.insert(setting.key.clone(), template);
+                }
+            }
+            let config = ProviderConfig { kind: name, settings: templates };
+            providers.insert(entry.key.clone(), config);
+        }
+        providers
+    }
+
+    /// Settings of a provider may refer to secrets and to nothing else.
+    fn only_secrets(&mut self, node: &Node, template: &crate::template::Template) {
+        for reference in template.references() {
+            if reference.root != "secrets" {
+                let message = format!("settings of a provider cannot refer to `{reference}`");
+                let hint = Some("only `secrets.NAME` has a value there".to_owned());
+                self.error(node.place, message, hint);
+            }
+        }
+    }
+
+    pub(super) fn models(&mut self, fields: &Fields<'_>, providers: &Providers) -> Models {
+        let mut models = Models::new();
+        let Some(node) = fields.get("models") else { return models };
+        for entry in self.map(node, "`models`").unwrap_or_default() {
+            if let Some(chain) = self.model(&entry.value, &Models::new(), providers) {
+                models.insert(entry.key.clone(), chain);
+            }
+        }
+        models
+    }
+
+    /// A model: a name, `provider/model`, an object, or a list of them.
+    pub(super) fn model(
+        &mut self,
+        node: &Node,
+        models: &Models,
+        providers: &Providers,
+    ) -> Option<Vec<ModelChoice>> {
+        match &node.data {
+            Data::List(items) => {
+                if items.is_empty() {
+                    self.error(node.place, "a chain of models needs at least one", None);
+                    return None;
+                }
+                let chains: Vec<_> =
+                    items.iter().map(|item| self.model(item, models, providers)).collect();
+                let chains = chains.into_iter().collect::<Option<Vec<_>>>()?;
+                Some(chains.into_iter().flatten().collect())
+            }
+            Data::Text(text) => self.named_model(node, text, models, providers),
+            Data::Map(_) => self.model_object(node, providers).map(|choice| vec![choice]),
+            Data::Null | Data::Bool(_) | Data::Number(_) => {
+                let message = format!("a model is `provider/model`, and this is {}", node.kind());
+                self.error(node.place, message, None);
+                None
+            }
+        }
+    }
+
+    fn named_model(
+        &mut self,
+        node: &Node,
+        text: &str,
+        models: &Models,
+        providers: &Providers,
+    ) -> Option<Vec<ModelChoice>> {
+        if let Some(chain) = models.get(text) {
+            return Some(chain.clone());
+        }
+        if text == "auto" {
+            return Some(vec![choice("", "auto")]);
+        }
+        let Some((provider, model)) = text.split_once('/') else {
+            let names = models.keys().map(String::as_str);
+            let hint = match closest(text, names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name it under `models:`, or write `provider/model`".to_owned(),
+            };
+            self.error(node.place, format!("there is no model `{text}`"), Some(hint));
+            return None;
+        };
+        self.known_provider(node, provider, providers)?;
+        if model.is_empty() {
+            self.error(node.place, format!("`{text}` names no model"), None);
+            return None;
+        }
+        Some(vec![choice(provider, model)])
+    }
+
+    fn known_provider(&mut self, node: &Node, name: &str, providers: &Providers) -> Option<()> {
+        let kinds = self.environment.provider_kinds;
+        if providers.contains_key(name) || kinds.contains(&name) {
+            return Some(());
+        }
+        let names = providers.keys().map(String::as_str).chain(kinds.iter().copied());
+        let hint = match closest(name, names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "name it under `providers:` with its `type`".to_owned(),
+        };
+        self.error(node.place, format!("there is no provider `{name}`"), Some(hint));
+        None
+    }
+
+    fn model_object(&mut self, node: &Node, providers: &Providers) -> Option<ModelChoice> {
+        let fields = self.fields(node, "a model", keys::MODEL)?;
+        let provider = self.optional_text(&fields, "provider");
+        let path = self.optional_text(&fields, "path");
+        let Some(provider) = provider else {
+            self.error(node.place, "a model has a `provider`", None);
+            return None;
+        };
+        self.known_provider(fields.get("provider").unwrap_or(node), &provider, providers)?;
+        let model = self.optional_text(&fields, "model");
+        let Some(model) = model.or_else(|| path.clone()) else {
+            self.error(node.place, "a model has a `model` or a `path`", None);
+            return None;
+        };
+        let options = fields.get("options").map(|options| {
+            String::from_utf8(crate::content::canonical(&options.to_json())).unwrap_or_default()
+        });
+        let projector = self.optional_text(&fields, "projector");
+        Some(ModelChoice { provider, model, path, projector, options })
+    }
+}
+
+fn choice(provider: &str, model: &str) -> ModelChoice {
+    let (provider, model) = (provider.to_owned(), model.to_owned());
+    ModelChoice { provider, model, path: None, projector: None, options: None }
+}

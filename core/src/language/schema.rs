@@ -1,0 +1,188 @@
+//! The JSON Schema of the language, for editors.
+//!
+//! Made from the same table of keys that the checker reads, so that neither can know a key
+//! that the other does not. It helps while typing; what is right is for the checker to say.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{self, Key, NOT_BUILT};
+use crate::action::ActionRegistry;
+use crate::error::ErrorClass;
+
+/// The JSON Schema of a workflow file, given the actions there are.
+pub fn json_schema(actions: &ActionRegistry) -> Value {
+    let step = step(actions);
+    let mut workflow = object(keys::WORKFLOW, workflow_key);
+    workflow["required"] = json!(["steps"]);
+    workflow["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    workflow["title"] = json!("flow workflow");
+    workflow["$defs"] = json!({
+        "step": step,
+        "template": { "description": "A value; `{{ … }}` in a text is computed when the step runs." },
+        "duration": { "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$" },
+        "money": { "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,6})? ?USD$" },
+        "model": {
+            "oneOf": [
+                { "type": "string" },
+                object(keys::MODEL, |_| json!(true)),
+                { "type": "array", "items": { "$ref": "#/$defs/model" }, "minItems": 1 },
+            ],
+        },
+        "budget": { "oneOf": [{ "$ref": "#/$defs/money" }, object(keys::BUDGET, budget_key)] },
+        "retry": { "oneOf": [{ "const": false }, object(keys::RETRY, retry_key)] },
+        "input": { "oneOf": [{ "enum": keys::INPUT_TYPES }, input()] },
+        "trigger": {
+            "oneOf": [
+                trigger(keys::SCHEDULE),
+                trigger(keys::WATCH),
+                trigger(keys::WEBHOOK),
+                trigger(keys::AFTER),
+            ],
+        },
+    });
+    workflow
+}
+
+/// A map with these keys and no others, each with its line of description.
+fn object(table: &[Key], schema_of: impl Fn(&str) -> Value) -> Value {
+    let mut properties = Map::new();
+    for (key, description) in table.iter().filter(|(key, _)| !NOT_BUILT.contains(key)) {
+        let mut schema = match schema_of(key) {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        schema.insert("description".into(), json!(description));
+        properties.insert((*key).into(), Value::Object(schema));
+    }
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn map_of(definition: &str) -> Value {
+    json!({ "type": "object", "additionalProperties": { "$ref": definition } })
+}
+
+fn reference(definition: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{definition}") })
+}
+
+fn workflow_key(key: &str) -> Value {
+    match key {
+        "flow" => json!({ "const": 1 }),
+        "name" | "description" => json!({ "type": "string" }),
+        "inputs" => map_of("#/$defs/input"),
+        "providers" => json!({ "type": "object", "additionalProperties": { "type": "object" } }),
+        "models" => map_of("#/$defs/model"),
+        "defaults" => object(keys::DEFAULTS, policy_key),
+        "budget" => reference("budget"),
+        "concurrency" => json!({ "type": "integer", "minimum": 1 }),
+        "triggers" => json!({ "type": "array", "items": reference("trigger") }),
+        "steps" | "on_failure" | "finally" => json!({ "type": "array", "items": reference("step") }),
+        "outputs" => map_of("#/$defs/template"),
+        _ => json!(true),
+    }
+}
+
+fn policy_key(key: &str) -> Value {
+    match key {
+        "timeout" | "deadline" => reference("duration"),
+        "retry" => reference("retry"),
+        "cache" => json!({ "type": "boolean" }),
+        "on_lost" => json!({ "enum": ["resend", "ask", "fail"] }),
+        "budget" => reference("budget"),
+        "model" => reference("model"),
+        _ => json!(true),
+    }
+}
+
+fn step_key(key: &str) -> Value {
+    match key {
+        "id" => json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$" }),
+        "name" | "as" => json!({ "type": "string" }),
+        "needs" => json!({
+            "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+        }),
+        "when" => json!({ "type": ["string", "boolean"] }),
+        "for_each" => json!({ "type": ["string", "array", "integer"] }),
+        "max_parallel" => json!({ "type": "integer", "minimum": 1 }),
+        "steps" => json!({ "type": "array", "items": reference("step"), "minItems": 1 }),
+        "on_error" => json!({
+            "oneOf": [
+                { "enum": ["fail", "continue"] },
+                { "type": "object", "required": ["value"], "properties": { "value": true },
+                  "additionalProperties": false },
+            ],
+        }),
+        "with" => json!({ "type": "object" }),
+        _ => policy_key(key),
+    }
+}
+
+fn step(actions: &ActionRegistry) -> Value {
+    let mut step = object(keys::STEP, step_key);
+    let mut names: Vec<Value> = actions.specs().map(|spec| json!(spec.name)).collect();
+    names.push(json!("workflow.run"));
+    step["properties"]["uses"]["enum"] = Value::Array(names);
+    step["required"] = json!(["id"]);
+    step["oneOf"] = json!([{ "required": ["uses"] }, { "required": ["steps", "for_each"] }]);
+    step["allOf"] = actions
+        .specs()
+        .map(|spec| {
+            let keys = spec.input["properties"].as_object();
+            let keys = keys.into_iter().flatten().map(|(key, property)| {
+                let description = &property["description"];
+                (key.clone(), json!({ "description": description }))
+            });
+            json!({
+                "if": { "properties": { "uses": { "const": spec.name } }, "required": ["uses"] },
+                "then": {
+                    "description": spec.summary,
+                    "properties": { "with": {
+                        "properties": keys.collect::<Map<_, _>>(),
+                        "required": spec.input.get("required").unwrap_or(&json!([])),
+                        "additionalProperties": spec.input["additionalProperties"] != false,
+                    } },
+                },
+            })
+        })
+        .collect();
+    step
+}
+
+fn retry_key(key: &str) -> Value {
+    let classes: Vec<_> = ErrorClass::ALL.iter().map(|class| class.as_str()).collect();
+    match key {
+        "attempts" => json!({ "type": "integer", "minimum": 1 }),
+        "backoff" => json!({ "enum": ["exponential", "constant"] }),
+        "initial" | "max" => reference("duration"),
+        "jitter" => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        "on" => json!({ "type": "array", "items": { "enum": classes } }),
+        _ => json!(true),
+    }
+}
+
+fn budget_key(key: &str) -> Value {
+    match key {
+        "cost" => reference("money"),
+        _ => json!({ "type": "boolean" }),
+    }
+}
+
+fn input() -> Value {
+    let mut input = object(keys::INPUT, |key| match key {
+        "type" => json!({ "enum": keys::INPUT_TYPES }),
+        "description" => json!({ "type": "string" }),
+        "required" => json!({ "type": "boolean" }),
+        "media" | "enum" => json!({
+            "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+        }),
+        _ => json!(true),
+    });
+    input["required"] = json!(["type"]);
+    input
+}
+
+fn trigger(table: &[Key]) -> Value {
+    let mut trigger = object(table, |_| json!(true));
+    trigger["required"] = json!([table[0].0]);
+    trigger
+}
