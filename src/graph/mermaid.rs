@@ -1,17 +1,19 @@
 //! Mermaid flowcharts, as Markdown pages and code forges show them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use flow_core::store::StepStatus;
 
 use super::label::{LABEL_COLUMNS, cut};
 use super::model::{EdgeKind, Graph, Group, Item};
+use super::palette::status_colours;
 
 /// Draws the graph as a Mermaid flowchart.
 pub(crate) fn mermaid(graph: &Graph) -> String {
     let mut page = Page {
         text: "flowchart TB\n".into(),
-        used: Vec::new(),
+        painted: BTreeMap::new(),
     };
     page.group(&graph.root, 1);
     page.classes();
@@ -20,30 +22,30 @@ pub(crate) fn mermaid(graph: &Graph) -> String {
 
 struct Page {
     text: String,
-    /// The statuses that were painted.
-    used: Vec<StepStatus>,
+    /// Names of the boxes of each status.
+    painted: BTreeMap<StepStatus, Vec<String>>,
 }
 
 impl Page {
     fn group(&mut self, group: &Group, depth: usize) {
         for item in &group.items {
-            match item.inner() {
-                Some(inner) => {
-                    let title = label(item);
-                    self.line(
-                        depth,
-                        format_args!("subgraph n{}[\"{title}\"]", item.number),
-                    );
-                    self.group(inner, depth + 1);
-                    self.line(depth, format_args!("end"));
-                }
-                None => self.line(depth, format_args!("n{}{}", item.number, shape(item))),
+            let number = item.number;
+            if let Some(inner) = item.inner() {
+                self.line(
+                    depth,
+                    format_args!("subgraph n{number}[\"{}\"]", label(item, " · ")),
+                );
+                self.line(depth + 1, format_args!("direction TB"));
+                self.group(inner, depth + 1);
+                self.line(depth, format_args!("end"));
+            } else {
+                self.line(depth, format_args!("n{number}{}", shape(item)));
             }
             if let Some(status) = item.status {
-                self.line(depth, format_args!("class n{} {status}", item.number));
-                if !self.used.contains(&status) {
-                    self.used.push(status);
-                }
+                self.painted
+                    .entry(status)
+                    .or_default()
+                    .push(format!("n{number}"));
             }
         }
         for edge in &group.edges {
@@ -60,11 +62,11 @@ impl Page {
     }
 
     fn classes(&mut self) {
-        self.used.sort_unstable();
-        for status in std::mem::take(&mut self.used) {
-            let (fill, stroke) = super::palette::status_colours(status);
+        for (status, names) in std::mem::take(&mut self.painted) {
+            let (fill, stroke) = status_colours(status);
             let style = format_args!("fill:{fill},stroke:{stroke},color:#1f2328");
             self.line(1, format_args!("classDef {status} {style}"));
+            self.line(1, format_args!("class {} {status}", names.join(",")));
         }
     }
 
@@ -75,7 +77,7 @@ impl Page {
 
 /// A loop looks like many, a person like a decision, the rest like a step.
 fn shape(item: &Item) -> String {
-    let label = label(item);
+    let label = label(item, "<br>");
     if item.repeats {
         format!("[[\"{label}\"]]")
     } else if item.action().is_some_and(|a| a.starts_with("human.")) {
@@ -85,12 +87,12 @@ fn shape(item: &Item) -> String {
     }
 }
 
-fn label(item: &Item) -> String {
+fn label(item: &Item, between: &str) -> String {
     let lines: Vec<String> = item
         .lines()
         .map(|line| escape(&cut(line, LABEL_COLUMNS)))
         .collect();
-    lines.join("<br>")
+    lines.join(between)
 }
 
 /// Mermaid reads HTML in labels, and `#` as the start of an entity.
