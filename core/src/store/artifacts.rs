@@ -55,7 +55,7 @@ impl Artifacts {
         let artifacts = self.clone();
         let (hash, size) = blocking(move || {
             let hash = ContentHash::of_bytes(&bytes);
-            if !artifacts.holds(&hash, bytes.len() as u64) {
+            if !artifacts.holds(&hash) {
                 let mut draft = artifacts.draft()?;
                 let path = draft.path().to_path_buf();
                 draft
@@ -142,7 +142,7 @@ impl Artifacts {
         if read != size {
             return Err(changed());
         }
-        if self.holds(&hash, size) {
+        if self.holds(&hash) {
             return Ok((hash, size));
         }
         let mut draft = self.draft()?;
@@ -159,10 +159,18 @@ impl Artifacts {
         Ok((hash, size))
     }
 
-    /// Whether the file is there already. Its length is compared, so that a file cut short
-    /// by a failing disk is replaced.
-    fn holds(&self, hash: &ContentHash, size: u64) -> bool {
-        std::fs::metadata(self.folder.join(location(hash))).is_ok_and(|found| found.len() == size)
+    /// Whether the artifact is kept already, whole and for good; a damaged one is not, and
+    /// so is mended by being kept again.
+    fn holds(&self, hash: &ContentHash) -> bool {
+        // Whoever kept it may not have come to the last sync yet.
+        self.open_checked(hash).is_ok() && self.sync_names(hash).is_ok()
+    }
+
+    fn sync_names(&self, hash: &ContentHash) -> std::io::Result<()> {
+        let file = self.folder.join(location(hash));
+        let shard = file.parent().expect("an artifact lies in a shard");
+        sync_folder(shard)?;
+        sync_folder(&self.folder)
     }
 
     /// Begins a file that has no name yet; locked, so that it is not swept away.
@@ -206,12 +214,9 @@ impl Artifacts {
         let shard = file.parent().expect("an artifact lies in a shard");
         let failed = |error| StoreError::io(&file, error);
         draft.as_file().sync_all().map_err(failed)?;
-        if !shard.is_dir() {
-            std::fs::create_dir_all(shard).map_err(failed)?;
-            sync_folder(&self.folder).map_err(failed)?;
-        }
+        std::fs::create_dir_all(shard).map_err(failed)?;
         draft.persist(&file).map_err(|error| failed(error.error))?;
-        sync_folder(shard).map_err(failed)
+        self.sync_names(hash).map_err(failed)
     }
 
     fn object_error(&self, hash: &ContentHash, error: object_store::Error) -> StoreError {

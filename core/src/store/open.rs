@@ -55,8 +55,11 @@ pub(super) fn options(file: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        // A cache of 32 MiB, and 16 MiB of WAL (4000 pages) between checkpoints, so that pages
+        // of the indexes, which change often, are read and written back seldom.
         .pragma("cache_size", "-32768")
         .pragma("wal_autocheckpoint", "4000")
+        .disable_statement_logging()
 }
 
 /// The options of readers where nothing can be written, not even what readers of a WAL
@@ -71,13 +74,21 @@ pub(super) fn read_only(file: &Path) -> SqliteConnectOptions {
         .filename(file)
         .read_only(true)
         .immutable(whole)
+        .disable_statement_logging()
 }
 
 /// Opens the readers, none of which connects before it is needed.
 pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(READERS)
-        .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"))
+        // A connection to a file does not go stale.
+        .test_before_acquire(false)
+        .connect_lazy_with(
+            options
+                .create_if_missing(false)
+                .pragma("cache_size", "-4096")
+                .pragma("query_only", "ON"),
+        )
 }
 
 /// Opens the database for writing and brings it to this version.

@@ -7,7 +7,7 @@ use flow_core::content::ContentHash;
 use flow_core::store::{Artifacts, Batch, Store};
 use serde_json::json;
 
-use crate::support::{instance, run_id, store_with};
+use crate::support::{instance, run_id, say, store_with};
 
 async fn artifacts(folder: &Path) -> Artifacts {
     Store::open(folder).await.unwrap().artifacts().clone()
@@ -78,6 +78,80 @@ async fn what_is_no_file_is_refused_by_name() {
             Some("give a file that can be read and does not change")
         );
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_as_long_as_it_says_is_refused() {
+    // Its length is 0, and then it can be read: as a file does that grows meanwhile.
+    let growing = Path::new("/proc/version");
+    if !growing.exists() {
+        say("skipped: there is no /proc here");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(folder.path()).await;
+    let error = artifacts
+        .put_file(growing, "text/plain", "x")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot take /proc/version into the store: it changed while it was read"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_meanwhile_is_kept_as_one_of_its_states_or_refused() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(folder.path()).await;
+    let file = folder.path().join("busy.bin");
+    std::fs::write(&file, vec![0; 4 << 20]).unwrap();
+    let done = std::sync::Arc::new(AtomicBool::new(false));
+    let (path, stop) = (file.clone(), done.clone());
+    let scribbler = std::thread::spawn(move || {
+        let mut number = 0_u8;
+        while !stop.load(Ordering::Relaxed) {
+            number = number.wrapping_add(1);
+            std::fs::write(&path, vec![number; 4 << 20]).unwrap();
+        }
+    });
+    for _ in 0..20 {
+        match artifacts.put_file(&file, "text/plain", "x").await {
+            Ok(kept) => drop(artifacts.get(&kept.hash).await.unwrap()),
+            Err(error) => assert!(
+                error.to_string().ends_with("it changed while it was read"),
+                "{error}"
+            ),
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    scribbler.join().unwrap();
+    let drafts = std::fs::read_dir(folder.path().join("artifacts")).unwrap();
+    for entry in drafts {
+        let name = entry.unwrap().file_name();
+        assert!(
+            !name.to_string_lossy().starts_with('.'),
+            "{name:?} was left"
+        );
+    }
+}
+
+#[tokio::test]
+async fn keeping_a_damaged_artifact_again_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(folder.path()).await;
+    let kept = artifacts
+        .put_bytes("good", "text/plain", "x")
+        .await
+        .unwrap();
+    std::fs::write(artifacts.local_path(&kept.hash).unwrap(), "evil").unwrap();
+    assert!(artifacts.verify(&kept.hash).await.is_err());
+    artifacts
+        .put_bytes("good", "text/plain", "x")
+        .await
+        .unwrap();
+    artifacts.verify(&kept.hash).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,13 +1,12 @@
 //! What is wrong with a store is said, with the file and what to do.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flow_core::store::{Batch, Store, StoreError};
 use sqlx::{ConnectOptions, Connection};
 
-use crate::support::{event, run_id, run_row, store_with, turn};
+use crate::support::{event, run_id, run_row, say, store_with, turn};
 
 async fn refusal(folder: &Path) -> StoreError {
     Store::open(folder).await.unwrap_err()
@@ -208,11 +207,7 @@ impl Mount {
         match mounted {
             Ok(output) if output.status.success() => Some(Self(folder)),
             Ok(_) | Err(_) => {
-                writeln!(
-                    std::io::stderr(),
-                    "skipped: mounting a tmpfs is not allowed here"
-                )
-                .unwrap();
+                say("skipped: mounting a tmpfs is not allowed here");
                 None
             }
         }

@@ -5,6 +5,7 @@
 mod artifacts;
 mod commit;
 mod crash;
+mod docs;
 mod faults;
 mod lock;
 mod queries;

@@ -2,6 +2,7 @@
 
 use flow_core::content::ContentHash;
 use flow_core::error::ErrorClass;
+use flow_core::ids::RunId;
 use flow_core::store::{
     ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, LogFilter, LogRow, RunFilter,
     RunStatus, StepStatus, Store,
@@ -92,7 +93,7 @@ async fn every_column_of_every_row_survives() {
     assert_eq!(definition, Some(bundle()));
 }
 
-fn attempt(run: &flow_core::ids::RunId, number: u32) -> AttemptRow {
+fn attempt(run: &RunId, number: u32) -> AttemptRow {
     AttemptRow {
         run: run.clone(),
         path: path("read"),
@@ -185,7 +186,7 @@ async fn attempts_and_logs_come_page_by_page() {
     let line = |n: u32| LogRow {
         run: run.clone(),
         at: NOW,
-        path: (n % 2 == 0).then(|| path("read")),
+        path: n.is_multiple_of(2).then(|| path("read")),
         attempt: Some(n),
         line: format!("line {n}"),
     };
@@ -278,7 +279,7 @@ async fn a_run_is_found_by_the_begin_or_end_of_its_id() {
         assert_eq!(store.find_run(part).await.unwrap().id, runs[2]);
     }
     let error = store.find_run(&id[..8]).await.unwrap_err();
-    let named: Vec<_> = runs[2..].iter().rev().map(|run| run.as_str()).collect();
+    let named: Vec<_> = runs[2..].iter().rev().map(RunId::as_str).collect();
     assert_eq!(
         error.to_string(),
         format!(

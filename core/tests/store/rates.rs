@@ -3,17 +3,14 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use flow_core::store::Batch;
+use flow_core::ids::RunId;
+use flow_core::store::{Batch, Store};
 
-use crate::support::{event, instance, run_id, store_with, turn};
+use crate::support::{event, instance, path, run_id, say, store_with, turn};
 
-const ROWS: u64 = 200_000;
+const ROWS: u64 = 1_000_000;
 const BATCH: u64 = 1_000;
 const COMMITS: u64 = 1_000;
-
-fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
@@ -21,26 +18,18 @@ async fn rates_of_large_batches() {
     let folder = tempfile::tempdir().unwrap();
     let run = run_id(1);
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
-    let batches: Vec<Batch> = (0..ROWS / BATCH)
-        .map(|batch| {
-            let numbers = batch * BATCH..(batch + 1) * BATCH;
-            Batch {
-                steps: numbers
-                    .clone()
-                    .map(|n| instance(&run, scatter(n)))
-                    .collect(),
-                events: numbers.map(|n| event(&run, n + 1)).collect(),
-                ..Batch::default()
-            }
-        })
-        .collect();
-    let start = Instant::now();
-    let commits = batches.into_iter().map(|batch| {
-        let store = store.clone();
-        tokio::spawn(async move { store.commit(batch).await.unwrap() })
-    });
-    futures::future::join_all(commits).await;
-    let took = start.elapsed().as_secs_f64();
+    let mut took = Duration::ZERO;
+    for group in 0..ROWS / BATCH / 100 {
+        let batches: Vec<Batch> = (0..100)
+            .map(|batch| large_batch(&run, (group * 100 + batch) * BATCH))
+            .collect();
+        let start = Instant::now();
+        let commits = batches.into_iter().map(|batch| store.commit(batch));
+        futures::future::try_join_all(commits).await.unwrap();
+        took += start.elapsed();
+    }
+    let took = took.as_secs_f64();
+    read(&store, &run).await;
     store.close().await;
     let size = std::fs::metadata(folder.path().join("flow.db"))
         .unwrap()
@@ -50,6 +39,52 @@ async fn rates_of_large_batches() {
         2.0 * ROWS as f64 / took,
         size / ROWS
     ));
+}
+
+fn large_batch(run: &RunId, first: u64) -> Batch {
+    let numbers = first..first + BATCH;
+    let steps = numbers.clone().map(|n| {
+        let mut step = instance(run, scatter(n));
+        step.ordinal = Some(n);
+        step
+    });
+    Batch {
+        steps: steps.collect(),
+        events: numbers.map(|n| event(run, n + 1)).collect(),
+        ..Batch::default()
+    }
+}
+
+async fn read(store: &Store, run: &RunId) {
+    let pages = path("pages");
+    let start = Instant::now();
+    let counts = store.step_counts(run, Some(&pages)).await.unwrap();
+    assert_eq!(counts.values().sum::<u64>(), ROWS);
+    say(&format!("counting them by status: {:?}", start.elapsed()));
+
+    let start = Instant::now();
+    let (mut after, mut outputs) = (None, 0);
+    loop {
+        let page = store.outputs_of(run, &pages, after, 1000).await.unwrap();
+        outputs += page.rows.len() as u64;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(outputs, ROWS);
+    say(&format!(
+        "reading all outputs in order: {:?}",
+        start.elapsed()
+    ));
+
+    let start = Instant::now();
+    let paths: Vec<_> = (0..1000)
+        .map(|n| instance(run, scatter(n * 997)).path)
+        .collect();
+    let found = store.steps_by_path(run, &paths).await.unwrap();
+    assert_eq!(found.len(), 1000);
+    say(&format!("looking up 1000 paths: {:?}", start.elapsed()));
 }
 
 /// Numbers whose keys come in no order, as hashes do.

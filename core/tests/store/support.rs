@@ -95,3 +95,9 @@ pub(crate) async fn store_with(folder: &Path, runs: &[RunId]) -> Store {
     store.commit(batch).await.unwrap();
     store
 }
+
+/// Tells the person who runs the tests.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to read it")]
+pub(crate) fn say(line: &str) {
+    eprintln!("{line}");
+}
