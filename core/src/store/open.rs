@@ -87,6 +87,7 @@ pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
             options
                 .create_if_missing(false)
                 .pragma("cache_size", "-4096")
+                .row_buffer_size(1024)
                 .pragma("query_only", "ON"),
         )
 }

@@ -229,10 +229,12 @@ impl Store {
     ) -> Result<Page<Value, StepCursor>, StoreError> {
         let sql = "SELECT key, ordinal, coalesce(output, 'null') AS output FROM steps \
                    WHERE run = (SELECT key FROM runs WHERE id = ?) AND parent IS ? \
-                   AND ordinal >= 0 AND (ordinal, key) > (?, ?) ORDER BY ordinal, key LIMIT ?";
+                   AND (ordinal, key) > (?, ?) ORDER BY ordinal, key LIMIT ?";
+        // Behind all that is no instance. A second condition on the ordinal would make
+        // `SQLite` seek by that one, and walk over all the pages before.
         let after = after.unwrap_or(StepCursor {
             ordinal: -1,
-            key: 0,
+            key: i64::MAX,
         });
         let query = sqlx::query(sql)
             .bind(run.as_str())
