@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::queries::Ambiguous;
+use super::runs::Ambiguous;
 
 /// Why the store did not do what it was asked.
 ///

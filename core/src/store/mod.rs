@@ -15,12 +15,15 @@ mod check;
 mod decode;
 mod encode;
 mod error;
+mod history;
 mod lock;
 mod open;
 mod queries;
 mod rows;
+mod runs;
 mod spill;
 mod statements;
+mod steps;
 mod writer;
 
 use std::path::Path;
@@ -35,12 +38,15 @@ use crate::ids::RunId;
 
 pub use artifacts::Artifacts;
 pub use error::StoreError;
+pub use history::LogFilter;
 pub use lock::{LockError, RunLock};
-pub use queries::{Ambiguous, LogFilter, Page, RunFilter, StepCursor};
+pub use queries::Page;
 pub use rows::{
     ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, LogRow, RunRow, RunStatus,
     StepRow, StepStatus,
 };
+pub use runs::{Ambiguous, RunFilter};
+pub use steps::StepCursor;
 
 use encode::Encoded;
 use open::Layout;
@@ -134,7 +140,9 @@ impl Store {
     ///
     /// A batch that breaks a constraint (an event written before, a run or a definition
     /// that is not there) fails alone, with [`StoreError::Rejected`]. Dropping the future
-    /// leaves the batch written or not: it may be on its way to the disk.
+    /// leaves the batch written or not: it may be on its way to the disk. After an error
+    /// nothing of it is written, except after [`StoreError::Database`], which is how a
+    /// failing disk shows: then it is written or not.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.write(Encoded::batch(&batch)).await
     }
