@@ -241,9 +241,9 @@ impl Artifacts {
     }
 
     fn damaged(&self, hash: &ContentHash) -> StoreError {
-        StoreError::Damaged {
+        StoreError::DamagedArtifact {
+            hash: *hash,
             file: self.folder.join(location(hash)),
-            detail: format!("it does not hold what was kept as artifact {hash}"),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::runs::Ambiguous;
+use crate::content::ContentHash;
 
 /// Why the store did not do what it was asked.
 ///
@@ -85,8 +86,16 @@ pub enum StoreError {
     #[error("artifact {hash} is missing: no file {}", file.display())]
     MissingArtifact {
         /// Its hash.
-        hash: crate::content::ContentHash,
+        hash: ContentHash,
         /// Where it should be.
+        file: PathBuf,
+    },
+    /// An artifact's file does not hold what was kept.
+    #[error("artifact {hash} is damaged: {} does not hold what was kept", file.display())]
+    DamagedArtifact {
+        /// Its hash.
+        hash: ContentHash,
+        /// The damaged file.
         file: PathBuf,
     },
     /// A file that was given is not one that can be taken in.
@@ -138,7 +147,7 @@ impl StoreError {
             Self::Locked { .. } => Some("see whether another flow or a database tool hangs"),
             Self::UnknownRun { .. } => Some("`flow runs` lists the runs of the store"),
             Self::AmbiguousRun { .. } => Some("give more of the id"),
-            Self::MissingArtifact { .. } => {
+            Self::MissingArtifact { .. } | Self::DamagedArtifact { .. } => {
                 Some("restore the file from a backup, or run the workflow again")
             }
             Self::BadFile { .. } => Some("give a file that can be read and does not change"),
@@ -166,8 +175,10 @@ impl StoreError {
         if matches!(source, sqlx::Error::PoolClosed) {
             return Self::Closed;
         }
-        if let sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) = source {
-            let detail = source.to_string();
+        if let sqlx::Error::Decode(error) | sqlx::Error::ColumnDecode { source: error, .. } =
+            &source
+        {
+            let detail = error.to_string();
             return Self::Damaged { file, detail };
         }
         let detail = || match source.as_database_error() {

@@ -179,12 +179,16 @@ async fn flipped_cut_and_missing_artifacts_are_told() {
     for bytes in [flipped, vec![7; 999]] {
         std::fs::write(&place, bytes).unwrap();
         let told = format!(
-            "{} is damaged: it does not hold what was kept as artifact {}",
-            place.display(),
-            kept.hash
+            "artifact {} is damaged: {} does not hold what was kept",
+            kept.hash,
+            place.display()
         );
         let error = artifacts.get(&kept.hash).await.unwrap_err();
         assert_eq!(error.to_string(), told);
+        assert_eq!(
+            error.hint(),
+            Some("restore the file from a backup, or run the workflow again")
+        );
         assert_eq!(
             artifacts.open(&kept.hash).await.unwrap_err().to_string(),
             told

@@ -1,6 +1,6 @@
 //! What is committed is there, all of it or nothing.
 
-use flow_core::store::{Batch, Store};
+use flow_core::store::{Batch, Store, StoreError};
 
 use crate::support::{event, instance, path, run_id, store_with, turn};
 
@@ -50,4 +50,30 @@ async fn a_faulty_batch_fails_alone() {
         "the store refused a batch: NOT NULL constraint failed: steps.run"
     );
     assert_eq!(store.last_seq(&run).await.unwrap(), 2);
+}
+
+/// Compiles only if the futures of the store may move between threads.
+#[tokio::test]
+async fn every_future_of_the_store_can_be_spawned() {
+    fn spawnable<T: Send + 'static>(_: T) {}
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_path_buf();
+    let run = run_id(1);
+    let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
+    spawnable(async move { Store::open_existing(&place).await.map(drop) });
+    spawnable(async move {
+        let artifact = store.artifacts().put_bytes("x", "text/plain", "x").await?;
+        store
+            .artifacts()
+            .put_file("x".as_ref(), "text/plain", "x")
+            .await?;
+        store.artifacts().get(&artifact.hash).await?;
+        let value = store.unpack(store.pack(artifact.to_value()).await?).await?;
+        store.put_definition(&artifact.hash, "x", &value).await?;
+        store.request_cancel(&run).await?;
+        store.steps(&run, None, None, 1).await?;
+        store.integrity_check().await?;
+        store.close().await;
+        Ok::<(), StoreError>(())
+    });
 }

@@ -188,7 +188,7 @@ async fn a_value_that_no_flow_writes_is_damage() {
     assert_eq!(
         store.run(&run_id(1)).await.unwrap_err().to_string(),
         format!(
-            "{} is damaged: error occurred while decoding: column status: `jolly` is unknown",
+            "{} is damaged: column status: `jolly` is unknown",
             file.display()
         )
     );
