@@ -49,7 +49,7 @@ impl Layout {
 /// The options of the writer's connection.
 pub(super) fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
-        .filename(file)
+        .filename(path_only(file))
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -62,6 +62,12 @@ pub(super) fn options(file: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// The path in a form that `SQLite` does not take for a URI: one that does not begin with
+/// `file:`.
+fn path_only(file: &Path) -> PathBuf {
+    std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf())
+}
+
 /// The options of readers where nothing can be written, not even what readers of a WAL
 /// share.
 pub(super) fn read_only(file: &Path) -> SqliteConnectOptions {
@@ -71,7 +77,7 @@ pub(super) fn read_only(file: &Path) -> SqliteConnectOptions {
     // without one the file is all there is, and nobody can change it.
     let whole = std::fs::metadata(wal).map_or(true, |wal| wal.len() == 0);
     SqliteConnectOptions::new()
-        .filename(file)
+        .filename(path_only(file))
         .read_only(true)
         .immutable(whole)
         .disable_statement_logging()

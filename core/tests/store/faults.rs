@@ -117,6 +117,17 @@ async fn no_store_is_not_an_error_for_those_who_only_look() {
     assert!(Store::open_existing(&absent).await.unwrap().is_some());
 }
 
+#[tokio::test]
+async fn a_folder_may_have_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a?mode=memory", "b#c%20d", "file:e", "é ü'\"\n"] {
+        let place = folder.path().join(name);
+        filled(&place).await;
+        read_all(&place).await.unwrap();
+        assert!(place.join("flow.db").exists(), "{name}");
+    }
+}
+
 /// A store with some pages in it.
 async fn filled(folder: &Path) -> PathBuf {
     let run = run_id(1);
