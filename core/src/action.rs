@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Failure;
+use crate::intake::Intake;
 use crate::language::ModelChoice;
-use crate::store::Artifacts;
 use crate::units::Money;
 
 /// What running an action does to the world, and so what must be durable before it.
@@ -64,6 +64,11 @@ pub trait Action: Send + Sync {
     /// null); the one of the spec where the input makes no difference.
     fn output_schema(&self, _with: &Value) -> Value {
         self.spec().output.clone()
+    }
+
+    /// What this input makes it do to the world.
+    fn effect(&self, _input: &Value) -> Effect {
+        self.spec().effect
     }
 
     /// What one attempt with this input may cost at most. Asked before an external action
@@ -138,8 +143,8 @@ pub struct StepContext {
     pub attempt: u32,
     /// Cancelled when the attempt must end: time is up, or somebody said so.
     pub cancel: CancellationToken,
-    /// Files of the run.
-    pub artifacts: Artifacts,
+    /// Takes files in, and reads those that were taken in.
+    pub intake: Intake,
     /// The model to ask, of the step's chain; none where the step names none.
     pub model: Option<ModelChoice>,
     /// Which paths it may touch.
@@ -249,7 +254,13 @@ impl ActionRegistry {
         let input = jsonschema::validator_for(&spec.input)
             .expect("the input schema of a built-in action is a valid JSON Schema");
         let name = spec.name;
-        self.actions.insert(name, Registered { action, input: Arc::new(input) });
+        self.actions.insert(
+            name,
+            Registered {
+                action,
+                input: Arc::new(input),
+            },
+        );
     }
 
     /// The action of this name.
@@ -267,14 +278,22 @@ impl ActionRegistry {
             Some(error) => {
                 let place = error.instance_path().to_string();
                 let place = place.trim_start_matches('/').replace('/', ".");
-                let of = if place.is_empty() { String::new() } else { format!(" `{place}`") };
-                Err(Failure::input(format!("the input{of} of `{name}` is wrong: {error}")))
+                let of = if place.is_empty() {
+                    String::new()
+                } else {
+                    format!(" `{place}`")
+                };
+                Err(Failure::input(format!(
+                    "the input{of} of `{name}` is wrong: {error}"
+                )))
             }
         }
     }
 
     /// Names and specs of all, in order of their names.
     pub fn specs(&self) -> impl Iterator<Item = &ActionSpec> {
-        self.actions.values().map(|registered| registered.action.spec())
+        self.actions
+            .values()
+            .map(|registered| registered.action.spec())
     }
 }

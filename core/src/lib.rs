@@ -5,11 +5,13 @@
 //! in.
 
 pub mod action;
+pub mod actions;
 pub mod artifact;
 pub mod content;
 pub mod engine;
 pub mod error;
 pub mod ids;
+pub mod intake;
 pub mod language;
 pub mod retry;
 pub mod state;

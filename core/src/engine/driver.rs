@@ -139,7 +139,10 @@ impl Driver {
     ///
     /// Dropping the future is a crash to the run: what was acknowledged stays, the rest is
     /// done again when it is resumed.
-    pub(crate) async fn drive(mut self, stop: impl Fn() -> Stop + Send) -> Result<Driven, EngineError> {
+    pub(crate) async fn drive(
+        mut self,
+        stop: impl Fn() -> Stop + Send,
+    ) -> Result<Driven, EngineError> {
         let cancel = self.shared.cancel.clone();
         loop {
             if !cancel.is_cancelled() {
@@ -169,7 +172,9 @@ impl Driver {
     /// Begins everything that may begin.
     async fn begin_all(&mut self) -> Result<(), EngineError> {
         while self.active < self.limit && self.after.len() < TURN {
-            let Some(begin) = self.scheduler.next() else { break };
+            let Some(begin) = self.scheduler.next() else {
+                break;
+            };
             match begin {
                 Begin::Step(slot) => self.begin_step(slot).await?,
                 Begin::Instance(slot) => self.begin_instance(slot).await?,
@@ -231,32 +236,46 @@ impl Driver {
             (true, Stop::Interrupt) => RunEvent::Interrupted,
             (true, Stop::Cancel) => {
                 let error = Some("the run was cancelled".to_owned());
-                RunEvent::Finished { status: RunStatus::Cancelled, error }
+                RunEvent::Finished {
+                    status: RunStatus::Cancelled,
+                    error,
+                }
             }
             (false, _) if self.waiting > 0 => RunEvent::Waiting,
             (false, _) => {
-                return Err(EngineError::Stuck { run: self.shared.run.clone() });
+                return Err(EngineError::Stuck {
+                    run: self.shared.run.clone(),
+                });
             }
         };
         self.run_event(&event, None)
     }
 
     fn run_event(&mut self, event: &RunEvent, outputs: Option<Value>) -> Result<(), EngineError> {
-        self.ledger.run_event(event, self.shared.clock.now_ms(), outputs)?;
-        self.after.push(After::Tell(Progress::Run(self.ledger.run().status)));
+        self.ledger
+            .run_event(event, self.shared.clock.now_ms(), outputs)?;
+        self.after
+            .push(After::Tell(Progress::Run(self.ledger.run().status)));
         Ok(())
     }
 
     /// Records the steps that were blocked by what just settled.
     fn record_blocked(&mut self) -> Result<(), EngineError> {
         for (slot, by) in self.scheduler.take_blocked() {
-            let Some(block) = self.block(slot.frame) else { continue };
+            let Some(block) = self.block(slot.frame) else {
+                continue;
+            };
             let (step, by) = (&block.steps[slot.step], &block.steps[by]);
             let path = self.step_path(slot, step);
             self.follow_unrecorded(slot, step, path.clone());
-            let event = crate::state::StepEvent::Blocked { by: by.id.to_string() };
+            let event = crate::state::StepEvent::Blocked {
+                by: by.id.to_string(),
+            };
             self.step_event(slot, &event)?;
-            let view = StepView { status: StepStatus::Blocked, ..StepView::default() };
+            let view = StepView {
+                status: StepStatus::Blocked,
+                ..StepView::default()
+            };
             self.settled(slot, step, &path, view);
             self.ledger.forget(slot);
         }
@@ -272,23 +291,36 @@ impl Driver {
     }
 
     fn stuck(&self) -> EngineError {
-        EngineError::Stuck { run: self.shared.run.clone() }
+        EngineError::Stuck {
+            run: self.shared.run.clone(),
+        }
     }
 
     fn step_path(&self, slot: Slot, step: &Step) -> InstancePath {
-        let parent = self.frames.get(&slot.frame).and_then(|frame| frame.path.as_ref());
+        let parent = self
+            .frames
+            .get(&slot.frame)
+            .and_then(|frame| frame.path.as_ref());
         InstancePath::step(parent, &step.id)
     }
 
     fn root_failure(&self) -> Option<Failure> {
         let root = self.frames.get(&FrameId::ROOT)?;
-        root.first_failure.as_ref().map(|(_, failure)| failure.clone())
+        root.first_failure
+            .as_ref()
+            .map(|(_, failure)| failure.clone())
     }
 
     /// The steps of the workflow itself, by id.
     fn summaries(&self) -> BTreeMap<String, Arc<StepView>> {
-        let Some(root) = self.frames.get(&FrameId::ROOT) else { return BTreeMap::new() };
-        let blocks = [&self.workflow.steps, &self.workflow.on_failure, &self.workflow.finally];
+        let Some(root) = self.frames.get(&FrameId::ROOT) else {
+            return BTreeMap::new();
+        };
+        let blocks = [
+            &self.workflow.steps,
+            &self.workflow.on_failure,
+            &self.workflow.finally,
+        ];
         let steps = blocks.into_iter().flat_map(|block| &block.steps);
         steps
             .filter_map(|step| Some((step.id.to_string(), root.values.outputs.own(&step.id)?)))

@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,15 +24,14 @@ use crate::engine::clock::Clock;
 use crate::engine::driver::{Driver, Stop};
 use crate::engine::ledger::Ledger;
 use crate::engine::observer::Observer;
-use crate::engine::prepare::{Sniff, Workshop};
+use crate::engine::prepare::Workshop;
 use crate::engine::runner::Shared;
 use crate::error::Failure;
 use crate::ids::{InstancePath, RunId};
+use crate::intake::{Intake, Sniff};
 use crate::language::Workflow;
 use crate::state::{IllegalTransition, RunEvent, RunState};
-use crate::store::{
-    ApprovalRow, Batch, LockError, RunLock, RunRow, RunStatus, Store, StoreError,
-};
+use crate::store::{ApprovalRow, Batch, LockError, RunLock, RunRow, RunStatus, Store, StoreError};
 use crate::template::StepView;
 use crate::units::Money;
 
@@ -237,7 +236,9 @@ impl RunHandle {
     pub async fn wait(&mut self) -> Result<RunReport, EngineError> {
         match (&mut self.task).await {
             Ok(report) => report,
-            Err(_) => Err(EngineError::Stuck { run: self.id.clone() }),
+            Err(_) => Err(EngineError::Stuck {
+                run: self.id.clone(),
+            }),
         }
     }
 }
@@ -253,7 +254,7 @@ impl Embedded {
         Workshop {
             store: self.setup.store.clone(),
             actions: self.setup.actions.clone(),
-            sniff: self.setup.sniff,
+            intake: Intake::new(self.setup.store.artifacts().clone(), self.setup.sniff),
             folder,
         }
     }
@@ -265,7 +266,11 @@ impl Embedded {
 
     async fn keep(&self, program: &Program) -> Result<(), EngineError> {
         let name = &program.workflow.name;
-        Ok(self.setup.store.put_definition(&program.definition, name, &program.bundle).await?)
+        Ok(self
+            .setup
+            .store
+            .put_definition(&program.definition, name, &program.bundle)
+            .await?)
     }
 
     /// Begins to drive. The lock is held until the task ends, however it ends.
@@ -308,7 +313,12 @@ impl Embedded {
                 steps: driven.steps,
             })
         });
-        Ok(RunHandle { id, task: AbortOnDropHandle::new(task), cancel, interrupted })
+        Ok(RunHandle {
+            id,
+            task: AbortOnDropHandle::new(task),
+            cancel,
+            interrupted,
+        })
     }
 
     async fn known(&self, run: &RunId) -> Result<RunRow, EngineError> {
@@ -320,7 +330,12 @@ impl Embedded {
 #[async_trait]
 impl Backend for Embedded {
     async fn submit(&self, submission: Submission) -> Result<RunHandle, EngineError> {
-        let Submission { id, program, mut inputs, observer } = submission;
+        let Submission {
+            id,
+            program,
+            mut inputs,
+            observer,
+        } = submission;
         let workshop = self.workshop(program.folder.clone());
         workshop.take_inputs(&program.workflow, &mut inputs).await?;
         let lock = RunLock::acquire(self.setup.store.folder(), &id)?;
@@ -340,11 +355,22 @@ impl Backend for Embedded {
             ended: None,
         };
         let ledger = Ledger::new(run, RunState::NEW, 0, program.workflow.budget);
-        self.drive(program, observer, ledger, lock, RunEvent::Started { definition }).await
+        self.drive(
+            program,
+            observer,
+            ledger,
+            lock,
+            RunEvent::Started { definition },
+        )
+        .await
     }
 
     async fn resume(&self, resume: Resume) -> Result<RunHandle, EngineError> {
-        let Resume { id, program, observer } = resume;
+        let Resume {
+            id,
+            program,
+            observer,
+        } = resume;
         let lock = RunLock::acquire(self.setup.store.folder(), &id)?;
         let run = self.known(&id).await?;
         self.keep(&program).await?;
@@ -353,7 +379,14 @@ impl Backend for Embedded {
         let state = RunState::of_status(run.status);
         let definition = program.definition;
         let ledger = Ledger::new(run, state, seq, program.workflow.budget);
-        self.drive(program, observer, ledger, lock, RunEvent::Resumed { definition }).await
+        self.drive(
+            program,
+            observer,
+            ledger,
+            lock,
+            RunEvent::Resumed { definition },
+        )
+        .await
     }
 
     async fn attach(&self, run: &RunId) -> Result<RunRow, EngineError> {
@@ -375,7 +408,10 @@ impl Backend for Embedded {
         let row = self.known(run).await?;
         match row.status {
             RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
-                return Err(EngineError::Ended { run: run.clone(), status: row.status });
+                return Err(EngineError::Ended {
+                    run: run.clone(),
+                    status: row.status,
+                });
             }
             RunStatus::Running | RunStatus::Waiting | RunStatus::Interrupted => {}
         }
@@ -386,12 +422,18 @@ impl Backend for Embedded {
             }
             Err(error) => return Err(error.into()),
         };
-        let (seq, now) = (self.setup.store.last_seq(run).await?, self.setup.clock.now_ms());
+        let (seq, now) = (
+            self.setup.store.last_seq(run).await?,
+            self.setup.clock.now_ms(),
+        );
         let (definition, state) = (row.definition, RunState::of_status(row.status));
         let mut ledger = Ledger::new(row, state, seq, None);
         ledger.run_event(&RunEvent::Resumed { definition }, now, None)?;
         let error = Some("the run was cancelled".to_owned());
-        let ended = RunEvent::Finished { status: RunStatus::Cancelled, error };
+        let ended = RunEvent::Finished {
+            status: RunStatus::Cancelled,
+            error,
+        };
         ledger.run_event(&ended, now, None)?;
         Ok(self.setup.store.commit(ledger.take()).await?)
     }
@@ -405,10 +447,16 @@ impl Backend for Embedded {
         self.known(run).await?;
         let asked = self.setup.store.approvals(run).await?;
         let Some(approval) = asked.into_iter().find(|row| row.path == *path) else {
-            return Err(EngineError::NothingAsked { run: run.clone(), path: path.clone() });
+            return Err(EngineError::NothingAsked {
+                run: run.clone(),
+                path: path.clone(),
+            });
         };
         if approval.approved.is_some() {
-            return Err(EngineError::Answered { run: run.clone(), path: path.clone() });
+            return Err(EngineError::Answered {
+                run: run.clone(),
+                path: path.clone(),
+            });
         }
         let answered = ApprovalRow {
             answered: Some(self.setup.clock.now_ms()),
@@ -416,6 +464,13 @@ impl Backend for Embedded {
             comment: answer.comment,
             ..approval
         };
-        Ok(self.setup.store.commit(Batch { approvals: vec![answered], ..Batch::default() }).await?)
+        Ok(self
+            .setup
+            .store
+            .commit(Batch {
+                approvals: vec![answered],
+                ..Batch::default()
+            })
+            .await?)
     }
 }

@@ -29,8 +29,8 @@ mod values;
 
 pub use clock::{Clock, SystemClock};
 pub use embedded::{
-    Answer, Backend, Embedded, EngineError, Program, Resume, RunHandle, RunReport, Setup, Submission,
+    Answer, Backend, Embedded, EngineError, Program, Resume, RunHandle, RunReport, Setup,
+    Submission,
 };
 pub use observer::{Observer, Progress};
-pub use prepare::Sniff;
 pub use scheduler::{Begin, Ending, FrameId, Scheduler, Slot};

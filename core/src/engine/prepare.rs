@@ -14,22 +14,17 @@ use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::content::ContentHash;
 use crate::engine::identity;
 use crate::error::{ErrorClass, Failure};
+use crate::intake::Intake;
 use crate::language::{InputType, ModelChoice, Step, Work, Workflow};
 use crate::store::{Store, StoreError};
 use crate::template::Scope;
-
-/// Tells a media type from the first bytes of a file; none where they say nothing.
-pub type Sniff = fn(&[u8]) -> Option<&'static str>;
-
-/// Bytes of a file that [`Sniff`] is shown.
-const SNIFFED: usize = 8192;
 
 /// What preparing needs of the world.
 #[derive(Clone)]
 pub(crate) struct Workshop {
     pub(crate) store: Store,
     pub(crate) actions: ActionRegistry,
-    pub(crate) sniff: Sniff,
+    pub(crate) intake: Intake,
     pub(crate) folder: PathBuf,
 }
 
@@ -49,19 +44,41 @@ impl Workshop {
     ///
     /// Dropping the future leaves at most files in the artifact store that nothing names.
     pub(crate) async fn prepare(&self, step: &Step, scope: &Scope) -> Result<Prepared, Failure> {
-        let Work::Action { name, with, computed, models } = &step.work else {
-            return Err(Failure::internal(format!("step `{}` runs no action", step.id)));
+        let Work::Action {
+            name,
+            with,
+            computed,
+            models,
+        } = &step.work
+        else {
+            return Err(Failure::internal(format!(
+                "step `{}` runs no action",
+                step.id
+            )));
         };
         let action = self.actions.get(name).cloned();
         let action =
             action.ok_or_else(|| Failure::internal(format!("there is no action `{name}`")))?;
-        let paths = PathPolicy { folder: self.folder.clone(), computed: computed.clone() };
-        let mut input = with.render(scope).map_err(|e| Failure::input(format!("`with`: {e}")))?;
-        self.take_files(&action.spec().input, &mut input, &paths).await?;
+        let paths = PathPolicy {
+            folder: self.folder.clone(),
+            computed: computed.clone(),
+        };
+        let mut input = with
+            .render(scope)
+            .map_err(|e| Failure::input(format!("`with`: {e}")))?;
+        self.take_files(&action.spec().input, &mut input, &paths)
+            .await?;
         self.actions.check_input(name, &input)?;
         let hash = identity::of_action(action.spec(), models, &input);
         let cacheable = step.policy.cache.unwrap_or(action.spec().cacheable);
-        Ok(Prepared { action, models: models.clone(), input, hash, paths, cacheable })
+        Ok(Prepared {
+            action,
+            models: models.clone(),
+            input,
+            hash,
+            paths,
+            cacheable,
+        })
     }
 
     /// Replaces the paths given where the schema takes files by artifacts.
@@ -71,7 +88,8 @@ impl Workshop {
         input: &mut Value,
         paths: &PathPolicy,
     ) -> Result<(), Failure> {
-        let (Some(properties), Some(input)) = (schema["properties"].as_object(), input.as_object_mut())
+        let (Some(properties), Some(input)) =
+            (schema["properties"].as_object(), input.as_object_mut())
         else {
             return Ok(());
         };
@@ -98,25 +116,15 @@ impl Workshop {
         value: &mut Value,
         paths: &PathPolicy,
     ) -> Result<(), Failure> {
-        let Value::String(path) = value else { return Ok(()) };
+        let Value::String(path) = value else {
+            return Ok(());
+        };
         if path.starts_with("http://") || path.starts_with("https://") {
             return Ok(());
         }
         let file = paths.resolve(key, path)?;
-        *value = self.take_in(path, file).await?.to_value();
+        *value = self.intake.take(path, &file).await?.to_value();
         Ok(())
-    }
-
-    /// Takes a file into the artifact store.
-    pub(crate) async fn take_in(&self, name: &str, file: PathBuf) -> Result<ArtifactRef, Failure> {
-        let (path, sniff) = (file.clone(), self.sniff);
-        let sniffed = tokio::task::spawn_blocking(move || sniff_file(&path, sniff)).await;
-        let media_type = sniffed
-            .map_err(|error| Failure::internal(format!("reading `{name}` failed: {error}")))?
-            .map_err(|error| cannot_read(name, &error))?;
-        let own = file.file_name().map(|own| own.to_string_lossy().into_owned());
-        let own = own.unwrap_or_else(|| name.to_owned());
-        Ok(self.store.artifacts().put_file(&file, media_type, &own).await?)
     }
 
     /// Takes the files that are given as inputs of a workflow into the store.
@@ -152,7 +160,7 @@ impl Workshop {
     ) -> Result<(), Failure> {
         let artifact = match value {
             Value::String(path) => {
-                let taken = self.take_in(path, self.folder.join(&*path)).await;
+                let taken = self.intake.take(path, &self.folder.join(&*path)).await;
                 let artifact = taken.map_err(|failure| Failure {
                     message: format!("input `{input}`: {}", failure.message),
                     ..failure
@@ -174,7 +182,8 @@ impl Workshop {
             artifact.media_type,
             media.join(", ")
         );
-        Err(Failure::input(message).with_hint("the type is read from the file's bytes, not its name"))
+        Err(Failure::input(message)
+            .with_hint("the type is read from the file's bytes, not its name"))
     }
 
     /// Whether every file that a value names is still in the store.
@@ -193,26 +202,6 @@ fn fits(pattern: &str, media_type: &str) -> bool {
         Some(family) => media_type.split('/').next() == Some(family),
         None => pattern == "*" || pattern == media_type,
     }
-}
-
-fn sniff_file(file: &std::path::Path, sniff: Sniff) -> std::io::Result<&'static str> {
-    use std::io::Read;
-    let mut head = Vec::new();
-    std::fs::File::open(file)?.take(SNIFFED as u64).read_to_end(&mut head)?;
-    Ok(sniff(&head).unwrap_or("application/octet-stream"))
-}
-
-fn cannot_read(name: &str, error: &std::io::Error) -> Failure {
-    let class = match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory => ErrorClass::Input,
-        _ => ErrorClass::Io,
-    };
-    let why = match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        _ => error.to_string(),
-    };
-    Failure::new(class, format!("cannot read `{name}`: {why}"))
 }
 
 impl From<StoreError> for Failure {

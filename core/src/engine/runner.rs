@@ -68,11 +68,26 @@ impl Job {
 pub(crate) enum Report {
     /// An attempt is about to act on the outside; the answer comes when that is durable, or
     /// says why it may not.
-    Announce { slot: Slot, attempt: Attempt, quote: Quote, answer: oneshot::Sender<Result<(), Failure>> },
+    Announce {
+        slot: Slot,
+        attempt: Attempt,
+        quote: Quote,
+        answer: oneshot::Sender<Result<(), Failure>>,
+    },
     /// An attempt failed and another follows after a wait.
-    Retry { slot: Slot, attempt: Attempt, failure: Failure, usage: Option<Box<CallUsage>>, wait: Duration },
+    Retry {
+        slot: Slot,
+        attempt: Attempt,
+        failure: Failure,
+        usage: Option<Box<CallUsage>>,
+        wait: Duration,
+    },
     /// A line for the log.
-    Line { slot: Slot, attempt: u32, text: String },
+    Line {
+        slot: Slot,
+        attempt: u32,
+        text: String,
+    },
     /// The instance ended.
     Ended { slot: Slot, end: End },
 }
@@ -103,16 +118,28 @@ pub(crate) enum End {
         meta: Option<Value>,
     },
     /// It asks a person, or asked before and has no answer.
-    Asked { attempt: u32, hash: ContentHash, show: Option<Value> },
+    Asked {
+        attempt: u32,
+        hash: ContentHash,
+        show: Option<Value>,
+    },
     /// For good.
-    Failed { attempt: Option<Attempt>, failure: Failure, usage: Option<Box<CallUsage>> },
+    Failed {
+        attempt: Option<Attempt>,
+        failure: Failure,
+        usage: Option<Box<CallUsage>>,
+    },
     /// Because somebody said stop.
     Cancelled { attempt: Option<Attempt> },
 }
 
 impl End {
     fn failed(failure: Failure) -> Self {
-        Self::Failed { attempt: None, failure, usage: None }
+        Self::Failed {
+            attempt: None,
+            failure,
+            usage: None,
+        }
     }
 }
 
@@ -139,20 +166,25 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
         Ok(None) => {}
         Err(failure) => return End::failed(failure),
     }
-    Attempts { shared, job, prepared: &prepared, made: 0 }.run().await
+    Attempts {
+        shared,
+        job,
+        prepared: &prepared,
+        made: 0,
+    }
+    .run()
+    .await
 }
 
 /// Looks whether the work was done before: in this run, by a person, or in another run.
-async fn reuse(
-    shared: &Shared,
-    job: &Job,
-    prepared: &Prepared,
-) -> Result<Option<End>, Failure> {
+async fn reuse(shared: &Shared, job: &Job, prepared: &Prepared) -> Result<Option<End>, Failure> {
     let store = &shared.workshop.store;
     if let Some(row) = &job.recorded {
         let lost = matches!(StepState::of_row(row), StepState::Working { .. });
         match StepState::of_row(row) {
-            StepState::Succeeded { hash: Some(hash), .. } if hash == prepared.hash => {
+            StepState::Succeeded {
+                hash: Some(hash), ..
+            } if hash == prepared.hash => {
                 let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
                 let meta = row.meta.clone();
                 return Ok(Some(known(hash, output, None, Origin::Ran, meta)));
@@ -175,11 +207,19 @@ async fn reuse(
         return Ok(None);
     };
     // A file of the cached output may be gone; then the work is done again.
-    let Ok(output) = store.unpack(row.output.clone()).await else { return Ok(None) };
+    let Ok(output) = store.unpack(row.output.clone()).await else {
+        return Ok(None);
+    };
     if !shared.workshop.holds_all(&output) {
         return Ok(None);
     }
-    Ok(Some(known(prepared.hash, output, Some(row.output), Origin::Cache, row.meta)))
+    Ok(Some(known(
+        prepared.hash,
+        output,
+        Some(row.output),
+        Origin::Cache,
+        row.meta,
+    )))
 }
 
 fn known(
@@ -190,7 +230,16 @@ fn known(
     meta: Option<Value>,
 ) -> End {
     let output = Arc::new(output);
-    End::Done { attempt: None, hash, output, packed, usage: None, origin, cache: false, meta }
+    End::Done {
+        attempt: None,
+        hash,
+        output,
+        packed,
+        usage: None,
+        origin,
+        cache: false,
+        meta,
+    }
 }
 
 /// What a person's answer makes of an instance that asked.
@@ -198,14 +247,28 @@ fn answered(job: &Job, hash: ContentHash, attempts: u32) -> Option<End> {
     let approval = job.approval.as_ref()?;
     let about_loss = approval.show.get("lost_attempt").is_some();
     match approval.approved {
-        None => Some(End::Asked { attempt: attempts, hash, show: None }),
+        None => Some(End::Asked {
+            attempt: attempts,
+            hash,
+            show: None,
+        }),
         Some(true) if about_loss => None,
         Some(true) => {
             let output = serde_json::json!({ "approved": true, "comment": approval.comment });
-            Some(known(hash, output.clone(), Some(output), Origin::Person, None))
+            Some(known(
+                hash,
+                output.clone(),
+                Some(output),
+                Origin::Person,
+                None,
+            ))
         }
         Some(false) => {
-            let comment = approval.comment.as_deref().map(|c| format!(": {c}")).unwrap_or_default();
+            let comment = approval
+                .comment
+                .as_deref()
+                .map(|c| format!(": {c}"))
+                .unwrap_or_default();
             let message = format!("a person declined{comment}");
             Some(End::failed(Failure::new(ErrorClass::Refusal, message)))
         }
@@ -224,7 +287,11 @@ fn lost_call(job: &Job, prepared: &Prepared, attempt: u32) -> Option<End> {
         )),
         OnLost::Ask => {
             let show = serde_json::json!({ "question": "send it again?", "reason": message, "lost_attempt": attempt });
-            Some(End::Asked { attempt: attempt + 1, hash: prepared.hash, show: Some(show) })
+            Some(End::Asked {
+                attempt: attempt + 1,
+                hash: prepared.hash,
+                show: Some(show),
+            })
         }
     }
 }
@@ -239,14 +306,26 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     async fn run(mut self) -> End {
-        let deadline = self.job.step().policy.deadline.map(|d| d.as_millis() as i64);
+        let deadline = self
+            .job
+            .step()
+            .policy
+            .deadline
+            .map(|d| d.as_millis() as i64);
         let began = self.shared.clock.now_ms();
-        let mut choices = self.prepared.models.iter().cloned().map(Some).collect::<Vec<_>>();
+        let mut choices = self
+            .prepared
+            .models
+            .iter()
+            .cloned()
+            .map(Some)
+            .collect::<Vec<_>>();
         if choices.is_empty() {
             choices.push(None);
         }
         let mut last = End::failed(Failure::internal("no attempt was made"));
-        for model in choices {
+        let chain = choices.len();
+        for (at, model) in choices.into_iter().enumerate() {
             let mut tries = 0;
             loop {
                 let left = deadline.map(|d| d - (self.shared.clock.now_ms() - began));
@@ -267,7 +346,11 @@ impl Attempts<'_> {
                     })
                 };
                 let Some(wait) = wait.filter(in_time) else {
-                    last = End::Failed { attempt: Some(attempt), failure, usage };
+                    last = End::Failed {
+                        attempt: Some(attempt),
+                        failure,
+                        usage,
+                    };
                     break;
                 };
                 self.report_retry(attempt, failure, usage, wait);
@@ -276,7 +359,7 @@ impl Attempts<'_> {
                     () = self.shared.cancel.cancelled() => return End::Cancelled { attempt: None },
                 }
             }
-            if !self.falls_back(&mut last, model.as_ref()) {
+            if at + 1 == chain || !self.falls_back(&last) {
                 break;
             }
         }
@@ -285,13 +368,24 @@ impl Attempts<'_> {
 
     /// Whether the next model of the chain is asked after this end; if so, the end becomes
     /// an attempt that another follows.
-    fn falls_back(&self, last: &mut End, model: Option<&ModelChoice>) -> bool {
-        let is_last = self.prepared.models.last() == model;
-        let End::Failed { attempt: Some(attempt), failure, usage } = &*last else { return false };
-        if is_last || !may_fall_back(failure.class) {
+    fn falls_back(&self, last: &End) -> bool {
+        let End::Failed {
+            attempt: Some(attempt),
+            failure,
+            usage,
+        } = last
+        else {
+            return false;
+        };
+        if !may_fall_back(failure.class) {
             return false;
         }
-        self.report_retry(attempt.clone(), failure.clone(), usage.clone(), Duration::ZERO);
+        self.report_retry(
+            attempt.clone(),
+            failure.clone(),
+            usage.clone(),
+            Duration::ZERO,
+        );
         true
     }
 
@@ -303,7 +397,13 @@ impl Attempts<'_> {
         wait: Duration,
     ) {
         let slot = self.job.slot;
-        let _ = self.shared.reports.send(Report::Retry { slot, attempt, failure, usage, wait });
+        let _ = self.shared.reports.send(Report::Retry {
+            slot,
+            attempt,
+            failure,
+            usage,
+            wait,
+        });
     }
 
     /// Makes one attempt. `left` is what remains of the deadline, in milliseconds.
@@ -314,13 +414,13 @@ impl Attempts<'_> {
             () = self.shared.cancel.cancelled() => return stopped,
         };
         let Ok(_permit) = permit else { return stopped };
-        let spec = self.prepared.action.spec();
+        let action = &self.prepared.action;
         let attempt = Attempt {
             number: self.job.earlier_attempts() + self.made + 1,
             hash: self.prepared.hash,
             model,
             started: self.shared.clock.now_ms(),
-            external: spec.effect == Effect::External,
+            external: action.effect(&self.prepared.input) == Effect::External,
         };
         let context = self.context(&attempt);
         let quote = self.prepared.action.quote(&self.prepared.input, &context);
@@ -336,11 +436,15 @@ impl Attempts<'_> {
             Ok(Outcome::Done(output)) => Tried::Ended(self.done(attempt, output, usage).await),
             Ok(Outcome::Wait { show }) => {
                 let (attempt, hash) = (attempt.number, attempt.hash);
-                Tried::Ended(End::Asked { attempt, hash, show: Some(show) })
+                Tried::Ended(End::Asked {
+                    attempt,
+                    hash,
+                    show: Some(show),
+                })
             }
-            Err(_) if self.shared.cancel.is_cancelled() => {
-                Tried::Ended(End::Cancelled { attempt: Some(attempt) })
-            }
+            Err(_) if self.shared.cancel.is_cancelled() => Tried::Ended(End::Cancelled {
+                attempt: Some(attempt),
+            }),
             Err(failure) => Tried::Failed(attempt, failure, usage),
         }
     }
@@ -349,7 +453,11 @@ impl Attempts<'_> {
         let packed = match self.shared.workshop.store.pack(output.clone()).await {
             Ok(packed) => packed,
             Err(error) => {
-                return End::Failed { attempt: Some(attempt), failure: error.into(), usage };
+                return End::Failed {
+                    attempt: Some(attempt),
+                    failure: error.into(),
+                    usage,
+                };
             }
         };
         End::Done {
@@ -368,8 +476,15 @@ impl Attempts<'_> {
     async fn announce(&self, attempt: &Attempt, quote: Quote) -> Result<(), Failure> {
         let (answer, answered) = oneshot::channel();
         let (slot, attempt) = (self.job.slot, attempt.clone());
-        let _ = self.shared.reports.send(Report::Announce { slot, attempt, quote, answer });
-        answered.await.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Cancelled, "the run ended")))
+        let _ = self.shared.reports.send(Report::Announce {
+            slot,
+            attempt,
+            quote,
+            answer,
+        });
+        answered
+            .await
+            .unwrap_or_else(|_| Err(Failure::new(ErrorClass::Cancelled, "the run ended")))
     }
 
     /// Lets the action act, within its time and until somebody says stop.
@@ -377,7 +492,10 @@ impl Attempts<'_> {
         let timeout = self.job.step().policy.timeout;
         let left = left.map(|ms| Duration::from_millis(ms.max(0) as u64));
         let limit = [timeout, left].into_iter().flatten().min();
-        let action = self.prepared.action.run(self.prepared.input.clone(), context);
+        let action = self
+            .prepared
+            .action
+            .run(self.prepared.input.clone(), context);
         let mut action = std::pin::pin!(AssertUnwindSafe(action).catch_unwind());
         let out_of_time = async {
             match limit {
@@ -404,21 +522,27 @@ impl Attempts<'_> {
         }
         context.cancel.cancel();
         let limit = limit.unwrap_or_default();
-        Err(Failure::new(ErrorClass::Timeout, format!("no result within {limit:?}"))
-            .with_hint("raise `timeout` of the step, or under `defaults`"))
+        Err(
+            Failure::new(ErrorClass::Timeout, format!("no result within {limit:?}"))
+                .with_hint("raise `timeout` of the step, or under `defaults`"),
+        )
     }
 
     fn context(&self, attempt: &Attempt) -> StepContext {
         let (reports, slot, number) = (self.shared.reports.clone(), self.job.slot, attempt.number);
         let log: LogSink = Arc::new(move |text: &str| {
             let text = text.to_owned();
-            let _ = reports.send(Report::Line { slot, attempt: number, text });
+            let _ = reports.send(Report::Line {
+                slot,
+                attempt: number,
+                text,
+            });
         });
         StepContext {
             path: self.job.path.to_string(),
             attempt: attempt.number,
             cancel: self.shared.cancel.child_token(),
-            artifacts: self.shared.workshop.store.artifacts().clone(),
+            intake: self.shared.workshop.intake.clone(),
             model: attempt.model.clone(),
             paths: self.prepared.paths.clone(),
             log,
@@ -449,9 +573,10 @@ fn stopped() -> Failure {
 fn past_deadline(last: End) -> End {
     match last {
         End::Failed { .. } => last,
-        End::Done { .. } | End::Asked { .. } | End::Cancelled { .. } => {
-            End::failed(Failure::new(ErrorClass::Timeout, "the step's deadline is over"))
-        }
+        End::Done { .. } | End::Asked { .. } | End::Cancelled { .. } => End::failed(Failure::new(
+            ErrorClass::Timeout,
+            "the step's deadline is over",
+        )),
     }
 }
 

@@ -38,7 +38,10 @@ pub struct Slot {
 
 impl Slot {
     fn whole(self) -> Self {
-        Self { ordinal: None, ..self }
+        Self {
+            ordinal: None,
+            ..self
+        }
     }
 }
 
@@ -160,7 +163,11 @@ impl Scheduler {
             window,
             failed: false,
         };
-        scheduler.open_frame(None, Arc::clone(&workflow.steps), Some(Arc::clone(workflow)));
+        scheduler.open_frame(
+            None,
+            Arc::clone(&workflow.steps),
+            Some(Arc::clone(workflow)),
+        );
         scheduler
     }
 
@@ -171,14 +178,18 @@ impl Scheduler {
             return Some(begin);
         }
         let at = self.loops.iter().rposition(|slot| {
-            self.open_loop(*slot).is_some_and(|open| open.active < open.window)
+            self.open_loop(*slot)
+                .is_some_and(|open| open.active < open.window)
         })?;
         let slot = self.loops[at];
         let open = self.open_loop_mut(slot)?;
         let ordinal = open.next;
         open.next += 1;
         open.active += 1;
-        Some(Begin::Instance(Slot { ordinal: Some(ordinal), ..slot }))
+        Some(Begin::Instance(Slot {
+            ordinal: Some(ordinal),
+            ..slot
+        }))
     }
 
     /// The steps that were blocked since the last call, each with the index of the step in
@@ -211,7 +222,13 @@ impl Scheduler {
     pub fn open(&mut self, slot: Slot, max_parallel: Option<usize>) {
         let window = max_parallel.map_or(self.window, |n| n as u64);
         if let Some(node) = self.node_mut(slot) {
-            *node = Node::Loop(Loop { next: 0, active: 0, window, drained: false, failed: false });
+            *node = Node::Loop(Loop {
+                next: 0,
+                active: 0,
+                window,
+                drained: false,
+                failed: false,
+            });
             self.loops.push(slot.whole());
         }
     }
@@ -235,7 +252,11 @@ impl Scheduler {
 
     /// Enters the sub-workflow that a slot holds.
     pub fn enter_workflow(&mut self, slot: Slot, workflow: &Arc<Workflow>) -> FrameId {
-        self.open_frame(Some(slot), Arc::clone(&workflow.steps), Some(Arc::clone(workflow)))
+        self.open_frame(
+            Some(slot),
+            Arc::clone(&workflow.steps),
+            Some(Arc::clone(workflow)),
+        )
     }
 
     /// Tells that a step or an instance ended.
@@ -258,7 +279,10 @@ impl Scheduler {
     }
 
     fn close_loop(&mut self, slot: Slot) {
-        if self.open_loop(slot).is_some_and(|open| open.drained && open.active == 0) {
+        if self
+            .open_loop(slot)
+            .is_some_and(|open| open.drained && open.active == 0)
+        {
             self.ready.push_back(Begin::Gather(slot));
         }
     }
@@ -286,15 +310,25 @@ impl Scheduler {
     }
 
     fn begin_phase(&mut self, id: FrameId, phase: Phase, block: Arc<Block>) {
-        let Some(frame) = self.frames.get_mut(&id) else { return };
+        let Some(frame) = self.frames.get_mut(&id) else {
+            return;
+        };
         frame.phase = phase;
         frame.unsettled = block.steps.len();
-        frame.nodes = block.steps.iter().map(|step| Node::Missing(step.after.len())).collect();
+        frame.nodes = block
+            .steps
+            .iter()
+            .map(|step| Node::Missing(step.after.len()))
+            .collect();
         frame.block = block;
         for (step, node) in frame.nodes.iter_mut().enumerate() {
             if matches!(node, Node::Missing(0)) {
                 *node = Node::Begun;
-                self.ready.push_back(Begin::Step(Slot { frame: id, step, ordinal: None }));
+                self.ready.push_back(Begin::Step(Slot {
+                    frame: id,
+                    step,
+                    ordinal: None,
+                }));
             }
         }
         if frame.unsettled == 0 {
@@ -303,7 +337,9 @@ impl Scheduler {
     }
 
     fn end_phase(&mut self, id: FrameId) {
-        let Some(frame) = self.frames.get_mut(&id) else { return };
+        let Some(frame) = self.frames.get_mut(&id) else {
+            return;
+        };
         let next = match (&frame.after, frame.phase) {
             (Some(workflow), Phase::Steps) if frame.failed => {
                 Some((Phase::OnFailure, Arc::clone(&workflow.on_failure)))
@@ -330,19 +366,27 @@ impl Scheduler {
 
     fn settle_step(&mut self, slot: Slot, ending: Ending) {
         let mut settled = VecDeque::from([(slot.step, ending)]);
-        let Some(frame) = self.frames.get_mut(&slot.frame) else { return };
+        let Some(frame) = self.frames.get_mut(&slot.frame) else {
+            return;
+        };
         while let Some((index, ending)) = settled.pop_front() {
             frame.nodes[index] = Node::Settled(ending);
             frame.unsettled -= 1;
             frame.failed |= ending == Ending::Failed;
             let block = Arc::clone(&frame.block);
             for behind in block.dependents(index) {
-                let Node::Missing(missing) = &mut frame.nodes[*behind] else { continue };
+                let Node::Missing(missing) = &mut frame.nodes[*behind] else {
+                    continue;
+                };
                 *missing -= 1;
                 if *missing > 0 {
                     continue;
                 }
-                let at = Slot { frame: slot.frame, step: *behind, ordinal: None };
+                let at = Slot {
+                    frame: slot.frame,
+                    step: *behind,
+                    ordinal: None,
+                };
                 match blocking(&frame.nodes, &block.steps[*behind].after) {
                     Some(by) => {
                         self.blocked.push((at, by));

@@ -47,7 +47,11 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        writeln!(f, "{}:{}:{}: {severity}: {}", self.file, self.line, self.column, self.message)?;
+        writeln!(
+            f,
+            "{}:{}:{}: {severity}: {}",
+            self.file, self.line, self.column, self.message
+        )?;
         let from = (self.column as usize).saturating_sub(SHOWN);
         let text: String = self.text.chars().skip(from).take(SHOWN).collect();
         if !text.trim().is_empty() {
@@ -111,7 +115,10 @@ pub(super) struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
-        Self { file, lines: text.lines().collect() }
+        Self {
+            file,
+            lines: text.lines().collect(),
+        }
     }
 
     pub(super) fn fault(
@@ -122,7 +129,11 @@ impl<'t> Lines<'t> {
         hint: Option<String>,
     ) -> Diagnostic {
         let line = place.line.max(1);
-        let text = self.lines.get(line as usize - 1).copied().unwrap_or_default();
+        let text = self
+            .lines
+            .get(line as usize - 1)
+            .copied()
+            .unwrap_or_default();
         Diagnostic {
             severity,
             file: self.file.to_owned(),
@@ -135,6 +146,9 @@ impl<'t> Lines<'t> {
     }
 
     pub(super) fn line(&self, line: u32) -> &'t str {
-        self.lines.get((line as usize).saturating_sub(1)).copied().unwrap_or_default()
+        self.lines
+            .get((line as usize).saturating_sub(1))
+            .copied()
+            .unwrap_or_default()
     }
 }

@@ -21,8 +21,15 @@ pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Diagn
         Box::new(fault)
     };
     if bytes.len() > LARGEST_FILE {
-        let message = format!("the file has {} bytes, and {LARGEST_FILE} are allowed", bytes.len());
-        return Err(bare(message, "keep data in files of its own", Place::default()));
+        let message = format!(
+            "the file has {} bytes, and {LARGEST_FILE} are allowed",
+            bytes.len()
+        );
+        return Err(bare(
+            message,
+            "keep data in files of its own",
+            Place::default(),
+        ));
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let (at, byte) = (error.valid_up_to(), bytes[error.valid_up_to()]);
@@ -34,9 +41,8 @@ pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Diagn
 
 /// Parses the text of a file.
 pub(super) fn parse(lines: &Lines<'_>, text: &str) -> Result<Node, Box<Diagnostic>> {
-    let fault = |place, message: String, hint| {
-        Box::new(lines.fault(Severity::Error, place, message, hint))
-    };
+    let fault =
+        |place, message: String, hint| Box::new(lines.fault(Severity::Error, place, message, hint));
     if text.trim().is_empty() {
         let hint = Some("a workflow has at least `steps:`".to_owned());
         return Err(fault(Place::default(), "the file is empty".into(), hint));
@@ -85,5 +91,7 @@ fn hint(lines: &Lines<'_>, place: Place) -> Option<String> {
     if near.iter().any(|line| unquoted(line)) {
         return Some("put quotes around it: \"{{ … }}\"".into());
     }
-    near.iter().any(|line| line.contains('\t')).then(|| "indent with spaces, not with tabs".into())
+    near.iter()
+        .any(|line| line.contains('\t'))
+        .then(|| "indent with spaces, not with tabs".into())
 }

@@ -76,7 +76,9 @@ fn workflow_key(key: &str) -> Value {
         "budget" => reference("budget"),
         "concurrency" => json!({ "type": "integer", "minimum": 1 }),
         "triggers" => json!({ "type": "array", "items": reference("trigger") }),
-        "steps" | "on_failure" | "finally" => json!({ "type": "array", "items": reference("step") }),
+        "steps" | "on_failure" | "finally" => {
+            json!({ "type": "array", "items": reference("step") })
+        }
         "outputs" => map_of("#/$defs/template"),
         _ => json!(true),
     }

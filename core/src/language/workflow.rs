@@ -25,7 +25,7 @@ pub struct Workflow {
     /// Inputs in the order of the file.
     pub inputs: Vec<Input>,
     /// Providers that the file adds or changes, by name.
-    pub providers: BTreeMap<String, ProviderConfig>,
+    pub providers: BTreeMap<String, Arc<ProviderConfig>>,
     /// Named models; each a chain, tried in order.
     pub models: BTreeMap<String, Vec<ModelChoice>>,
     /// What a run may cost.
@@ -95,7 +95,7 @@ pub enum InputType {
 /// Settings of a provider, as the file gives them.
 ///
 /// Templates are kept unrendered: a secret is read when a call is made and nowhere else.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ProviderConfig {
     /// Its kind, e.g. `openai`; the provider's own name where the file gives none.
     pub kind: String,
@@ -104,10 +104,12 @@ pub struct ProviderConfig {
 }
 
 /// One entry of a model chain.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct ModelChoice {
-    /// The provider's name; empty for `auto`.
+    /// The provider's name; `auto` for the model `auto`.
     pub provider: String,
+    /// The provider's settings.
+    pub config: Arc<ProviderConfig>,
     /// The model's name at that provider, or `auto`.
     pub model: String,
     /// A file outside the model store, with its projector.

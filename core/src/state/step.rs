@@ -75,8 +75,13 @@ impl StepState {
         let (attempts, open) = (self.attempts(), self.is_open());
         let next = match event {
             StepEvent::Opened { .. } if open => Self::Open,
-            StepEvent::Sent { attempt, hash, .. } if self.may_send() && *attempt == attempts + 1 => {
-                Self::Working { attempt: *attempt, hash: *hash }
+            StepEvent::Sent { attempt, hash, .. }
+                if self.may_send() && *attempt == attempts + 1 =>
+            {
+                Self::Working {
+                    attempt: *attempt,
+                    hash: *hash,
+                }
             }
             StepEvent::AttemptFailed { attempt, .. } if self.ends(*attempt) => {
                 Self::Retrying { attempts: *attempt }
@@ -84,20 +89,22 @@ impl StepState {
             StepEvent::Lost { attempt } if self.is_sent(*attempt) => {
                 Self::Idle { attempts: *attempt }
             }
-            StepEvent::Asked { attempt, hash, .. } if self.ends(*attempt) => {
-                Self::Waiting { attempts: *attempt, hash: *hash }
-            }
-            StepEvent::Succeeded { attempt, hash, .. } if open => {
-                Self::Succeeded { attempts: attempts.max(*attempt), hash: *hash }
-            }
-            StepEvent::Failed { attempt, .. } if open => {
-                Self::Failed { attempts: attempts.max(*attempt) }
-            }
+            StepEvent::Asked { attempt, hash, .. } if self.ends(*attempt) => Self::Waiting {
+                attempts: *attempt,
+                hash: *hash,
+            },
+            StepEvent::Succeeded { attempt, hash, .. } if open => Self::Succeeded {
+                attempts: attempts.max(*attempt),
+                hash: *hash,
+            },
+            StepEvent::Failed { attempt, .. } if open => Self::Failed {
+                attempts: attempts.max(*attempt),
+            },
             StepEvent::Skipped if open => Self::Skipped,
             StepEvent::Blocked { .. } if open => Self::Blocked,
-            StepEvent::Cancelled { attempt } if open => {
-                Self::Cancelled { attempts: attempts.max(*attempt) }
-            }
+            StepEvent::Cancelled { attempt } if open => Self::Cancelled {
+                attempts: attempts.max(*attempt),
+            },
             StepEvent::Reopened if !matches!(self, Self::Working { .. }) => Self::Idle { attempts },
             StepEvent::Opened { .. }
             | StepEvent::Sent { .. }
@@ -110,7 +117,10 @@ impl StepState {
             | StepEvent::Blocked { .. }
             | StepEvent::Cancelled { .. }
             | StepEvent::Reopened => {
-                return Err(IllegalTransition { state: self.name(), event: event.kind() });
+                return Err(IllegalTransition {
+                    state: self.name(),
+                    event: event.kind(),
+                });
             }
         };
         Ok(next)
@@ -164,9 +174,10 @@ impl StepState {
     pub fn of_row(row: &StepRow) -> Self {
         let attempts = row.attempts;
         match (row.status, row.hash) {
-            (StepStatus::Running, Some(hash)) if attempts > 0 => {
-                Self::Working { attempt: attempts, hash }
-            }
+            (StepStatus::Running, Some(hash)) if attempts > 0 => Self::Working {
+                attempt: attempts,
+                hash,
+            },
             (StepStatus::Running, Some(_)) => Self::Idle { attempts },
             (StepStatus::Running, None) if attempts == 0 => Self::Open,
             (StepStatus::Running, None) => Self::Idle { attempts },

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::decode;
 use super::{ApprovalRow, RunRow, RunStatus, Store, StoreError};
 use crate::content::ContentHash;
-use crate::ids::RunId;
+use crate::ids::{InstancePath, RunId};
 
 /// As many candidates of an ambiguous id are named.
 const CANDIDATES: usize = 5;
@@ -107,6 +107,17 @@ impl Store {
             .one(sqlx::query(sql).bind(run.as_str()), decode::flag)
             .await?;
         wanted.ok_or_else(|| self.unknown(run.as_str()))
+    }
+
+    /// Reads the question that was asked at a path, if one was.
+    pub async fn approval(
+        &self,
+        run: &RunId,
+        path: &InstancePath,
+    ) -> Result<Option<ApprovalRow>, StoreError> {
+        let sql = approval_columns!("WHERE r.id = ? AND a.path = ?");
+        let query = sqlx::query(sql).bind(run.as_str()).bind(path.as_str());
+        self.one(query, decode::approval).await
     }
 
     /// Lists the questions of a run, the oldest first.

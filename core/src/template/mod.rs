@@ -61,7 +61,9 @@ impl Template {
     pub fn map(entries: Vec<(String, Self)>) -> Self {
         if entries.iter().all(|(_, value)| value.literal().is_some()) {
             let literal = |(key, value): (String, Self)| Some((key, value.into_literal()?));
-            return Self::Literal(Value::Object(entries.into_iter().filter_map(literal).collect()));
+            return Self::Literal(Value::Object(
+                entries.into_iter().filter_map(literal).collect(),
+            ));
         }
         Self::Map(entries)
     }
@@ -103,9 +105,13 @@ impl Template {
         match self {
             Self::Literal(_) => {}
             Self::Expression(expression) | Self::Text(expression) => visit(expression),
-            Self::List(items) => items.iter().for_each(|item| item.for_each_expression(visit)),
+            Self::List(items) => items
+                .iter()
+                .for_each(|item| item.for_each_expression(visit)),
             Self::Map(entries) => {
-                entries.iter().for_each(|(_, value)| value.for_each_expression(visit));
+                entries
+                    .iter()
+                    .for_each(|(_, value)| value.for_each_expression(visit));
             }
         }
     }
@@ -123,9 +129,10 @@ impl Template {
             Self::Literal(value) => value.clone(),
             Self::Expression(_) | Self::Text(_) => Value::Null,
             Self::List(items) => items.iter().map(Self::skeleton).collect(),
-            Self::Map(entries) => {
-                entries.iter().map(|(key, value)| (key.clone(), value.skeleton())).collect()
-            }
+            Self::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.clone(), value.skeleton()))
+                .collect(),
         }
     }
 }
@@ -137,5 +144,7 @@ fn sole_expression(text: &str) -> Option<&str> {
     // what is between them reads as one.
     let trimmed = inner.strip_prefix('-').unwrap_or(inner);
     let trimmed = trimmed.strip_suffix('-').unwrap_or(trimmed);
-    minijinja::machinery::parse_expr(trimmed).is_ok().then_some(trimmed)
+    minijinja::machinery::parse_expr(trimmed)
+        .is_ok()
+        .then_some(trimmed)
 }

@@ -19,7 +19,9 @@ impl Driver {
     pub(super) fn gather(&mut self, slot: Slot) -> Result<(), EngineError> {
         let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
         let step = &block.steps[slot.step];
-        let Some(life) = self.loops.remove(&slot) else { return Err(self.stuck()) };
+        let Some(life) = self.loops.remove(&slot) else {
+            return Err(self.stuck());
+        };
         if let Some((at, first)) = life.first_failure {
             let message = format!(
                 "{} of {} instances failed, the first of them `{at}`: {}",
@@ -42,25 +44,38 @@ impl Driver {
         let step = &block.steps[holder.step];
         let failed = self.scheduler.frame_failed(frame);
         self.scheduler.close_frame(frame);
-        let Some(life) = self.frames.remove(&frame) else { return Err(self.stuck()) };
+        let Some(life) = self.frames.remove(&frame) else {
+            return Err(self.stuck());
+        };
         let path = life.path.ok_or_else(|| self.stuck())?;
         if failed {
             let failure = match life.first_failure {
-                Some((at, first)) => Failure { message: format!("`{at}`: {}", first.message), ..first },
+                Some((at, first)) => Failure {
+                    message: format!("`{at}`: {}", first.message),
+                    ..first
+                },
                 None => Failure::internal("a step failed without a reason"),
             };
             return self.fail(holder, step, &path, 0, failure, None);
         }
         let outputs = &life.values.outputs;
         let output = match &step.work {
-            Work::Body { collect: Some(collect), .. } => collect
+            Work::Body {
+                collect: Some(collect),
+                ..
+            } => collect
                 .render(&life.values.scope)
                 .map_err(|error| Failure::input(format!("`collect`: {error}"))),
-            Work::Body { block: body, collect: None } => {
+            Work::Body {
+                block: body,
+                collect: None,
+            } => {
                 let last = body.steps.last().and_then(|last| outputs.own(&last.id));
                 Ok(last.map_or(Value::Null, |view| view.output.as_ref().clone()))
             }
-            Work::Workflow { workflow, .. } => render_outputs(&workflow.outputs, &life.values.scope),
+            Work::Workflow { workflow, .. } => {
+                render_outputs(&workflow.outputs, &life.values.scope)
+            }
             Work::Action { .. } => return Err(self.stuck()),
         };
         match output {
@@ -79,11 +94,20 @@ impl Driver {
         };
         if let Some((path, failure)) = failure {
             let error = Some(format!("step `{path}`: {}", failure.message));
-            return self.run_event(&RunEvent::Finished { status: RunStatus::Failed, error }, None);
+            return self.run_event(
+                &RunEvent::Finished {
+                    status: RunStatus::Failed,
+                    error,
+                },
+                None,
+            );
         }
         match render_outputs(&self.workflow.outputs, &root.values.scope) {
             Ok(outputs) => {
-                let event = RunEvent::Finished { status: RunStatus::Succeeded, error: None };
+                let event = RunEvent::Finished {
+                    status: RunStatus::Succeeded,
+                    error: None,
+                };
                 self.run_event(&event, Some(outputs))
             }
             Err(failure) => {
@@ -91,7 +115,13 @@ impl Driver {
                 if let Some(root) = self.frames.get_mut(&FrameId::ROOT) {
                     root.first_failure = Some((InstancePath::from_stored("outputs"), failure));
                 }
-                self.run_event(&RunEvent::Finished { status: RunStatus::Failed, error }, None)
+                self.run_event(
+                    &RunEvent::Finished {
+                        status: RunStatus::Failed,
+                        error,
+                    },
+                    None,
+                )
             }
         }
     }
@@ -103,11 +133,19 @@ impl Driver {
         path: &InstancePath,
         output: Value,
     ) -> Result<(), EngineError> {
-        let event =
-            StepEvent::Succeeded { attempt: 0, hash: None, usage: None, origin: Origin::Ran };
+        let event = StepEvent::Succeeded {
+            attempt: 0,
+            hash: None,
+            usage: None,
+            origin: Origin::Ran,
+        };
         self.step_event(slot, &event)?;
         let (output, status) = (Arc::new(output), StepStatus::Succeeded);
-        let view = StepView { output, status, ..StepView::default() };
+        let view = StepView {
+            output,
+            status,
+            ..StepView::default()
+        };
         self.tell_settled(path, &view, false, None, None);
         self.settled(slot, step, path, view);
         self.settle(slot, Ending::Done);
@@ -128,7 +166,8 @@ impl Driver {
             tolerated: false,
         };
         self.step_event(slot, &event)?;
-        let error = serde_json::json!({ "class": failure.class.as_str(), "message": failure.message });
+        let error =
+            serde_json::json!({ "class": failure.class.as_str(), "message": failure.message });
         let view = StepView {
             status: StepStatus::Failed,
             error: Some(Arc::new(error)),

@@ -23,7 +23,12 @@ impl Driver {
     /// Takes a runner's report.
     pub(super) fn take(&mut self, report: Report) -> Result<(), EngineError> {
         match report {
-            Report::Announce { slot, attempt, quote, answer } => {
+            Report::Announce {
+                slot,
+                attempt,
+                quote,
+                answer,
+            } => {
                 let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
                 let reserved = match self.ledger.reserve(&block.steps[slot.step], quote) {
                     Ok(reserved) => reserved,
@@ -35,10 +40,23 @@ impl Driver {
                 };
                 self.note_attempt(slot, &attempt);
                 let (attempt, hash) = (attempt.number, attempt.hash);
-                self.step_event(slot, &StepEvent::Sent { attempt, hash, reserved })?;
+                self.step_event(
+                    slot,
+                    &StepEvent::Sent {
+                        attempt,
+                        hash,
+                        reserved,
+                    },
+                )?;
                 self.after.push(After::Grant(answer));
             }
-            Report::Retry { slot, attempt, failure, usage, wait } => {
+            Report::Retry {
+                slot,
+                attempt,
+                failure,
+                usage,
+                wait,
+            } => {
                 self.note_attempt(slot, &attempt);
                 let retry_in_ms = wait.as_millis() as u64;
                 let path = self.path(slot)?;
@@ -50,12 +68,22 @@ impl Driver {
                 let attempt = attempt.number;
                 self.step_event(
                     slot,
-                    &StepEvent::AttemptFailed { attempt, failure, usage, retry_in_ms },
+                    &StepEvent::AttemptFailed {
+                        attempt,
+                        failure,
+                        usage,
+                        retry_in_ms,
+                    },
                 )?;
             }
-            Report::Line { slot, attempt, text } => {
+            Report::Line {
+                slot,
+                attempt,
+                text,
+            } => {
                 let path = self.path(slot)?;
-                self.ledger.log(&path, attempt, text.clone(), self.shared.clock.now_ms());
+                self.ledger
+                    .log(&path, attempt, text.clone(), self.shared.clock.now_ms());
                 self.observer.progress(&Progress::Line { path, text });
             }
             Report::Ended { slot, end } => {
@@ -68,11 +96,19 @@ impl Driver {
 
     /// Notes an attempt that was not announced: its row begins with its end.
     fn note_attempt(&mut self, slot: Slot, attempt: &Attempt) {
-        self.ledger.attempt_started(slot, attempt.number, attempt.model.as_ref(), attempt.started);
+        self.ledger.attempt_started(
+            slot,
+            attempt.number,
+            attempt.model.as_ref(),
+            attempt.started,
+        );
     }
 
     fn path(&self, slot: Slot) -> Result<InstancePath, EngineError> {
-        self.ledger.entry(slot).map(|entry| entry.path.clone()).ok_or_else(|| self.stuck())
+        self.ledger
+            .entry(slot)
+            .map(|entry| entry.path.clone())
+            .ok_or_else(|| self.stuck())
     }
 
     fn end(&mut self, slot: Slot, end: End) -> Result<(), EngineError> {
@@ -80,7 +116,16 @@ impl Driver {
         let step = &block.steps[slot.step];
         let path = self.path(slot)?;
         match end {
-            End::Done { attempt, hash, output, packed, usage, origin, cache, meta: known } => {
+            End::Done {
+                attempt,
+                hash,
+                output,
+                packed,
+                usage,
+                origin,
+                cache,
+                meta: known,
+            } => {
                 if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
                     self.note_attempt(slot, attempt);
                 }
@@ -88,30 +133,60 @@ impl Driver {
                 let cached = origin == Origin::Cache;
                 let meta = known.unwrap_or_else(|| meta(usage.as_deref(), number, cached));
                 let cost = usage.as_ref().and_then(|usage| usage.cost);
-                let event =
-                    StepEvent::Succeeded { attempt: number, hash: Some(hash), usage, origin };
-                let details = Details { value: packed, cache };
+                let event = StepEvent::Succeeded {
+                    attempt: number,
+                    hash: Some(hash),
+                    usage,
+                    origin,
+                };
+                let details = Details {
+                    value: packed,
+                    cache,
+                };
                 let now = self.shared.clock.now_ms();
                 self.ledger.step_event(slot, &event, details, now)?;
-                let view =
-                    StepView { output, status: StepStatus::Succeeded, error: None, meta: Arc::new(meta) };
+                let view = StepView {
+                    output,
+                    status: StepStatus::Succeeded,
+                    error: None,
+                    meta: Arc::new(meta),
+                };
                 self.tell_settled(&path, &view, number == 0, None, cost);
                 self.settled(slot, step, &path, view);
                 self.settle(slot, Ending::Done);
                 Ok(())
             }
-            End::Asked { attempt, hash, show } => {
+            End::Asked {
+                attempt,
+                hash,
+                show,
+            } => {
                 if let Some(show) = show {
-                    let details = Details { value: Some(show), cache: false };
+                    let details = Details {
+                        value: Some(show),
+                        cache: false,
+                    };
                     let now = self.shared.clock.now_ms();
-                    self.ledger.step_event(slot, &StepEvent::Asked { attempt, hash }, details, now)?;
+                    self.ledger.step_event(
+                        slot,
+                        &StepEvent::Asked { attempt, hash },
+                        details,
+                        now,
+                    )?;
                 }
                 self.waiting += 1;
-                let view = StepView { status: StepStatus::Waiting, ..StepView::default() };
+                let view = StepView {
+                    status: StepStatus::Waiting,
+                    ..StepView::default()
+                };
                 self.tell_settled(&path, &view, false, None, None);
                 Ok(())
             }
-            End::Failed { attempt, failure, usage } => {
+            End::Failed {
+                attempt,
+                failure,
+                usage,
+            } => {
                 if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
                     self.note_attempt(slot, attempt);
                 }
@@ -146,8 +221,16 @@ impl Driver {
         }
         let meta = meta(usage.as_deref(), attempt, false);
         let cost = usage.as_ref().and_then(|usage| usage.cost);
-        let event = StepEvent::Failed { attempt, failure: failure.clone(), usage, tolerated };
-        let details = Details { value: tolerated.then(|| output.clone()), cache: false };
+        let event = StepEvent::Failed {
+            attempt,
+            failure: failure.clone(),
+            usage,
+            tolerated,
+        };
+        let details = Details {
+            value: tolerated.then(|| output.clone()),
+            cache: false,
+        };
         let now = self.shared.clock.now_ms();
         self.ledger.step_event(slot, &event, details, now)?;
         let view = StepView {
@@ -164,14 +247,24 @@ impl Driver {
             self.count_failure(slot, path, failure);
         }
         self.settled(slot, step, path, view);
-        self.settle(slot, if tolerated { Ending::Done } else { Ending::Failed });
+        self.settle(
+            slot,
+            if tolerated {
+                Ending::Done
+            } else {
+                Ending::Failed
+            },
+        );
         Ok(())
     }
 
     fn count_failure(&mut self, slot: Slot, path: &InstancePath, failure: Failure) {
         match slot.ordinal {
             Some(_) => {
-                if let Some(life) = self.loops.get_mut(&Slot { ordinal: None, ..slot }) {
+                if let Some(life) = self.loops.get_mut(&Slot {
+                    ordinal: None,
+                    ..slot
+                }) {
                     life.failed += 1;
                     life.first_failure.get_or_insert((path.clone(), failure));
                 }
@@ -185,11 +278,23 @@ impl Driver {
     }
 
     /// Makes what a step or an instance came to visible to expressions.
-    pub(super) fn settled(&mut self, slot: Slot, step: &Step, _path: &InstancePath, view: StepView) {
+    pub(super) fn settled(
+        &mut self,
+        slot: Slot,
+        step: &Step,
+        _path: &InstancePath,
+        view: StepView,
+    ) {
         match slot.ordinal {
             Some(ordinal) => {
-                let whole = Slot { ordinal: None, ..slot };
-                let outputs = self.loops.get_mut(&whole).and_then(|life| life.outputs.as_mut());
+                let whole = Slot {
+                    ordinal: None,
+                    ..slot
+                };
+                let outputs = self
+                    .loops
+                    .get_mut(&whole)
+                    .and_then(|life| life.outputs.as_mut());
                 if let Some(outputs) = outputs {
                     let at = ordinal as usize;
                     if outputs.len() <= at {
@@ -221,6 +326,12 @@ impl Driver {
         cost: Option<Money>,
     ) {
         let (path, status) = (path.clone(), view.status);
-        self.after.push(After::Tell(Progress::Settled { path, status, reused, failure, cost }));
+        self.after.push(After::Tell(Progress::Settled {
+            path,
+            status,
+            reused,
+            failure,
+            cost,
+        }));
     }
 }

@@ -44,6 +44,8 @@ pub struct Environment<'e> {
     pub provider_kinds: &'e [&'e str],
     /// The files it may refer to.
     pub files: &'e dyn Files,
+    /// Models to ask instead of those it names, by name; `*` for all.
+    pub models: &'e BTreeMap<String, String>,
 }
 
 /// A definition with all it refers to: enough to check it again anywhere.
@@ -53,6 +55,9 @@ pub struct Bundle {
     pub entry: String,
     /// Every text that was read, by name.
     pub files: BTreeMap<String, String>,
+    /// Models to ask instead of those it names, by name; `*` for all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, String>,
 }
 
 impl Bundle {
@@ -69,7 +74,10 @@ impl Bundle {
 
 impl Files for Bundle {
     fn read(&self, path: &str) -> Result<String, String> {
-        self.files.get(path).cloned().ok_or_else(|| "it is not part of the definition".into())
+        self.files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| "it is not part of the definition".into())
     }
 }
 
@@ -88,20 +96,29 @@ pub struct Checked {
 pub fn check(file: &str, bytes: &[u8], environment: Environment<'_>) -> Checked {
     let mut session = Session::default();
     let workflow = session.workflow(file, bytes, environment);
-    let bundle = Bundle { entry: file.to_owned(), files: session.files };
+    let bundle = Bundle {
+        entry: file.to_owned(),
+        files: session.files,
+        models: environment.models.clone(),
+    };
     let diagnostics = Diagnostics::sorted(session.faults);
     let workflow = workflow.filter(|_| !diagnostics.has_errors());
-    Checked { workflow, diagnostics, bundle }
+    Checked {
+        workflow,
+        diagnostics,
+        bundle,
+    }
 }
 
 /// Checks a definition again from its bundle.
-pub fn check_bundle(
-    bundle: &Bundle,
-    actions: &ActionRegistry,
-    provider_kinds: &[&str],
-) -> Checked {
+pub fn check_bundle(bundle: &Bundle, actions: &ActionRegistry, provider_kinds: &[&str]) -> Checked {
     let text = bundle.files.get(&bundle.entry).cloned().unwrap_or_default();
-    let environment = Environment { actions, provider_kinds, files: bundle };
+    let environment = Environment {
+        actions,
+        provider_kinds,
+        files: bundle,
+        models: &bundle.models,
+    };
     check(&bundle.entry, text.as_bytes(), environment)
 }
 
@@ -138,7 +155,11 @@ impl Session {
             }
         };
         self.open.push(file.to_owned());
-        let mut checker = Checker { session: self, environment, lines };
+        let mut checker = Checker {
+            session: self,
+            environment,
+            lines,
+        };
         let workflow = checker.root(file, &root);
         self.open.pop();
         workflow.map(Arc::new)
@@ -154,28 +175,41 @@ struct Checker<'c> {
 
 impl Checker<'_> {
     fn error(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
-        let fault = self.lines.fault(Severity::Error, place, message.into(), hint);
+        let fault = self
+            .lines
+            .fault(Severity::Error, place, message.into(), hint);
         self.session.faults.push(fault);
     }
 
     fn warning(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
-        let fault = self.lines.fault(Severity::Warning, place, message.into(), hint);
+        let fault = self
+            .lines
+            .fault(Severity::Warning, place, message.into(), hint);
         self.session.faults.push(fault);
     }
 
     fn root(&mut self, file: &str, root: &Node) -> Option<Workflow> {
         let fields = self.fields(root, "a workflow", super::keys::WORKFLOW)?;
         self.version(&fields);
-        let name = self.optional_text(&fields, "name").unwrap_or_else(|| stem(file).to_owned());
+        let name = self
+            .optional_text(&fields, "name")
+            .unwrap_or_else(|| stem(file).to_owned());
         let description = self.optional_text(&fields, "description");
         let inputs = self.inputs(&fields);
         let providers = self.providers(&fields);
         let models = self.models(&fields, &providers);
+        if self.session.open.len() == 1 {
+            self.replacements(root, &models);
+        }
         let defaults = self.defaults(&fields, &models, &providers);
         let budget = fields.get("budget").and_then(|node| self.budget(node));
         let concurrency = self.optional_count(&fields, "concurrency");
         let triggers = self.triggers(&fields, &inputs);
-        let context = steps::Context { models: &models, providers: &providers, defaults: &defaults };
+        let context = steps::Context {
+            models: &models,
+            providers: &providers,
+            defaults: &defaults,
+        };
         if fields.get("steps").is_none() {
             let hint = Some("a workflow has at least `steps:`".to_owned());
             self.error(root.place, "`steps` is missing", hint);
@@ -197,7 +231,10 @@ impl Checker<'_> {
             steps: Arc::new(finished(main)),
             on_failure: Arc::new(finished(on_failure)),
             finally: Arc::new(finished(finally)),
-            outputs: outputs.into_iter().map(|(name, _, template)| (name, template)).collect(),
+            outputs: outputs
+                .into_iter()
+                .map(|(name, _, template)| (name, template))
+                .collect(),
         })
     }
 
@@ -206,7 +243,11 @@ impl Checker<'_> {
             && node.to_json() != 1
         {
             let message = format!("version {} of the language is not known", node.to_json());
-            self.error(node.place, message, Some("write `flow: 1`, or leave it out".into()));
+            self.error(
+                node.place,
+                message,
+                Some("write `flow: 1`, or leave it out".into()),
+            );
         }
     }
 }
@@ -218,5 +259,7 @@ fn finished(drafts: Vec<steps::Draft>) -> Block {
 
 fn stem(file: &str) -> &str {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or(name)
+    name.strip_suffix(".yaml")
+        .or_else(|| name.strip_suffix(".yml"))
+        .unwrap_or(name)
 }

@@ -1,8 +1,9 @@
 //! Providers and models: who answers, and in which order they are asked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::super::document::{Data, Node};
+use super::super::document::{Data, Node, Place};
 use super::super::keys;
 use super::super::suggest::closest;
 use super::super::workflow::{ModelChoice, ProviderConfig};
@@ -10,14 +11,21 @@ use super::Checker;
 use super::reader::Fields;
 
 pub(super) type Models = BTreeMap<String, Vec<ModelChoice>>;
-pub(super) type Providers = BTreeMap<String, ProviderConfig>;
+pub(super) type Providers = BTreeMap<String, Arc<ProviderConfig>>;
+
+/// Kinds of providers whose part is not built yet.
+const NOT_BUILT: &[&str] = &["llama", "ollama", "openai", "gemini", "anthropic"];
 
 impl Checker<'_> {
     pub(super) fn providers(&mut self, fields: &Fields<'_>) -> Providers {
         let mut providers = Providers::new();
-        let Some(node) = fields.get("providers") else { return providers };
+        let Some(node) = fields.get("providers") else {
+            return providers;
+        };
         for entry in self.map(node, "`providers`").unwrap_or_default() {
-            let Some(settings) = self.map(&entry.value, "a provider") else { continue };
+            let Some(settings) = self.map(&entry.value, "a provider") else {
+                continue;
+            };
             let kind = settings.iter().find(|setting| setting.key == "type");
             let (name, place) = match kind {
                 Some(kind) => match self.text(&kind.value, "`type`") {
@@ -27,12 +35,18 @@ impl Checker<'_> {
                 None => (entry.key.clone(), entry.place),
             };
             let kinds = self.environment.provider_kinds;
-            if !kinds.contains(&name.as_str()) {
+            if NOT_BUILT.contains(&name.as_str()) {
+                self.not_built(place, &name);
+            } else if !kinds.contains(&name.as_str()) {
                 let hint = match closest(&name, kinds.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("set `type` to one of: {}", kinds.join(", ")),
                 };
-                self.error(place, format!("there is no kind of provider `{name}`"), Some(hint));
+                self.error(
+                    place,
+                    format!("there is no kind of provider `{name}`"),
+                    Some(hint),
+                );
             }
             let mut templates = BTreeMap::new();
             for setting in settings.iter().filter(|setting| setting.key != "type") {
@@ -41,8 +55,11 @@ impl Checker<'_> {
                     templates.insert(setting.key.clone(), template);
                 }
             }
-            let config = ProviderConfig { kind: name, settings: templates };
-            providers.insert(entry.key.clone(), config);
+            let config = ProviderConfig {
+                kind: name,
+                settings: templates,
+            };
+            providers.insert(entry.key.clone(), Arc::new(config));
         }
         providers
     }
@@ -60,13 +77,45 @@ impl Checker<'_> {
 
     pub(super) fn models(&mut self, fields: &Fields<'_>, providers: &Providers) -> Models {
         let mut models = Models::new();
-        let Some(node) = fields.get("models") else { return models };
+        let Some(node) = fields.get("models") else {
+            return models;
+        };
         for entry in self.map(node, "`models`").unwrap_or_default() {
-            if let Some(chain) = self.model(&entry.value, &Models::new(), providers) {
+            let replaced = self.environment.models.get(&entry.key);
+            let node =
+                replaced.map_or_else(|| entry.value.clone(), |text| written(text, entry.place));
+            if let Some(chain) = self.model(&node, &Models::new(), providers) {
                 models.insert(entry.key.clone(), chain);
             }
         }
         models
+    }
+
+    /// Says which replacements replace nothing.
+    pub(super) fn replacements(&mut self, root: &Node, models: &Models) {
+        for name in self.environment.models.keys().filter(|name| *name != "*") {
+            if !models.contains_key(name) {
+                let hint = match closest(name, models.keys().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "`*=…` replaces every model".to_owned(),
+                };
+                let message = format!("`--model {name}=…`: the workflow names no model `{name}`");
+                self.error(root.place, message, Some(hint));
+            }
+        }
+    }
+
+    /// The chain of an action: the one it names, or the one that replaces every model.
+    pub(super) fn chain(
+        &mut self,
+        node: &Node,
+        models: &Models,
+        providers: &Providers,
+    ) -> Option<Vec<ModelChoice>> {
+        match self.environment.models.get("*") {
+            Some(text) => self.model(&written(text, node.place), &Models::new(), providers),
+            None => self.model(node, models, providers),
+        }
     }
 
     /// A model: a name, `provider/model`, an object, or a list of them.
@@ -82,13 +131,17 @@ impl Checker<'_> {
                     self.error(node.place, "a chain of models needs at least one", None);
                     return None;
                 }
-                let chains: Vec<_> =
-                    items.iter().map(|item| self.model(item, models, providers)).collect();
+                let chains: Vec<_> = items
+                    .iter()
+                    .map(|item| self.model(item, models, providers))
+                    .collect();
                 let chains = chains.into_iter().collect::<Option<Vec<_>>>()?;
                 Some(chains.into_iter().flatten().collect())
             }
             Data::Text(text) => self.named_model(node, text, models, providers),
-            Data::Map(_) => self.model_object(node, providers).map(|choice| vec![choice]),
+            Data::Map(_) => self
+                .model_object(node, providers)
+                .map(|choice| vec![choice]),
             Data::Null | Data::Bool(_) | Data::Number(_) => {
                 let message = format!("a model is `provider/model`, and this is {}", node.kind());
                 self.error(node.place, message, None);
@@ -108,7 +161,11 @@ impl Checker<'_> {
             return Some(chain.clone());
         }
         if text == "auto" {
-            return Some(vec![choice("", "auto")]);
+            let config = ProviderConfig {
+                kind: "auto".into(),
+                ..ProviderConfig::default()
+            };
+            return Some(vec![choice("auto", "auto", Arc::new(config))]);
         }
         let Some((provider, model)) = text.split_once('/') else {
             let names = models.keys().map(String::as_str);
@@ -116,28 +173,60 @@ impl Checker<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "name it under `models:`, or write `provider/model`".to_owned(),
             };
-            self.error(node.place, format!("there is no model `{text}`"), Some(hint));
+            self.error(
+                node.place,
+                format!("there is no model `{text}`"),
+                Some(hint),
+            );
             return None;
         };
-        self.known_provider(node, provider, providers)?;
+        let config = self.known_provider(node, provider, providers)?;
         if model.is_empty() {
             self.error(node.place, format!("`{text}` names no model"), None);
             return None;
         }
-        Some(vec![choice(provider, model)])
+        Some(vec![choice(provider, model, config)])
     }
 
-    fn known_provider(&mut self, node: &Node, name: &str, providers: &Providers) -> Option<()> {
-        let kinds = self.environment.provider_kinds;
-        if providers.contains_key(name) || kinds.contains(&name) {
-            return Some(());
+    fn not_built(&mut self, place: Place, name: &str) {
+        let hint = Some("leave it out until it is".to_owned());
+        self.error(place, format!("provider `{name}` is not built yet"), hint);
+    }
+
+    fn known_provider(
+        &mut self,
+        node: &Node,
+        name: &str,
+        providers: &Providers,
+    ) -> Option<Arc<ProviderConfig>> {
+        if let Some(config) = providers.get(name) {
+            return Some(Arc::clone(config));
         }
-        let names = providers.keys().map(String::as_str).chain(kinds.iter().copied());
+        let kinds = self.environment.provider_kinds;
+        if kinds.contains(&name) {
+            let config = ProviderConfig {
+                kind: name.to_owned(),
+                ..ProviderConfig::default()
+            };
+            return Some(Arc::new(config));
+        }
+        if NOT_BUILT.contains(&name) {
+            self.not_built(node.place, name);
+            return None;
+        }
+        let names = providers
+            .keys()
+            .map(String::as_str)
+            .chain(kinds.iter().copied());
         let hint = match closest(name, names) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "name it under `providers:` with its `type`".to_owned(),
         };
-        self.error(node.place, format!("there is no provider `{name}`"), Some(hint));
+        self.error(
+            node.place,
+            format!("there is no provider `{name}`"),
+            Some(hint),
+        );
         None
     }
 
@@ -149,7 +238,8 @@ impl Checker<'_> {
             self.error(node.place, "a model has a `provider`", None);
             return None;
         };
-        self.known_provider(fields.get("provider").unwrap_or(node), &provider, providers)?;
+        let at = fields.get("provider").unwrap_or(node);
+        let config = self.known_provider(at, &provider, providers)?;
         let model = self.optional_text(&fields, "model");
         let Some(model) = model.or_else(|| path.clone()) else {
             self.error(node.place, "a model has a `model` or a `path`", None);
@@ -159,11 +249,33 @@ impl Checker<'_> {
             String::from_utf8(crate::content::canonical(&options.to_json())).unwrap_or_default()
         });
         let projector = self.optional_text(&fields, "projector");
-        Some(ModelChoice { provider, model, path, projector, options })
+        Some(ModelChoice {
+            provider,
+            config,
+            model,
+            path,
+            projector,
+            options,
+        })
     }
 }
 
-fn choice(provider: &str, model: &str) -> ModelChoice {
+fn choice(provider: &str, model: &str, config: Arc<ProviderConfig>) -> ModelChoice {
     let (provider, model) = (provider.to_owned(), model.to_owned());
-    ModelChoice { provider, model, path: None, projector: None, options: None }
+    ModelChoice {
+        provider,
+        config,
+        model,
+        path: None,
+        projector: None,
+        options: None,
+    }
+}
+
+/// A model that was named on the command line.
+fn written(text: &str, place: Place) -> Node {
+    Node {
+        data: Data::Text(text.to_owned()),
+        place,
+    }
 }

@@ -7,7 +7,7 @@ use super::super::keys::{Key, NOT_BUILT};
 use super::super::suggest::closest;
 use super::Checker;
 use crate::template::Template;
-use crate::units::{parse_duration, UnitError};
+use crate::units::{UnitError, parse_duration};
 
 /// The entries of a map whose keys are known.
 pub(super) struct Fields<'d> {
@@ -45,7 +45,11 @@ impl Checker<'_> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("known are: {}", names().collect::<Vec<_>>().join(", ")),
                 };
-                self.error(entry.place, format!("{what} has no key `{key}`"), Some(hint));
+                self.error(
+                    entry.place,
+                    format!("{what} has no key `{key}`"),
+                    Some(hint),
+                );
                 continue;
             }
             if NOT_BUILT.contains(&key) {
@@ -68,7 +72,11 @@ impl Checker<'_> {
         for entry in entries {
             if let Some(first) = seen.insert(entry.key.as_str(), entry.place.line) {
                 let message = format!("key `{}` stands here twice", entry.key);
-                self.error(entry.place, message, Some(format!("the first is on line {first}")));
+                self.error(
+                    entry.place,
+                    message,
+                    Some(format!("the first is on line {first}")),
+                );
             }
         }
         Some(entries)
@@ -79,7 +87,11 @@ impl Checker<'_> {
         if let Data::List(items) = &node.data {
             return items;
         }
-        self.error(node.place, format!("{what} is a list, and this is {}", node.kind()), None);
+        self.error(
+            node.place,
+            format!("{what} is a list, and this is {}", node.kind()),
+            None,
+        );
         &[]
     }
 
@@ -91,7 +103,11 @@ impl Checker<'_> {
                 Data::Number(_) | Data::Bool(_) => Some("put quotes around it".to_owned()),
                 Data::Null | Data::Text(_) | Data::List(_) | Data::Map(_) => None,
             };
-            self.error(node.place, format!("{what} is text, and this is {}", node.kind()), hint);
+            self.error(
+                node.place,
+                format!("{what} is text, and this is {}", node.kind()),
+                hint,
+            );
         }
         text
     }
@@ -163,10 +179,16 @@ impl Checker<'_> {
         words: &[(&str, T)],
     ) -> Option<T> {
         let node = fields.get(key)?;
-        let found = node.text().and_then(|text| words.iter().find(|(word, _)| *word == text));
+        let found = node
+            .text()
+            .and_then(|text| words.iter().find(|(word, _)| *word == text));
         if found.is_none() {
             let names: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            self.error(node.place, format!("`{key}` is one of {}", names.join(", ")), None);
+            self.error(
+                node.place,
+                format!("`{key}` is one of {}", names.join(", ")),
+                None,
+            );
         }
         found.map(|(_, value)| *value)
     }

@@ -89,7 +89,9 @@ impl Checker<'_> {
         for block in [&*main, &*on_failure, &*finally] {
             self.unique_ids(block, None, &mut first, &mut gathered.inside);
         }
-        let parts = inputs.iter().map(|(input, _)| (input.name.clone(), types::of_input(&input.kind)));
+        let parts = inputs
+            .iter()
+            .map(|(input, _)| (input.name.clone(), types::of_input(&input.kind)));
         let inputs_type = json!({
             "type": "object",
             "properties": parts.collect::<serde_json::Map<_, _>>(),
@@ -145,9 +147,17 @@ impl Checker<'_> {
         }
     }
 
-    fn resolve_block(&mut self, block: &mut [Draft], names: &mut Names<'_>, gathered: &mut Gathered) {
-        let index: HashMap<String, usize> =
-            block.iter().enumerate().map(|(at, draft)| (draft.id.to_string(), at)).collect();
+    fn resolve_block(
+        &mut self,
+        block: &mut [Draft],
+        names: &mut Names<'_>,
+        gathered: &mut Gathered,
+    ) {
+        let index: HashMap<String, usize> = block
+            .iter()
+            .enumerate()
+            .map(|(at, draft)| (draft.id.to_string(), at))
+            .collect();
         for draft in block.iter() {
             names.steps.insert(draft.id.to_string(), types::unknown());
         }
@@ -172,7 +182,11 @@ impl Checker<'_> {
         for (need, place) in &draft.needs {
             match index.get(need) {
                 Some(at) if *at == own => {
-                    self.error(*place, format!("step `{need}` cannot wait for itself"), None);
+                    self.error(
+                        *place,
+                        format!("step `{need}` cannot wait for itself"),
+                        None,
+                    );
                 }
                 Some(at) => {
                     after.insert(*at);
@@ -180,7 +194,11 @@ impl Checker<'_> {
                 None => {
                     let ids = index.keys().map(String::as_str);
                     let hint = closest(need, ids).map(|near| format!("did you mean `{near}`?"));
-                    let where_ = if names.step(need).is_some() { " beside it" } else { "" };
+                    let where_ = if names.step(need).is_some() {
+                        " beside it"
+                    } else {
+                        ""
+                    };
                     self.error(*place, format!("there is no step `{need}`{where_}"), hint);
                 }
             }
@@ -208,7 +226,10 @@ impl Checker<'_> {
         let mut missing: Vec<usize> = block.iter().map(|draft| draft.after.len()).collect();
         let mut behind = vec![Vec::new(); block.len()];
         for (at, draft) in block.iter().enumerate() {
-            draft.after.iter().for_each(|before| behind[*before].push(at));
+            draft
+                .after
+                .iter()
+                .for_each(|before| behind[*before].push(at));
         }
         let mut order: Vec<usize> = (0..block.len()).filter(|at| missing[*at] == 0).collect();
         let mut done = 0;
@@ -233,7 +254,12 @@ impl Checker<'_> {
     }
 
     /// Follows what a step refers to; the type of its output.
-    fn resolve_step(&mut self, draft: &mut Draft, names: &Names<'_>, gathered: &mut Gathered) -> Value {
+    fn resolve_step(
+        &mut self,
+        draft: &mut Draft,
+        names: &Names<'_>,
+        gathered: &mut Gathered,
+    ) -> Value {
         let items = draft.items.as_ref().map(|(template, place)| {
             let kind = self.follow_all(*place, template, names, gathered);
             if let Some(kind @ ("string" | "boolean" | "null")) = types::kind_of(&kind) {
@@ -263,7 +289,8 @@ impl Checker<'_> {
             self.follow_all(*place, when, scope, gathered);
             let mut per_item = false;
             for reference in when.references() {
-                per_item |= is_loop && (reference.root == draft.item_name || reference.root == "index");
+                per_item |=
+                    is_loop && (reference.root == draft.item_name || reference.root == "index");
             }
             draft.when_per_item = per_item;
         }
@@ -276,7 +303,11 @@ impl Checker<'_> {
                 draft.computed = computed;
                 output
             }
-            DraftWork::Workflow { workflow, inputs, place } => {
+            DraftWork::Workflow {
+                workflow,
+                inputs,
+                place,
+            } => {
                 self.follow_all(*place, inputs, scope, gathered);
                 types::of_outputs(workflow)
             }
@@ -289,7 +320,10 @@ impl Checker<'_> {
                         }
                         (None, Some(last)) => {
                             gathered.used_outputs.insert(last.id.to_string());
-                            inner.step(last.id.as_str()).cloned().unwrap_or_else(types::unknown)
+                            inner
+                                .step(last.id.as_str())
+                                .cloned()
+                                .unwrap_or_else(types::unknown)
                         }
                         (None, None) => {
                             let message = format!("the loop `{}` has no steps", draft.id);
@@ -302,7 +336,11 @@ impl Checker<'_> {
             },
             DraftWork::Unknown => types::unknown(),
         };
-        if is_loop { types::list_of(output) } else { output }
+        if is_loop {
+            types::list_of(output)
+        } else {
+            output
+        }
     }
 
     /// Follows what an action's input refers to; the type of its output, and the keys whose
@@ -337,8 +375,9 @@ impl Checker<'_> {
         }
         let mut output = action.output_schema(&Value::Object(skeleton));
         if output["x-same-as"].is_string()
-            && let Some((_, place, template)) =
-                with.iter().find(|(key, _, _)| output["x-same-as"] == key.as_str())
+            && let Some((_, place, template)) = with
+                .iter()
+                .find(|(key, _, _)| output["x-same-as"] == key.as_str())
         {
             output = self.follow_all(*place, template, names, gathered);
         }
@@ -507,18 +546,23 @@ fn mark_used(block: &mut [Draft], gathered: &Gathered) {
 
 /// Whether a value depends on what a step came to.
 fn is_computed(template: &Template, names: &Names<'_>) -> bool {
-    template.references().iter().any(|reference| match reference.root.as_str() {
-        "inputs" | "run" => false,
-        "steps" => true,
-        item => names.item(item).is_none_or(|(_, computed)| computed),
-    })
+    template
+        .references()
+        .iter()
+        .any(|reference| match reference.root.as_str() {
+            "inputs" | "run" => false,
+            "steps" => true,
+            item => names.item(item).is_none_or(|(_, computed)| computed),
+        })
 }
 
 /// Calls `visit` with every reference of a step, those of its body included.
 fn references(draft: &Draft, visit: &mut dyn FnMut(&Reference)) {
     let mut each = |template: &Template| template.references().into_iter().for_each(&mut *visit);
     let own = [&draft.when, &draft.items, &draft.key];
-    own.into_iter().flatten().for_each(|(template, _)| each(template));
+    own.into_iter()
+        .flatten()
+        .for_each(|(template, _)| each(template));
     match &draft.work {
         DraftWork::Action { with, .. } => with.iter().for_each(|(_, _, value)| each(value)),
         DraftWork::Workflow { inputs, .. } => each(inputs),
@@ -535,8 +579,9 @@ fn cycle(block: &[Draft], placed: &HashSet<usize>) -> Vec<usize> {
     let unplaced = |at: &usize| !placed.contains(at);
     let mut way: Vec<usize> = (0..block.len()).filter(unplaced).take(1).collect();
     let mut seen: HashSet<usize> = way.iter().copied().collect();
-    while let Some(next) =
-        way.last().and_then(|at| block[*at].after.iter().copied().find(unplaced))
+    while let Some(next) = way
+        .last()
+        .and_then(|at| block[*at].after.iter().copied().find(unplaced))
     {
         if !seen.insert(next) {
             let start = way.iter().position(|at| *at == next).unwrap_or(0);

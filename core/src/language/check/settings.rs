@@ -16,18 +16,29 @@ use crate::template::Template;
 use crate::units::{Money, parse_duration};
 
 /// Words for what becomes of a lost call.
-const ON_LOST: &[(&str, OnLost)] =
-    &[("resend", OnLost::Resend), ("ask", OnLost::Ask), ("fail", OnLost::Fail)];
+const ON_LOST: &[(&str, OnLost)] = &[
+    ("resend", OnLost::Resend),
+    ("ask", OnLost::Ask),
+    ("fail", OnLost::Fail),
+];
 
 impl Checker<'_> {
     pub(super) fn inputs(&mut self, fields: &Fields<'_>) -> Vec<(Input, Place)> {
-        let Some(node) = fields.get("inputs") else { return Vec::new() };
-        let Some(entries) = self.map(node, "`inputs`") else { return Vec::new() };
+        let Some(node) = fields.get("inputs") else {
+            return Vec::new();
+        };
+        let Some(entries) = self.map(node, "`inputs`") else {
+            return Vec::new();
+        };
         let mut inputs = Vec::new();
         for entry in entries {
             if !is_identifier(&entry.key) {
                 let hint = Some("use letters, digits and `_`".to_owned());
-                self.error(entry.place, format!("`{}` cannot name an input", entry.key), hint);
+                self.error(
+                    entry.place,
+                    format!("`{}` cannot name an input", entry.key),
+                    hint,
+                );
                 continue;
             }
             if let Some(input) = self.input(&entry.key, &entry.value) {
@@ -41,7 +52,13 @@ impl Checker<'_> {
         if let Data::Text(_) = &node.data {
             let kind = self.input_type(node, &[], Vec::new(), None)?;
             let name = name.to_owned();
-            return Some(Input { name, kind, description: None, default: None, required: true });
+            return Some(Input {
+                name,
+                kind,
+                description: None,
+                default: None,
+                required: true,
+            });
         }
         let fields = self.fields(node, "an input", keys::INPUT)?;
         let description = self.optional_text(&fields, "description");
@@ -50,7 +67,11 @@ impl Checker<'_> {
         let schema = fields.get("schema").and_then(|node| self.schema(node));
         let Some(kind) = fields.get("type") else {
             let known = keys::INPUT_TYPES.join(", ");
-            self.error(node.place, format!("input `{name}` has no `type`"), Some(format!("types are: {known}")));
+            self.error(
+                node.place,
+                format!("input `{name}` has no `type`"),
+                Some(format!("types are: {known}")),
+            );
             return None;
         };
         let kind = self.input_type(kind, &media, choices, schema)?;
@@ -58,11 +79,21 @@ impl Checker<'_> {
         if let (Some(value), Some(at)) = (&default, fields.get("default"))
             && let Err(why) = super::super::bind::fits(&kind, value)
         {
-            self.error(at.place, format!("the default of input `{name}` {why}"), None);
+            self.error(
+                at.place,
+                format!("the default of input `{name}` {why}"),
+                None,
+            );
         }
         let required = self.optional_boolean(&fields, "required").unwrap_or(true);
         let required = required && default.is_none();
-        Some(Input { name: name.to_owned(), kind, description, default, required })
+        Some(Input {
+            name: name.to_owned(),
+            kind,
+            description,
+            default,
+            required,
+        })
     }
 
     fn input_type(
@@ -82,7 +113,9 @@ impl Checker<'_> {
             "file" => InputType::File { media },
             "files" => InputType::Files { media },
             "array" => InputType::Array,
-            "object" | "json" => InputType::Json { schema: schema.unwrap_or(Value::Bool(true)) },
+            "object" | "json" => InputType::Json {
+                schema: schema.unwrap_or(Value::Bool(true)),
+            },
             _ => {
                 let hint = match closest(name, keys::INPUT_TYPES.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -96,13 +129,18 @@ impl Checker<'_> {
 
     /// A word or a list of words.
     pub(super) fn words(&mut self, fields: &Fields<'_>, key: &str) -> Vec<String> {
-        let Some(node) = fields.get(key) else { return Vec::new() };
+        let Some(node) = fields.get(key) else {
+            return Vec::new();
+        };
         if let Some(word) = node.text() {
             return vec![word.to_owned()];
         }
         let items = self.list(node, &format!("`{key}`"));
         let what = format!("an element of `{key}`");
-        items.iter().filter_map(|item| self.text(item, &what).map(str::to_owned)).collect()
+        items
+            .iter()
+            .filter_map(|item| self.text(item, &what).map(str::to_owned))
+            .collect()
     }
 
     /// A JSON Schema, inline or in a file.
@@ -116,7 +154,11 @@ impl Checker<'_> {
     pub(super) fn valid_schema(&mut self, place: Place, schema: &Value) {
         if let Err(error) = jsonschema::validator_for(schema) {
             let hint = Some("see json-schema.org for what a schema may say".to_owned());
-            self.error(place, format!("the schema is not a JSON Schema: {error}"), hint);
+            self.error(
+                place,
+                format!("the schema is not a JSON Schema: {error}"),
+                hint,
+            );
         }
     }
 
@@ -128,10 +170,16 @@ impl Checker<'_> {
         providers: &super::models::Providers,
     ) -> super::steps::Defaults {
         let mut defaults = super::steps::Defaults::default();
-        let Some(node) = fields.get("defaults") else { return defaults };
-        let Some(fields) = self.fields(node, "`defaults`", keys::DEFAULTS) else { return defaults };
+        let Some(node) = fields.get("defaults") else {
+            return defaults;
+        };
+        let Some(fields) = self.fields(node, "`defaults`", keys::DEFAULTS) else {
+            return defaults;
+        };
         defaults.policy = self.policy(&fields, &Policy::default());
-        defaults.models = fields.get("model").and_then(|node| self.model(node, models, providers));
+        defaults.models = fields
+            .get("model")
+            .and_then(|node| self.chain(node, models, providers));
         defaults
     }
 
@@ -145,8 +193,13 @@ impl Checker<'_> {
                 None => base.retry.clone(),
             },
             cache: self.optional_boolean(fields, "cache").or(base.cache),
-            budget: fields.get("budget").and_then(|node| self.budget(node)).or(base.budget),
-            on_lost: self.word(fields, "on_lost", ON_LOST).unwrap_or(base.on_lost),
+            budget: fields
+                .get("budget")
+                .and_then(|node| self.budget(node))
+                .or(base.budget),
+            on_lost: self
+                .word(fields, "on_lost", ON_LOST)
+                .unwrap_or(base.on_lost),
         }
     }
 
@@ -156,16 +209,26 @@ impl Checker<'_> {
             retry.attempts = 1;
             return retry;
         }
-        let Some(fields) = self.fields(node, "`retry`", keys::RETRY) else { return retry };
+        let Some(fields) = self.fields(node, "`retry`", keys::RETRY) else {
+            return retry;
+        };
         if let Some(attempts) = self.optional_count(&fields, "attempts") {
             retry.attempts = attempts as u32;
         }
         let words = [("exponential", true), ("constant", false)];
-        retry.exponential = self.word(&fields, "backoff", &words).unwrap_or(retry.exponential);
-        retry.initial = self.optional_duration(&fields, "initial").unwrap_or(retry.initial);
+        retry.exponential = self
+            .word(&fields, "backoff", &words)
+            .unwrap_or(retry.exponential);
+        retry.initial = self
+            .optional_duration(&fields, "initial")
+            .unwrap_or(retry.initial);
         retry.max = self.optional_duration(&fields, "max").unwrap_or(retry.max);
         if let Some(node) = fields.get("jitter") {
-            match node.to_json().as_f64().filter(|share| (0.0..=1.0).contains(share)) {
+            match node
+                .to_json()
+                .as_f64()
+                .filter(|share| (0.0..=1.0).contains(share))
+            {
                 Some(share) => retry.jitter = share,
                 None => self.error(node.place, "`jitter` is a number from 0 to 1", None),
             }
@@ -179,7 +242,9 @@ impl Checker<'_> {
     fn classes(&mut self, node: &Node) -> Vec<ErrorClass> {
         let mut classes = Vec::new();
         for item in self.list(node, "`on`") {
-            let Some(name) = self.text(item, "a class of errors") else { continue };
+            let Some(name) = self.text(item, "a class of errors") else {
+                continue;
+            };
             match ErrorClass::from_name(name) {
                 Some(class) => classes.push(class),
                 None => {
@@ -199,16 +264,28 @@ impl Checker<'_> {
     pub(super) fn budget(&mut self, node: &Node) -> Option<Budget> {
         if let Data::Text(_) = &node.data {
             let cost = self.unit(node, "budget", |text| text.parse::<Money>())?;
-            return Some(Budget { cost, allow_unknown: false });
+            return Some(Budget {
+                cost,
+                allow_unknown: false,
+            });
         }
         let fields = self.fields(node, "`budget`", keys::BUDGET)?;
         let Some(cost) = fields.get("cost") else {
-            self.error(node.place, "`budget` has no `cost`", Some("e.g. `cost: 0.50 USD`".into()));
+            self.error(
+                node.place,
+                "`budget` has no `cost`",
+                Some("e.g. `cost: 0.50 USD`".into()),
+            );
             return None;
         };
         let cost = self.unit(cost, "cost", |text| text.parse::<Money>())?;
-        let allow_unknown = self.optional_boolean(&fields, "allow_unknown").unwrap_or(false);
-        Some(Budget { cost, allow_unknown })
+        let allow_unknown = self
+            .optional_boolean(&fields, "allow_unknown")
+            .unwrap_or(false);
+        Some(Budget {
+            cost,
+            allow_unknown,
+        })
     }
 
     pub(super) fn triggers(
@@ -216,9 +293,14 @@ impl Checker<'_> {
         fields: &Fields<'_>,
         inputs: &[(Input, Place)],
     ) -> Vec<Trigger> {
-        let Some(node) = fields.get("triggers") else { return Vec::new() };
+        let Some(node) = fields.get("triggers") else {
+            return Vec::new();
+        };
         let items = self.list(node, "`triggers`");
-        items.iter().filter_map(|item| self.trigger(item, inputs)).collect()
+        items
+            .iter()
+            .filter_map(|item| self.trigger(item, inputs))
+            .collect()
     }
 
     fn trigger(&mut self, node: &Node, inputs: &[(Input, Place)]) -> Option<Trigger> {
@@ -231,7 +313,11 @@ impl Checker<'_> {
             let fields = self.fields(node, "a folder watch", keys::WATCH)?;
             let pattern = self.optional_text(&fields, "watch")?;
             let Some(at) = fields.get("input") else {
-                self.error(node.place, "a folder watch names the `input` that takes the file", None);
+                self.error(
+                    node.place,
+                    "a folder watch names the `input` that takes the file",
+                    None,
+                );
                 return None;
             };
             let input = self.text(at, "`input`")?.to_owned();
@@ -242,7 +328,11 @@ impl Checker<'_> {
             let fields = self.fields(node, "a webhook", keys::WEBHOOK)?;
             let path = self.optional_text(&fields, "webhook")?;
             if !path.starts_with('/') {
-                self.error(node.place, format!("`webhook: {path}` must begin with `/`"), None);
+                self.error(
+                    node.place,
+                    format!("`webhook: {path}` must begin with `/`"),
+                    None,
+                );
             }
             return Some(Trigger::Webhook { path });
         }
@@ -274,7 +364,10 @@ impl Checker<'_> {
         let text = self.text(at, "`schedule`")?;
         let cron = match text.strip_prefix("@every ") {
             Some(distance) => Cron::Every(self.unit(
-                &Node { data: Data::Text(distance.trim().into()), place: at.place },
+                &Node {
+                    data: Data::Text(distance.trim().into()),
+                    place: at.place,
+                },
                 "schedule",
                 parse_duration,
             )?),
@@ -299,21 +392,30 @@ impl Checker<'_> {
             ("latest", MissedTicks::Latest),
             ("none", MissedTicks::None),
         ];
-        let overlaps =
-            [("skip", Overlap::Skip), ("queue", Overlap::Queue), ("cancel", Overlap::Cancel)];
+        let overlaps = [
+            ("skip", Overlap::Skip),
+            ("queue", Overlap::Queue),
+            ("cancel", Overlap::Cancel),
+        ];
         Some(Trigger::Schedule {
             cron,
             timezone,
             catch_up: self.word(&fields, "catch_up", &missed).unwrap_or_default(),
             overlap: self.word(&fields, "overlap", &overlaps).unwrap_or_default(),
-            jitter: self.optional_duration(&fields, "jitter").unwrap_or_default(),
+            jitter: self
+                .optional_duration(&fields, "jitter")
+                .unwrap_or_default(),
             inputs: fields.get("inputs").map(Node::to_json).unwrap_or_default(),
         })
     }
 
     pub(super) fn outputs(&mut self, fields: &Fields<'_>) -> Vec<(String, Place, Template)> {
-        let Some(node) = fields.get("outputs") else { return Vec::new() };
-        let Some(entries) = self.map(node, "`outputs`") else { return Vec::new() };
+        let Some(node) = fields.get("outputs") else {
+            return Vec::new();
+        };
+        let Some(entries) = self.map(node, "`outputs`") else {
+            return Vec::new();
+        };
         let mut outputs = Vec::new();
         for entry in entries {
             if let Some(template) = self.template(&entry.value) {

@@ -52,11 +52,22 @@ pub(super) struct Draft {
 /// What a draft does.
 pub(super) enum DraftWork {
     /// Runs an action.
-    Action { name: String, with: Vec<(String, Place, Template)>, models: Vec<ModelChoice> },
+    Action {
+        name: String,
+        with: Vec<(String, Place, Template)>,
+        models: Vec<ModelChoice>,
+    },
     /// Runs steps for each item.
-    Body { steps: Vec<Draft>, collect: Option<(Template, Place)> },
+    Body {
+        steps: Vec<Draft>,
+        collect: Option<(Template, Place)>,
+    },
     /// Runs another workflow.
-    Workflow { workflow: Arc<Workflow>, inputs: Template, place: Place },
+    Workflow {
+        workflow: Arc<Workflow>,
+        inputs: Template,
+        place: Place,
+    },
     /// Could not be read; a fault says why.
     Unknown,
 }
@@ -66,16 +77,32 @@ impl Draft {
     pub(super) fn finish(self) -> Step {
         let work = match self.work {
             DraftWork::Action { name, with, models } => {
-                let with = with.into_iter().map(|(key, _, value)| (key, value)).collect();
-                Work::Action { name, with: Template::map(with), computed: self.computed, models }
+                let with = with
+                    .into_iter()
+                    .map(|(key, _, value)| (key, value))
+                    .collect();
+                Work::Action {
+                    name,
+                    with: Template::map(with),
+                    computed: self.computed,
+                    models,
+                }
             }
             DraftWork::Body { steps, collect } => {
                 let steps = steps.into_iter().map(Self::finish).collect();
                 let collect = collect.map(|(collect, _)| collect);
-                Work::Body { block: Arc::new(Block::new(steps)), collect }
+                Work::Body {
+                    block: Arc::new(Block::new(steps)),
+                    collect,
+                }
             }
-            DraftWork::Workflow { workflow, inputs, .. } => Work::Workflow { workflow, inputs },
-            DraftWork::Unknown => Work::Body { block: Arc::default(), collect: None },
+            DraftWork::Workflow {
+                workflow, inputs, ..
+            } => Work::Workflow { workflow, inputs },
+            DraftWork::Unknown => Work::Body {
+                block: Arc::default(),
+                collect: None,
+            },
         };
         let (max_parallel, item_name) = (self.max_parallel, self.item_name);
         let key = self.key.map(|(key, _)| key);
@@ -85,7 +112,12 @@ impl Draft {
             after: self.after,
             when: self.when.map(|(when, _)| when),
             when_per_item: self.when_per_item,
-            for_each: self.items.map(|(items, _)| ForEach { items, item_name, key, max_parallel }),
+            for_each: self.items.map(|(items, _)| ForEach {
+                items,
+                item_name,
+                key,
+                max_parallel,
+            }),
             work,
             on_error: self.on_error,
             policy: self.policy,
@@ -100,13 +132,20 @@ impl Checker<'_> {
     pub(super) fn block(&mut self, node: Option<&Node>, context: &Context<'_>) -> Vec<Draft> {
         let Some(node) = node else { return Vec::new() };
         let items = self.list(node, "`steps`");
-        items.iter().filter_map(|item| self.step(item, context)).collect()
+        items
+            .iter()
+            .filter_map(|item| self.step(item, context))
+            .collect()
     }
 
     fn step(&mut self, node: &Node, context: &Context<'_>) -> Option<Draft> {
         let fields = self.fields(node, "a step", keys::STEP)?;
         let Some(id_node) = fields.get("id") else {
-            self.error(node.place, "the step has no `id`", Some("e.g. `id: pages`".into()));
+            self.error(
+                node.place,
+                "the step has no `id`",
+                Some("e.g. `id: pages`".into()),
+            );
             return None;
         };
         let id = self.text(id_node, "`id`")?;
@@ -129,8 +168,12 @@ impl Checker<'_> {
             };
             located(template, node)
         });
-        let when = fields.get("when").and_then(|node| located(self.expression(node), node));
-        let key = fields.get("key").and_then(|node| located(self.expression(node), node));
+        let when = fields
+            .get("when")
+            .and_then(|node| located(self.expression(node), node));
+        let key = fields
+            .get("key")
+            .and_then(|node| located(self.expression(node), node));
         for loop_key in ["as", "key", "max_parallel", "collect"] {
             if let (None, Some(entry)) = (for_each, fields.entry(loop_key)) {
                 let message = format!("`{loop_key}` needs `for_each`");
@@ -158,21 +201,34 @@ impl Checker<'_> {
     }
 
     fn needs(&mut self, fields: &Fields<'_>) -> Vec<(String, Place)> {
-        let Some(node) = fields.get("needs") else { return Vec::new() };
+        let Some(node) = fields.get("needs") else {
+            return Vec::new();
+        };
         if let Some(id) = node.text() {
             return vec![(id.to_owned(), node.place)];
         }
         let items = self.list(node, "`needs`");
-        let read = |item| self.text(item, "an element of `needs`").map(|id| (id.to_owned(), item.place));
+        let read = |item| {
+            self.text(item, "an element of `needs`")
+                .map(|id| (id.to_owned(), item.place))
+        };
         items.iter().filter_map(read).collect()
     }
 
     fn item_name(&mut self, fields: &Fields<'_>) -> String {
-        let Some(node) = fields.get("as") else { return "item".into() };
-        let Some(name) = self.text(node, "`as`") else { return "item".into() };
+        let Some(node) = fields.get("as") else {
+            return "item".into();
+        };
+        let Some(name) = self.text(node, "`as`") else {
+            return "item".into();
+        };
         let taken = ["inputs", "steps", "run", "secrets", "index", "loop"];
         if taken.contains(&name) {
-            self.error(node.place, format!("`as: {name}` would hide `{name}`"), None);
+            self.error(
+                node.place,
+                format!("`as: {name}` would hide `{name}`"),
+                None,
+            );
         } else if !crate::ids::is_identifier(name) {
             let hint = Some("use letters, digits and `_`".to_owned());
             self.error(node.place, format!("`{name}` cannot name an item"), hint);
@@ -181,7 +237,9 @@ impl Checker<'_> {
     }
 
     fn on_error(&mut self, fields: &Fields<'_>) -> OnError {
-        let Some(node) = fields.get("on_error") else { return OnError::Fail };
+        let Some(node) = fields.get("on_error") else {
+            return OnError::Fail;
+        };
         match node.text() {
             Some("fail") => return OnError::Fail,
             Some("continue") => return OnError::Continue,
@@ -234,7 +292,9 @@ impl Checker<'_> {
     }
 
     fn uses(&mut self, node: &Node, fields: &Fields<'_>, context: &Context<'_>) -> DraftWork {
-        let Some(name) = self.text(node, "`uses`") else { return DraftWork::Unknown };
+        let Some(name) = self.text(node, "`uses`") else {
+            return DraftWork::Unknown;
+        };
         if let Some(entry) = fields.entry("collect") {
             let hint = Some("an action's instance yields the action's output".to_owned());
             self.error(entry.place, "`collect` needs `steps`", hint);
@@ -261,9 +321,9 @@ impl Checker<'_> {
         let spec = action.spec();
         let with = self.with(node, fields, &spec.input, name);
         let models = match fields.get("model") {
-            Some(model) if spec.takes_model => {
-                self.model(model, context.models, context.providers).unwrap_or_default()
-            }
+            Some(model) if spec.takes_model => self
+                .chain(model, context.models, context.providers)
+                .unwrap_or_default(),
             Some(model) => {
                 self.error(model.place, format!("`{name}` asks no model"), None);
                 Vec::new()
@@ -278,7 +338,11 @@ impl Checker<'_> {
             },
             None => Vec::new(),
         };
-        DraftWork::Action { name: name.to_owned(), with, models }
+        DraftWork::Action {
+            name: name.to_owned(),
+            with,
+            models,
+        }
     }
 
     /// Reads the input of an action against its schema.
@@ -298,7 +362,11 @@ impl Checker<'_> {
         for entry in entries {
             let known = properties.and_then(|properties| properties.get(&entry.key));
             if known.is_none() && schema["additionalProperties"] == false {
-                let names = || properties.into_iter().flat_map(|p| p.keys().map(String::as_str));
+                let names = || {
+                    properties
+                        .into_iter()
+                        .flat_map(|p| p.keys().map(String::as_str))
+                };
                 let hint = match closest(&entry.key, names()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("it takes: {}", names().collect::<Vec<_>>().join(", ")),
@@ -307,7 +375,9 @@ impl Checker<'_> {
                 self.error(entry.place, message, Some(hint));
                 continue;
             }
-            let Some(template) = self.template(&entry.value) else { continue };
+            let Some(template) = self.template(&entry.value) else {
+                continue;
+            };
             if let (Some(value), Some(property)) = (template.literal(), known) {
                 self.literal_fits(&entry.key, entry.value.place, value, property);
             }
@@ -328,7 +398,9 @@ impl Checker<'_> {
             self.valid_schema(place, value);
             return;
         }
-        let Ok(validator) = jsonschema::validator_for(property) else { return };
+        let Ok(validator) = jsonschema::validator_for(property) else {
+            return;
+        };
         if let Err(error) = validator.validate(value) {
             self.error(place, format!("`{key}` is wrong: {error}"), None);
         }
@@ -336,12 +408,20 @@ impl Checker<'_> {
 
     fn sub_workflow(&mut self, uses: &Node, fields: &Fields<'_>) -> DraftWork {
         const KEYS: &[keys::Key] = &[("workflow", "Its file."), ("inputs", "Its inputs.")];
-        let with = fields.get("with").and_then(|node| self.fields(node, "`with`", KEYS));
+        let with = fields
+            .get("with")
+            .and_then(|node| self.fields(node, "`with`", KEYS));
         let Some(file) = with.as_ref().and_then(|with| with.get("workflow")) else {
-            self.error(uses.place, "`workflow.run` needs `with: { workflow: FILE }`", None);
+            self.error(
+                uses.place,
+                "`workflow.run` needs `with: { workflow: FILE }`",
+                None,
+            );
             return DraftWork::Unknown;
         };
-        let Some(path) = self.text(file, "`workflow`") else { return DraftWork::Unknown };
+        let Some(path) = self.text(file, "`workflow`") else {
+            return DraftWork::Unknown;
+        };
         if path.contains("{{") {
             let hint = Some("write the path of the file".to_owned());
             self.error(file.place, "`workflow` cannot be computed", hint);
@@ -349,10 +429,16 @@ impl Checker<'_> {
         }
         if self.session.open.iter().any(|open| open == path) || self.session.open.len() > DEEPEST {
             let chain = self.session.open.join(" → ");
-            self.error(file.place, format!("workflows run each other: {chain} → {path}"), None);
+            self.error(
+                file.place,
+                format!("workflows run each other: {chain} → {path}"),
+                None,
+            );
             return DraftWork::Unknown;
         }
-        let Some(text) = self.read_file(file, path) else { return DraftWork::Unknown };
+        let Some(text) = self.read_file(file, path) else {
+            return DraftWork::Unknown;
+        };
         let environment = self.environment;
         let Some(workflow) = self.session.workflow(path, text.as_bytes(), environment) else {
             return DraftWork::Unknown;
@@ -362,7 +448,11 @@ impl Checker<'_> {
         let place = inputs.map_or(uses.place, |inputs| inputs.place);
         let inputs = template.unwrap_or(Template::Literal(Value::Object(serde_json::Map::new())));
         self.sub_inputs(&workflow, &inputs, place);
-        DraftWork::Workflow { workflow, inputs, place }
+        DraftWork::Workflow {
+            workflow,
+            inputs,
+            place,
+        }
     }
 
     /// Checks the names of a sub-workflow's inputs.
@@ -395,8 +485,11 @@ impl Checker<'_> {
 
 /// A step id like the one that cannot be.
 fn suggested_id(id: &str) -> String {
-    let mut spelt: String =
-        id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
+    let mut spelt: String = id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .take(64)
+        .collect();
     if !crate::ids::is_identifier(&spelt) {
         spelt.insert(0, '_');
         spelt.truncate(64);

@@ -67,7 +67,10 @@ pub(super) fn item_of(list: &Value) -> Value {
 
 /// The type of what a sub-workflow yields: names are known, values are not.
 pub(super) fn of_outputs(workflow: &Workflow) -> Value {
-    let names = workflow.outputs.iter().map(|(name, _)| (name.clone(), unknown()));
+    let names = workflow
+        .outputs
+        .iter()
+        .map(|(name, _)| (name.clone(), unknown()));
     json!({
         "type": "object",
         "properties": names.collect::<serde_json::Map<_, _>>(),
@@ -84,13 +87,19 @@ pub(super) fn of_literal(value: &Value) -> Value {
         Value::Number(_) => json!({ "type": "integer" }),
         Value::String(_) => json!({ "type": "string" }),
         Value::Array(items) => match items.first() {
-            Some(first) if items.iter().all(|item| of_literal(item) == of_literal(first)) => {
+            Some(first)
+                if items
+                    .iter()
+                    .all(|item| of_literal(item) == of_literal(first)) =>
+            {
                 list_of(of_literal(first))
             }
             Some(_) | None => json!({ "type": "array" }),
         },
         Value::Object(map) => {
-            let parts = map.iter().map(|(key, value)| (key.clone(), of_literal(value)));
+            let parts = map
+                .iter()
+                .map(|(key, value)| (key.clone(), of_literal(value)));
             json!({
                 "type": "object",
                 "properties": parts.collect::<serde_json::Map<_, _>>(),
@@ -105,7 +114,10 @@ pub(super) fn kind_of(schema: &Value) -> Option<&str> {
     match schema.get("type")? {
         Value::String(kind) => Some(kind),
         Value::Array(kinds) => {
-            let mut kinds = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null");
+            let mut kinds = kinds
+                .iter()
+                .filter_map(Value::as_str)
+                .filter(|kind| *kind != "null");
             kinds.next().filter(|_| kinds.next().is_none())
         }
         _ => None,
@@ -113,25 +125,30 @@ pub(super) fn kind_of(schema: &Value) -> Option<&str> {
 }
 
 /// Follows parts into a type. `so_far` is how the whole is written, for messages.
-pub(super) fn follow(
-    schema: &Value,
-    so_far: &str,
-    parts: &[Segment],
-) -> Result<Value, NoSuchPart> {
-    let Some((part, rest)) = parts.split_first() else { return Ok(schema.clone()) };
+pub(super) fn follow(schema: &Value, so_far: &str, parts: &[Segment]) -> Result<Value, NoSuchPart> {
+    let Some((part, rest)) = parts.split_first() else {
+        return Ok(schema.clone());
+    };
     match (kind_of(schema), part) {
         (Some("object"), Segment::Key(key)) => {
             let properties = schema["properties"].as_object();
             match properties.and_then(|properties| properties.get(key)) {
                 Some(property) => follow(property, &format!("{so_far}.{key}"), rest),
                 None if schema["additionalProperties"] == false => {
-                    let names = || properties.into_iter().flat_map(|p| p.keys().map(String::as_str));
+                    let names = || {
+                        properties
+                            .into_iter()
+                            .flat_map(|p| p.keys().map(String::as_str))
+                    };
                     let hint = match closest(key, names()) {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => format!("it has: {}", names().collect::<Vec<_>>().join(", ")),
                     };
                     let message = format!("`{so_far}` has no `{key}`");
-                    Err(NoSuchPart { message, hint: Some(hint) })
+                    Err(NoSuchPart {
+                        message,
+                        hint: Some(hint),
+                    })
                 }
                 None => Ok(unknown()),
             }
@@ -141,7 +158,9 @@ pub(super) fn follow(
         }
         (Some("array"), Segment::Key(key)) => Err(NoSuchPart {
             message: format!("`{so_far}` is a list, and has no `{key}`"),
-            hint: Some(format!("go over it by `for_each`, or take one: `{so_far}[0].{key}`")),
+            hint: Some(format!(
+                "go over it by `for_each`, or take one: `{so_far}[0].{key}`"
+            )),
         }),
         (Some(kind @ ("string" | "number" | "integer" | "boolean" | "null")), part) => {
             let what = match kind {
@@ -156,7 +175,10 @@ pub(super) fn follow(
                 Segment::Index(index) => format!("[{index}]"),
             };
             let message = format!("`{so_far}` is {what}, and has no {part}");
-            Err(NoSuchPart { message, hint: None })
+            Err(NoSuchPart {
+                message,
+                hint: None,
+            })
         }
         _ => Ok(unknown()),
     }
@@ -164,7 +186,9 @@ pub(super) fn follow(
 
 /// Whether a value of one type can be one of another; true where nobody knows.
 pub(super) fn may_be(given: &Value, wanted: &Value) -> bool {
-    let (Some(given), Some(wanted_kind)) = (kind_of(given), kind_of(wanted)) else { return true };
+    let (Some(given), Some(wanted_kind)) = (kind_of(given), kind_of(wanted)) else {
+        return true;
+    };
     let file = wanted["x-file"] == true;
     given == wanted_kind
         || (given == "integer" && wanted_kind == "number")

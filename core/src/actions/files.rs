@@ -1,0 +1,205 @@
+//! `file.write` and `file.glob`: files of the disk.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use crate::action::{Action, ActionSpec, Effect, Outcome, StepContext};
+use crate::error::{ErrorClass, Failure};
+
+/// Writes a file, whole or not at all.
+pub(super) struct Write(ActionSpec);
+
+impl Write {
+    pub(super) fn new() -> Self {
+        Self(ActionSpec {
+            name: "file.write",
+            version: 1,
+            summary: "Writes a file; text as it is, anything else as JSON.",
+            effect: Effect::Idempotent,
+            cacheable: false,
+            takes_model: false,
+            input: json!({
+                "type": "object",
+                "properties": {
+                    "path": { "type": "string", "minLength": 1, "description": "Where to write." },
+                    "content": { "description": "What to write." },
+                    "append": {
+                        "type": "boolean",
+                        "description": "Add a line instead of replacing the file.",
+                    },
+                },
+                "required": ["path", "content"],
+                "additionalProperties": false,
+            }),
+            output: json!({
+                "type": "object",
+                "properties": { "path": { "type": "string" }, "size": { "type": "integer" } },
+                "additionalProperties": false,
+            }),
+        })
+    }
+}
+
+#[async_trait]
+impl Action for Write {
+    fn spec(&self) -> &ActionSpec {
+        &self.0
+    }
+
+    /// A line that is added twice stands there twice.
+    fn effect(&self, input: &Value) -> Effect {
+        if input["append"] == true {
+            Effect::External
+        } else {
+            Effect::Idempotent
+        }
+    }
+
+    async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
+        let name = input["path"].as_str().unwrap_or_default().to_owned();
+        let path = context.paths.resolve("path", &name)?;
+        let append = input["append"] == true;
+        let text = match (&input["content"], append) {
+            (Value::String(text), false) => text.clone(),
+            (Value::String(text), true) => format!("{}\n", text.trim_end_matches('\n')),
+            (value, true) => format!("{value}\n"),
+            (value, false) => format!("{value:#}\n"),
+        };
+        let size = text.len();
+        let written = tokio::task::spawn_blocking(move || match append {
+            true => add(&path, text.as_bytes()),
+            false => replace(&path, text.as_bytes()),
+        });
+        written
+            .await
+            .map_err(|error| Failure::internal(format!("writing `{name}` failed: {error}")))?
+            .map_err(|error| {
+                Failure::new(ErrorClass::Io, format!("cannot write `{name}`: {error}"))
+            })?;
+        Ok(Outcome::Done(json!({ "path": name, "size": size })))
+    }
+}
+
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    Ok(folder)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = tempfile::NamedTempFile::new_in(folder_of(path)?)?;
+    draft.write_all(bytes)?;
+    draft.as_file().sync_all()?;
+    // A new file gets the rights that any other would, not those of a temporary one.
+    let plain = fs::metadata(path)
+        .map(|file| file.permissions())
+        .or_else(|_| usual_rights());
+    draft.as_file().set_permissions(plain?)?;
+    draft.persist(path)?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn usual_rights() -> io::Result<fs::Permissions> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn usual_rights() -> io::Result<fs::Permissions> {
+    tempfile::tempfile()?
+        .metadata()
+        .map(|file| file.permissions())
+}
+
+fn add(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    folder_of(path)?;
+    let mut file = File::options().append(true).create(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Finds files by a pattern and takes them in.
+pub(super) struct Glob(ActionSpec);
+
+impl Glob {
+    pub(super) fn new() -> Self {
+        Self(ActionSpec {
+            name: "file.glob",
+            version: 1,
+            summary: "Finds files by a pattern, in order of their paths, and takes them in.",
+            effect: Effect::Idempotent,
+            cacheable: false,
+            takes_model: false,
+            input: json!({
+                "type": "object",
+                "properties": { "pattern": {
+                    "type": "string",
+                    "minLength": 1,
+                    "description": "Path with `*`, `**`, `?` or `[…]`, e.g. `scans/*.pdf`.",
+                } },
+                "required": ["pattern"],
+                "additionalProperties": false,
+            }),
+            output: json!({ "type": "array", "items": {
+                "type": "object",
+                "properties": {
+                    "$artifact": { "type": "string" },
+                    "media_type": { "type": "string" },
+                    "name": { "type": "string" },
+                    "size": { "type": "integer" },
+                    "path": { "type": "string" },
+                },
+                "additionalProperties": false,
+            } }),
+        })
+    }
+}
+
+#[async_trait]
+impl Action for Glob {
+    fn spec(&self) -> &ActionSpec {
+        &self.0
+    }
+
+    async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
+        let pattern = input["pattern"].as_str().unwrap_or_default().to_owned();
+        let folder = context.paths.folder.clone();
+        let whole = folder.join(&pattern).to_string_lossy().into_owned();
+        let found = tokio::task::spawn_blocking(move || find(&whole)).await;
+        let found = found
+            .map_err(|error| Failure::internal(format!("`file.glob` failed: {error}")))?
+            .map_err(|why| Failure::input(format!("`{pattern}` is no pattern: {why}")))?;
+        let mut files = Vec::with_capacity(found.len());
+        for path in found {
+            if context.cancel.is_cancelled() {
+                return Err(Failure::new(ErrorClass::Cancelled, "the run was stopped"));
+            }
+            let shown = path
+                .strip_prefix(&folder)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .into_owned();
+            let path = context.paths.resolve("pattern", &path.to_string_lossy())?;
+            let mut file = context.intake.take(&shown, &path).await?.to_value();
+            file["path"] = json!(shown);
+            files.push(file);
+        }
+        Ok(Outcome::Done(Value::Array(files)))
+    }
+}
+
+fn find(pattern: &str) -> Result<Vec<std::path::PathBuf>, String> {
+    let paths = glob::glob(pattern).map_err(|error| error.msg.to_owned())?;
+    Ok(paths
+        .filter_map(Result::ok)
+        .filter(|path| path.is_file())
+        .collect())
+}
