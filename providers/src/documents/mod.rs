@@ -3,6 +3,24 @@
 //! Every reader yields the same vocabulary (see [`layout`]), so that what finds a value
 //! does not care whether its words came from a PDF's text layer or from recognition.
 
+mod error;
+mod guard;
 mod layout;
+mod office;
+mod open;
+mod pages;
+mod pdf;
+mod raster;
+mod reading;
+mod resolution;
+mod sniff;
+mod tiff;
+mod unpacked;
 
+pub use error::{DocumentError, Fault, Head};
 pub use layout::{Line, Page, Rect, Word};
+pub use open::{Limits, OpenDocument, Rendered};
+pub use pages::{PageSelection, PageSelectionError};
+pub use raster::decode_image;
+pub use resolution::encode_png;
+pub use sniff::sniff;

@@ -1,0 +1,149 @@
+//! How large the compressed parts of a file are once unpacked, without unpacking them.
+//!
+//! Neither reader of PDF bounds what a stream unpacks to, and Flate packs a thousand
+//! bytes into one. Streams are found by their keywords in the raw file, before any reader
+//! sees it, since a reader unpacks the table of contents just to open a file. Not covered:
+//! LZW, whose streams are rare and pack less, and encrypted streams.
+
+use std::io::{Cursor, Read};
+
+use flate2::read::ZlibDecoder;
+use hayro::hayro_syntax::object::dict::keys::{CONTENTS, HEIGHT, RESOURCES, WIDTH, XOBJECT};
+use hayro::hayro_syntax::object::{Array, Dict, Stream};
+use hayro::hayro_syntax::page::Page;
+
+use super::error::Fault;
+
+/// Bytes a stream may unpack to: the pixels of a large scan.
+pub(crate) const MAX_STREAM: u64 = 256 << 20;
+
+/// Bytes the drawing commands of a page may unpack to: a dense map has 20 MiB.
+pub(crate) const MAX_CONTENT: u64 = 64 << 20;
+
+/// The most that Flate packs into a byte.
+const FLATE: u64 = 1032;
+
+/// How often one stream may be packed.
+const LAYERS: u32 = 3;
+
+/// Refuses a PDF in which a stream unpacks to more than [`MAX_STREAM`].
+pub(crate) fn check_streams(pdf: &[u8]) -> Result<(), Fault> {
+    let mut rest = pdf;
+    let mut at = 0;
+    while let Some(found) = find(rest, b"stream") {
+        let closes = rest[..found].ends_with(b"end");
+        at += found + b"stream".len();
+        rest = &pdf[at..];
+        if closes {
+            continue;
+        }
+        let body = match rest {
+            [b'\r', b'\n', body @ ..] | [b'\n' | b'\r', body @ ..] => body,
+            _ => continue,
+        };
+        let end = find(body, b"endstream").unwrap_or(body.len());
+        if exceeds(&body[..end], MAX_STREAM) {
+            return Err(Fault::Bomb {
+                part: format!("the stream at byte {at}"),
+                max: MAX_STREAM,
+            });
+        }
+        at += end;
+        rest = &pdf[at..];
+    }
+    Ok(())
+}
+
+/// Refuses a page whose commands unpack to more than [`MAX_CONTENT`], one stream named
+/// many times being counted as often, or that shows an image of more than `max` pixels.
+pub(crate) fn check_page(page: &Page<'_>, number: u32, max: u64) -> Result<(), Fault> {
+    let dict = page.raw();
+    let content: u64 = if let Some(stream) = dict.get::<Stream<'_>>(CONTENTS) {
+        size(&stream.raw_data(), MAX_CONTENT)
+    } else if let Some(array) = dict.get::<Array<'_>>(CONTENTS) {
+        let mut sum = 0;
+        for stream in array.iter::<Stream<'_>>() {
+            sum += size(&stream.raw_data(), MAX_CONTENT);
+            if sum > MAX_CONTENT {
+                break;
+            }
+        }
+        sum
+    } else {
+        0
+    };
+    if content > MAX_CONTENT {
+        return Err(Fault::Bomb {
+            part: format!("the content of page {number}"),
+            max: MAX_CONTENT,
+        });
+    }
+    check_images(dict, max)
+}
+
+fn check_images(page: &Dict<'_>, max: u64) -> Result<(), Fault> {
+    let Some(objects) = page
+        .get::<Dict<'_>>(RESOURCES)
+        .and_then(|resources| resources.get::<Dict<'_>>(XOBJECT))
+    else {
+        return Ok(());
+    };
+    for name in objects.keys() {
+        let Some(object) = objects.get::<Stream<'_>>(name) else {
+            continue;
+        };
+        let side = |key: &[u8]| object.dict().get::<u32>(key).map_or(0, u64::from);
+        let (width, height) = (side(WIDTH), side(HEIGHT));
+        if width * height > max {
+            return Err(Fault::ImageTooLarge { width, height, max });
+        }
+    }
+    Ok(())
+}
+
+fn exceeds(packed: &[u8], max: u64) -> bool {
+    let (data, layers) = unpack(packed);
+    // Most streams are too short to unpack to that much, and need not be read.
+    let most = (packed.len() as u64).saturating_mul(FLATE.pow(layers));
+    most > max && count(data, max) > max
+}
+
+/// Bytes the data unpacks to, as far as a little above `max`.
+fn size(packed: &[u8], max: u64) -> u64 {
+    count(unpack(packed).0, max)
+}
+
+/// The data behind its layers of Flate, and how many they are.
+fn unpack(packed: &[u8]) -> (Box<dyn Read + '_>, u32) {
+    let mut data: Box<dyn Read + '_> = Box::new(packed);
+    let mut layers = 0;
+    loop {
+        let mut head = [0; 2];
+        let read = data.read(&mut head).unwrap_or(0);
+        data = Box::new(Cursor::new(head).take(read as u64).chain(data));
+        if layers == LAYERS || read < 2 || !is_flate(head) {
+            return (data, layers);
+        }
+        data = Box::new(ZlibDecoder::new(data));
+        layers += 1;
+    }
+}
+
+fn count(data: impl Read, max: u64) -> u64 {
+    let mut data = data.take(max + 1);
+    let mut buffer = vec![0; 64 << 10];
+    let mut sum = 0;
+    // An error ends the data where any reader would end it as well.
+    while let Ok(read @ 1..) = data.read(&mut buffer) {
+        sum += read as u64;
+    }
+    sum
+}
+
+fn is_flate([first, second]: [u8; 2]) -> bool {
+    first & 0xf == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31)
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, part)
+}
