@@ -29,6 +29,10 @@ const POINTS_PER_INCH: f32 = 72.0;
 /// The longest side that can be drawn, in pixels.
 const MAX_SIDE: u64 = u16::MAX as u64;
 
+/// The renderer drops the fraction of a pixel; without this, 1650 pixels that come out as
+/// 1649.9999 would be one too few.
+const NUDGE: f32 = 1.0 + 1e-5;
+
 /// An opened PDF.
 pub(crate) struct Pdf {
     file: Arc<File>,
@@ -198,7 +202,7 @@ fn is_garbage(cells: &[TextCell]) -> bool {
 /// Pixels a point for a resolution; more for a page that would have no pixel at all.
 fn scale(page: &PdfPage<'_>, number: u32, dpi: f32, max: u64) -> Result<f32, Fault> {
     let (width, height) = page.render_dimensions();
-    let scale = (dpi / POINTS_PER_INCH).max(1.0 / width.min(height));
+    let scale = (dpi / POINTS_PER_INCH).max(1.0 / width.min(height)) * NUDGE;
     let [across, down] = [width, height].map(|side| (side * scale) as u64);
     let pixels = across.saturating_mul(down);
     if pixels > max {
