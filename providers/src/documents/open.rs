@@ -26,7 +26,8 @@ pub struct OpenDocument {
 enum Body {
     Pdf(Pdf),
     Raster(Raster),
-    Text(String),
+    /// Markdown, page by page; one page or more.
+    Text(Vec<String>),
 }
 
 /// How much of the machine one document may take.
@@ -93,20 +94,20 @@ impl OpenDocument {
         match &self.body {
             Body::Pdf(pdf) => pdf.page_count(),
             Body::Raster(raster) => raster.page_count(),
-            Body::Text(_) => 1,
+            Body::Text(pages) => pages.len() as u32,
         }
     }
 
     /// Reads a page: its size, its text, and its words, of which a scan has none.
     ///
-    /// A text document is one page without a size, whose text is Markdown.
+    /// A page of a text document has no size, and its text is Markdown.
     pub fn page(&self, number: u32) -> Result<Page, DocumentError> {
         self.on_page(number, || match &self.body {
             Body::Pdf(pdf) => pdf.page(number, &self.limits),
             Body::Raster(raster) => raster.page(number, &self.limits),
-            Body::Text(text) => Ok(Page {
+            Body::Text(pages) => Ok(Page {
                 number,
-                text: text.clone(),
+                text: pages[number as usize - 1].clone(),
                 ..Page::default()
             }),
         })
@@ -174,11 +175,20 @@ fn judge(name: &str, bytes: &[u8], limits: &Limits) -> Result<&'static str, Faul
         (Some(named), Some(found)) if !is_text(named) && is_text(found) => {
             Err(Fault::Mismatch { named, found })
         }
+        // Office programs keep what they encrypt in a container of the old kind.
+        (_, Some("application/x-ole-storage")) if is_encrypted_package(bytes) => {
+            Err(Fault::Encrypted)
+        }
         (_, Some(found)) => Ok(found),
         // Text in an old encoding has no sign of its own.
         (Some(named), None) if is_text(named) && !bytes.contains(&0) => Ok(named),
         (_, None) => Err(Fault::unknown(bytes)),
     }
+}
+
+fn is_encrypted_package(bytes: &[u8]) -> bool {
+    const STREAM: &[u8] = b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0";
+    memchr::memmem::find(bytes, STREAM).is_some()
 }
 
 fn is_text(media: &str) -> bool {

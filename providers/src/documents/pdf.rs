@@ -31,7 +31,7 @@ const MAX_SIDE: u64 = u16::MAX as u64;
 
 /// The renderer drops the fraction of a pixel; without this, 1650 pixels that come out as
 /// 1649.9999 would be one too few.
-const NUDGE: f32 = 1.0 + 1e-5;
+const NUDGE: f64 = 1.0 + 1e-5;
 
 /// An opened PDF.
 pub(crate) struct Pdf {
@@ -100,8 +100,8 @@ impl Pdf {
         self.on_page("drawing the page", number, limits, move |_, page| {
             let scale = scale(page, number, dpi, max)?;
             Ok(Rendered {
-                image: draw(page, scale),
-                dpi: scale * POINTS_PER_INCH,
+                image: draw(page, scale * NUDGE),
+                dpi: scale as f32 * POINTS_PER_INCH,
             })
         })
     }
@@ -119,7 +119,10 @@ impl Pdf {
         fenced(doing, limits.max_time, move || {
             let page = &file.pdf.pages()[number as usize - 1];
             let (width, height) = page.render_dimensions();
-            if !(width.is_finite() && height.is_finite()) {
+            if ![width, height]
+                .iter()
+                .all(|side| side.is_finite() && *side > 0.0)
+            {
                 let detail = format!("page {number} has {width}x{height} points");
                 return Err(Fault::damaged(MEDIA, detail));
             }
@@ -200,10 +203,10 @@ fn is_garbage(cells: &[TextCell]) -> bool {
 }
 
 /// Pixels a point for a resolution; more for a page that would have no pixel at all.
-fn scale(page: &PdfPage<'_>, number: u32, dpi: f32, max: u64) -> Result<f32, Fault> {
+fn scale(page: &PdfPage<'_>, number: u32, dpi: f32, max: u64) -> Result<f64, Fault> {
     let (width, height) = page.render_dimensions();
-    let scale = (dpi / POINTS_PER_INCH).max(1.0 / width.min(height)) * NUDGE;
-    let [across, down] = [width, height].map(|side| (side * scale) as u64);
+    let scale = f64::from(dpi / POINTS_PER_INCH).max(1.0 / f64::from(width.min(height)));
+    let [across, down] = [width, height].map(|side| (f64::from(side) * scale) as u64);
     let pixels = across.saturating_mul(down);
     if pixels > max {
         return Err(Fault::PageTooLarge {
@@ -229,7 +232,8 @@ fn scale(page: &PdfPage<'_>, number: u32, dpi: f32, max: u64) -> Result<f32, Fau
     Ok(scale)
 }
 
-fn draw(page: &PdfPage<'_>, scale: f32) -> RgbImage {
+fn draw(page: &PdfPage<'_>, scale: f64) -> RgbImage {
+    let scale = scale as f32;
     let pixels = hayro::render(
         page,
         &RenderCache::new(),

@@ -28,7 +28,7 @@ pub(crate) fn media_of_name(name: &str) -> Option<&'static str> {
         "docx" => DOCX,
         "pptx" => PPTX,
         "xlsx" => XLSX,
-        "epub" => "application/epub+zip",
+        "epub" => EPUB,
         "html" | "htm" => "text/html",
         "eml" => "message/rfc822",
         "csv" => "text/csv",
@@ -44,6 +44,7 @@ pub(crate) const DOCX: &str =
 pub(crate) const PPTX: &str =
     "application/vnd.openxmlformats-officedocument.presentationml.presentation";
 pub(crate) const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+pub(crate) const EPUB: &str = "application/epub+zip";
 
 fn signature(head: &[u8]) -> Option<&'static str> {
     Some(match head {
@@ -152,7 +153,7 @@ fn matroska(head: &[u8]) -> &'static str {
 /// Which office format a ZIP package is, by the part that only it has.
 fn zip(head: &[u8]) -> &'static str {
     if contains(window(head), b"mimetypeapplication/epub+zip") {
-        return "application/epub+zip";
+        return EPUB;
     }
     // Names of entries stand before their data and again at the end of the file.
     let tail = &head[head.len() - head.len().min(WINDOW)..];
@@ -160,7 +161,7 @@ fn zip(head: &[u8]) -> &'static str {
         (b"word/document".as_slice(), DOCX),
         (b"ppt/presentation", PPTX),
         (b"xl/workbook", XLSX),
-        (b"META-INF/container.xml", "application/epub+zip"),
+        (b"META-INF/container.xml", EPUB),
     ] {
         if contains(window(head), part) || contains(tail, part) {
             return media;

@@ -11,6 +11,7 @@ use flate2::read::ZlibDecoder;
 use hayro::hayro_syntax::object::dict::keys::{CONTENTS, HEIGHT, RESOURCES, WIDTH, XOBJECT};
 use hayro::hayro_syntax::object::{Array, Dict, Stream};
 use hayro::hayro_syntax::page::Page;
+use zip::ZipArchive;
 
 use super::error::Fault;
 
@@ -19,6 +20,9 @@ pub(crate) const MAX_STREAM: u64 = 256 << 20;
 
 /// Bytes the drawing commands of a page may unpack to: a dense map has 20 MiB.
 pub(crate) const MAX_CONTENT: u64 = 64 << 20;
+
+/// Bytes all parts of an office package may unpack to together.
+pub(crate) const MAX_PACKAGE: u64 = 512 << 20;
 
 /// The most that Flate packs into a byte.
 const FLATE: u64 = 1032;
@@ -97,6 +101,29 @@ fn check_images(page: &Dict<'_>, max: u64) -> Result<(), Fault> {
         if width * height > max {
             return Err(Fault::ImageTooLarge { width, height, max });
         }
+    }
+    Ok(())
+}
+
+/// Refuses a package whose parts together unpack to more than [`MAX_PACKAGE`].
+///
+/// What the package says of its sizes is not believed: every part is unpacked.
+pub(crate) fn check_package(package: &[u8], media: &'static str) -> Result<(), Fault> {
+    let mut archive =
+        ZipArchive::new(Cursor::new(package)).map_err(|e| Fault::damaged(media, e))?;
+    let mut left = MAX_PACKAGE;
+    for index in 0..archive.len() {
+        // A part packed in a way that cannot be unpacked here takes no room in a reader.
+        let Ok(mut part) = archive.by_index(index) else {
+            continue;
+        };
+        let Some(rest) = left.checked_sub(count(&mut part, left)) else {
+            return Err(Fault::Bomb {
+                part: format!("the package, at its part {},", index + 1),
+                max: MAX_PACKAGE,
+            });
+        };
+        left = rest;
     }
     Ok(())
 }
