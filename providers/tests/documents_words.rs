@@ -111,7 +111,7 @@ fn a_text_layer_without_meaning_counts_as_none() {
 #[test]
 fn invoices_have_their_words_where_their_ink_is() {
     for (name, wanted, least) in [
-        ("AmazonWebServices.pdf", "4.11", 0.75),
+        ("AmazonWebServices.pdf", "4.11", 0.5),
         ("NetpresseInvoice.pdf", "Netpresse", 0.55),
     ] {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/invoices/");
