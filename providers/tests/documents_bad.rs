@@ -116,7 +116,8 @@ fn a_page_as_large_as_a_town_is_not_drawn() {
 #[test]
 fn a_pdf_of_too_many_pages_is_refused() {
     let pages = 100_000;
-    let kids: String = (0..pages).map(|i| format!("{} 0 R ", i + 3)).collect();
+    let kids: Vec<_> = (0..pages).map(|i| format!("{} 0 R", i + 3)).collect();
+    let kids = kids.join(" ");
     let mut objects = vec![
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
         format!("<< /Type /Pages /Kids [{kids}] /Count {pages} >>"),

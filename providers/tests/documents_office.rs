@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
+use std::fmt::Write as _;
+
 use flow_providers::documents::{Limits, OpenDocument};
 use support::{docx, package};
 
@@ -105,9 +107,11 @@ fn text_of_an_old_encoding_is_decoded() {
 fn deep_and_self_multiplying_documents_end() {
     let deep = format!("<!DOCTYPE html>{}deep", "<div>".repeat(100_000));
     assert_eq!(read("deep.html", deep.into()), ["deep"]);
-    let laughs: String = (1..12)
-        .map(|i| format!(r#"<!ENTITY l{i} "{}">"#, format!("&l{};", i - 1).repeat(10)))
-        .collect();
+    let mut laughs = String::new();
+    for i in 1..12 {
+        let before = format!("&l{};", i - 1).repeat(10);
+        write!(laughs, r#"<!ENTITY l{i} "{before}">"#).expect("a string takes all");
+    }
     let body = format!(
         r#"<?xml version="1.0"?><!DOCTYPE d [<!ENTITY l0 "ha">{laughs}]><w:document {WORD}><w:body><w:p><w:r><w:t>&l11;</w:t></w:r></w:p></w:body></w:document>"#
     );

@@ -50,7 +50,7 @@ impl Default for Limits {
             max_pixels: 100_000_000,
             max_pages: 10_000,
             max_bytes: 256 << 20,
-            max_time: Duration::from_secs(60),
+            max_time: Duration::from_mins(1),
         }
     }
 }

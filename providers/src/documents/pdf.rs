@@ -151,15 +151,12 @@ impl File {
         if is_garbage(&cells) {
             return Vec::new();
         }
-        cells
-            .into_iter()
-            .filter_map(|cell| word(cell, page))
-            .collect()
+        cells.iter().filter_map(|cell| word(cell, page)).collect()
     }
 }
 
 /// Places a word of the page as it is written onto the page as it is shown.
-fn word(cell: TextCell, page: &PdfPage<'_>) -> Option<Word> {
+fn word(cell: &TextCell, page: &PdfPage<'_>) -> Option<Word> {
     let text = cell.text.trim();
     if text.is_empty() {
         return None;

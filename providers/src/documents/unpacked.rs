@@ -41,9 +41,8 @@ pub(crate) fn check_streams(pdf: &[u8]) -> Result<(), Fault> {
         if closes {
             continue;
         }
-        let body = match rest {
-            [b'\r', b'\n', body @ ..] | [b'\n' | b'\r', body @ ..] => body,
-            _ => continue,
+        let ([b'\r', b'\n', body @ ..] | [b'\n' | b'\r', body @ ..]) = rest else {
+            continue;
         };
         let end = find(body, b"endstream").unwrap_or(body.len());
         if exceeds(&body[..end], MAX_STREAM) {

@@ -7,7 +7,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 /// A PDF of objects numbered from 1, of which the first is the catalog.
-pub fn pdf(objects: &[String]) -> Vec<u8> {
+pub(crate) fn pdf(objects: &[String]) -> Vec<u8> {
     let mut file = String::from("%PDF-1.7\n");
     let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
     for (i, object) in objects.iter().enumerate() {
@@ -25,7 +25,7 @@ pub fn pdf(objects: &[String]) -> Vec<u8> {
 }
 
 /// A PDF of one page with these entries, on which these commands are drawn in Helvetica.
-pub fn page(entries: &str, commands: &str) -> Vec<u8> {
+pub(crate) fn page(entries: &str, commands: &str) -> Vec<u8> {
     pdf(&[
         "<< /Type /Catalog /Pages 2 0 R >>".into(),
         "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".into(),
@@ -42,7 +42,7 @@ pub fn page(entries: &str, commands: &str) -> Vec<u8> {
 }
 
 /// A package of named parts.
-pub fn package(parts: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn package(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, data) in parts {
         zip.start_file(*name, SimpleFileOptions::default())
@@ -53,7 +53,7 @@ pub fn package(parts: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// A DOCX whose main part is this.
-pub fn docx(document: &[u8]) -> Vec<u8> {
+pub(crate) fn docx(document: &[u8]) -> Vec<u8> {
     package(&[
         (
             "[Content_Types].xml",
