@@ -3,8 +3,10 @@
 //! Neither reader of PDF bounds what a stream unpacks to, and Flate packs a thousand
 //! bytes into one. Streams are found by their keywords in the raw file, before any reader
 //! sees it, since a reader unpacks the table of contents just to open a file. Not covered:
-//! LZW, whose streams are rare and pack less, and encrypted streams.
+//! LZW and run lengths, whose streams are rare and pack less, encrypted streams, and
+//! images within the forms of a page.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read};
 
 use flate2::read::ZlibDecoder;
@@ -141,7 +143,7 @@ fn size(packed: &[u8], max: u64) -> u64 {
 
 /// The data behind its layers of Flate, and how many they are.
 fn unpack(packed: &[u8]) -> (Box<dyn Read + '_>, u32) {
-    let mut data: Box<dyn Read + '_> = Box::new(packed);
+    let mut data: Box<dyn Read + '_> = Box::new(Cursor::new(unlettered(packed)));
     let mut layers = 0;
     loop {
         let mut head = [0; 2];
@@ -153,6 +155,48 @@ fn unpack(packed: &[u8]) -> (Box<dyn Read + '_>, u32) {
         data = Box::new(ZlibDecoder::new(data));
         layers += 1;
     }
+}
+
+/// The data behind hexadecimal or base 85 letters, where Flate is behind them.
+fn unlettered(packed: &[u8]) -> Cow<'_, [u8]> {
+    let head = &packed[..packed.len().min(64)];
+    for decode in [base16, base85] {
+        if let [first, second, ..] = decode(head)[..]
+            && is_flate([first, second])
+        {
+            return decode(packed).into();
+        }
+    }
+    packed.into()
+}
+
+fn base16(letters: &[u8]) -> Vec<u8> {
+    let digit = |letter: &u8| char::from(*letter).to_digit(16);
+    let digits: Vec<_> = letters.iter().filter_map(digit).collect();
+    let byte = |pair: &[u32]| pair.iter().fold(0, |byte, digit| byte << 4 | digit) as u8;
+    digits.chunks(2).map(byte).collect()
+}
+
+fn base85(letters: &[u8]) -> Vec<u8> {
+    let letters = letters.strip_prefix(b"<~").unwrap_or(letters);
+    let mut bytes = Vec::with_capacity(letters.len());
+    let (mut group, mut found) = (0_u32, 0);
+    for letter in letters {
+        match letter {
+            b'z' if found == 0 => bytes.extend([0; 4]),
+            b'!'..=b'u' => {
+                let digit = u32::from(letter - b'!');
+                group = group.wrapping_mul(85).wrapping_add(digit);
+                found += 1;
+            }
+            _ => {}
+        }
+        if found == 5 {
+            bytes.extend(group.to_be_bytes());
+            (group, found) = (0, 0);
+        }
+    }
+    bytes
 }
 
 fn count(data: impl Read, max: u64) -> u64 {
@@ -172,4 +216,70 @@ fn is_flate([first, second]: [u8; 2]) -> bool {
 
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, part)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+
+    use super::*;
+
+    fn packed(size: u64) -> Vec<u8> {
+        let mut packer = ZlibEncoder::new(Vec::new(), Compression::fast());
+        let spaces = vec![b' '; 1 << 20];
+        for _ in 0..size >> 20 {
+            packer.write_all(&spaces).expect("memory takes it");
+        }
+        packer.finish().expect("memory takes it")
+    }
+
+    fn in_base16(bytes: &[u8]) -> Vec<u8> {
+        let mut letters = String::new();
+        for byte in bytes {
+            write!(letters, "{byte:02x}").expect("a string takes all");
+        }
+        letters.into_bytes()
+    }
+
+    fn in_base85(bytes: &[u8]) -> Vec<u8> {
+        let mut letters = Vec::new();
+        for group in bytes.chunks(4) {
+            let mut word = [0; 4];
+            word[..group.len()].copy_from_slice(group);
+            let word = u32::from_be_bytes(word);
+            let digits = [4, 3, 2, 1, 0].map(|power| word / 85_u32.pow(power) % 85);
+            letters.extend(digits.map(|digit| digit as u8 + b'!'));
+        }
+        letters
+    }
+
+    fn stream(data: &[u8]) -> Vec<u8> {
+        [b"%PDF-1.7 stream\r\n", data, b"\nendstream"].concat()
+    }
+
+    #[test]
+    fn a_stream_that_unpacks_to_too_much_is_found_behind_letters_too() {
+        let bomb = packed(MAX_STREAM + (1 << 20));
+        for data in [in_base16(&bomb), in_base85(&bomb), bomb] {
+            let error = check_streams(&stream(&data))
+                .expect_err("a bomb")
+                .of("a.pdf");
+            assert_eq!(
+                error.to_string(),
+                "a.pdf: the stream at byte 15 unpacks to more than the 268435456 bytes allowed"
+            );
+        }
+    }
+
+    #[test]
+    fn a_large_scan_is_no_bomb() {
+        let scan = packed(MAX_STREAM);
+        for data in [in_base16(&scan), in_base85(&scan), scan] {
+            assert_eq!(check_streams(&stream(&data)), Ok(()));
+        }
+    }
 }
