@@ -296,3 +296,67 @@ fn a_blank_page_is_no_error() {
     let drawn = document.render(1, 72.0).expect("drawn").expect("pixels");
     assert_eq!((drawn.image.width(), drawn.image.height()), (200, 100));
 }
+
+#[test]
+fn a_page_that_draws_for_ever_is_refused() {
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+
+    let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    let lines = b"0 0 m 9 9 l S\n".repeat(1 << 16);
+    for _ in 0..80 {
+        packer.write_all(&lines).expect("memory takes it");
+    }
+    let mut letters = String::new();
+    for byte in packer.finish().expect("memory takes it") {
+        write!(letters, "{byte:02x}").expect("a string takes all");
+    }
+    let bytes = pdf(&[
+        "<< /Type /Catalog /Pages 2 0 R >>".into(),
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".into(),
+        "<< /Type /Page /Parent 2 0 R /Contents 4 0 R /MediaBox [0 0 9 9] >>".into(),
+        format!(
+            "<< /Length {} /Filter [/ASCIIHexDecode /FlateDecode] >>\nstream\n{letters}>\nendstream",
+            letters.len() + 1
+        ),
+    ]);
+    assert_complaint(
+        "scribble.pdf",
+        bytes,
+        "scribble.pdf: the content of page 1 unpacks to more than the 67108864 bytes allowed",
+    );
+}
+
+#[test]
+fn advice_stands_beside_the_message() {
+    for (name, bytes, hint) in [
+        (
+            "a.pdf",
+            Vec::new(),
+            "check the program that wrote the file, or fetch it again",
+        ),
+        (
+            "a.pdf",
+            data("bad-pdf/password-example.pdf"),
+            "save a copy without the password and use that",
+        ),
+        (
+            "a.pdf",
+            b"Dear Sir".to_vec(),
+            "look inside: a download often saves an error page under the name of the file",
+        ),
+        (
+            "a.pdf",
+            page("/MediaBox [0 0 1000000 1000000]", ""),
+            "lower the dpi, or raise the limit on pixels",
+        ),
+        (
+            "a.bin",
+            b"\x01\x02".to_vec(),
+            "convert the file to PDF, PNG, JPEG or TIFF",
+        ),
+    ] {
+        let found = complaint(name, bytes, &Limits::default()).map(|(_, hint)| hint);
+        assert_eq!(found, Some(hint));
+    }
+}
