@@ -1,6 +1,6 @@
 //! Reading documents: pages and their pixels, words with boxes, recognition, and fields.
 //!
-//! Every reader yields the same vocabulary (see [`layout`]), so that what finds a value
+//! Every reader yields the same vocabulary (see [`Page`]), so that what finds a value
 //! does not care whether its words came from a PDF's text layer or from recognition.
 
 mod error;
