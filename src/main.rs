@@ -1,6 +1,36 @@
-//! The `flow` binary.
+//! The `flow` binary: reads the command line, does what it says, and ends with a code that
+//! tells how it went.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the command line calls it"))]
+mod cli;
+mod commands;
+mod failpoint;
 mod graph;
+mod output;
+mod progress;
+mod report;
+mod world;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return report::usage(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return report::failed(&report::CommandError::from(error)),
+    };
+    let outcome = runtime.block_on(commands::dispatch(cli));
+    // A blocking read of the terminal must not keep the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => report::failed(&error),
+    }
+}

@@ -13,6 +13,7 @@ pub mod error;
 pub mod ids;
 pub mod intake;
 pub mod language;
+pub mod provider;
 pub mod retry;
 pub mod state;
 pub mod store;

@@ -1,3 +1,26 @@
 //! What steps do: document actions, and the providers that serve model calls.
 
+mod actions;
+mod command;
 pub mod documents;
+mod generate;
+mod registry;
+
+use std::sync::Arc;
+
+use flow_core::action::ActionRegistry;
+
+pub use actions::ModelFolder;
+pub use registry::Providers;
+
+/// Adds the actions of this crate. `models` is where the OCR models are, `threads` how many
+/// threads recognition may use.
+pub fn register(
+    registry: &mut ActionRegistry,
+    providers: Arc<Providers>,
+    models: ModelFolder,
+    threads: usize,
+) {
+    actions::register(registry, models, threads);
+    registry.add(Arc::new(generate::Generate::new(providers)));
+}

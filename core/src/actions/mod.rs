@@ -11,6 +11,7 @@ use crate::action::ActionRegistry;
 /// Adds the actions of this module.
 pub fn register(registry: &mut ActionRegistry) {
     registry.add(Arc::new(value::Set::new()));
+    registry.add(Arc::new(value::Fill::new()));
     registry.add(Arc::new(files::Write::new()));
     registry.add(Arc::new(files::Glob::new()));
     registry.add(Arc::new(human::Approve::new()));

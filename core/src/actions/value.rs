@@ -39,3 +39,71 @@ impl Action for Set {
         Ok(Outcome::Done(input["value"].take()))
     }
 }
+
+/// Fills what is null in a map from another.
+pub(super) struct Fill(ActionSpec);
+
+impl Fill {
+    pub(super) fn new() -> Self {
+        let names = json!({ "type": "array", "items": { "type": "string" } });
+        Self(ActionSpec {
+            name: "value.fill",
+            version: 1,
+            summary: "Fills what is null in a map from another map, and says what was filled.",
+            effect: Effect::Pure,
+            cacheable: false,
+            takes_model: false,
+            input: json!({
+                "type": "object",
+                "properties": {
+                    "value": { "type": "object", "description": "The map with gaps." },
+                    "from": {
+                        "type": ["object", "null"],
+                        "description": "Where to fill them from; nothing is filled from null.",
+                    },
+                },
+                "required": ["value", "from"],
+                "additionalProperties": false,
+            }),
+            output: json!({
+                "type": "object",
+                "properties": {
+                    "value": { "type": "object" },
+                    "filled": names,
+                    "missing": names,
+                },
+                "additionalProperties": false,
+            }),
+        })
+    }
+}
+
+#[async_trait]
+impl Action for Fill {
+    fn spec(&self) -> &ActionSpec {
+        &self.0
+    }
+
+    async fn run(&self, mut input: Value, _context: &StepContext) -> Result<Outcome, Failure> {
+        let from = input["from"].take();
+        let mut value = input["value"].take();
+        let (mut filled, mut missing) = (Vec::new(), Vec::new());
+        for (key, gap) in value
+            .as_object_mut()
+            .into_iter()
+            .flatten()
+            .filter(|(_, v)| v.is_null())
+        {
+            match from.get(key).filter(|found| !found.is_null()) {
+                Some(found) => {
+                    *gap = found.clone();
+                    filled.push(key.clone());
+                }
+                None => missing.push(key.clone()),
+            }
+        }
+        Ok(Outcome::Done(
+            json!({ "value": value, "filled": filled, "missing": missing }),
+        ))
+    }
+}

@@ -9,6 +9,9 @@ mod begin;
 mod close;
 mod report;
 
+pub(crate) use begin::holds;
+pub(crate) use close::render_outputs;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,6 +22,7 @@ mod identity;
 mod items;
 mod ledger;
 mod observer;
+mod planner;
 mod prepare;
 mod runner;
 mod scheduler;
@@ -33,4 +34,5 @@ pub use embedded::{
     Submission,
 };
 pub use observer::{Observer, Progress};
+pub use planner::{Forecast, PlannedStep};
 pub use scheduler::{Begin, Ending, FrameId, Scheduler, Slot};

@@ -83,6 +83,14 @@ impl Diagnostics {
         self.0.iter().any(|fault| fault.severity == Severity::Error)
     }
 
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.0
+            .iter()
+            .filter(|fault| fault.severity == Severity::Error)
+            .count()
+    }
+
     /// Every fault.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.0.iter()

@@ -4,8 +4,10 @@
 //! does not care whether its words came from a PDF's text layer or from recognition.
 
 mod error;
+mod fields;
 mod guard;
 mod layout;
+mod ocr;
 mod office;
 mod open;
 mod pages;
@@ -18,7 +20,9 @@ mod tiff;
 mod unpacked;
 
 pub use error::{DocumentError, Fault, Head};
+pub use fields::{Evidence, Extraction, FieldsError, extract, inconsistencies};
 pub use layout::{Line, Page, Rect, Word};
+pub use ocr::{OcrEngine, OcrError, OcrModels, OcrPage};
 pub use open::{Limits, OpenDocument, Rendered};
 pub use pages::{PageSelection, PageSelectionError};
 pub use raster::decode_image;

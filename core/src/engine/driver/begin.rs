@@ -384,7 +384,7 @@ impl Driver {
 }
 
 /// Whether a condition holds.
-fn holds(when: &Template, scope: &Scope) -> Result<bool, Failure> {
+pub(crate) fn holds(when: &Template, scope: &Scope) -> Result<bool, Failure> {
     let value = when
         .render(scope)
         .map_err(|e| Failure::input(format!("`when`: {e}")))?;

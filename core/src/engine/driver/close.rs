@@ -183,7 +183,10 @@ impl Driver {
     }
 }
 
-fn render_outputs(outputs: &[(String, Template)], scope: &Scope) -> Result<Value, Failure> {
+pub(crate) fn render_outputs(
+    outputs: &[(String, Template)],
+    scope: &Scope,
+) -> Result<Value, Failure> {
     let mut rendered = Map::new();
     for (name, template) in outputs {
         let value = template

@@ -26,6 +26,8 @@ struct Names<'n> {
     computed_items: bool,
     /// The inputs, as one type.
     inputs: &'n Value,
+    /// Whether a step of another workflow may have computed them.
+    computed_inputs: bool,
     /// Whether `run.status` and `run.error` are there.
     after_steps: bool,
 }
@@ -103,6 +105,7 @@ impl Checker<'_> {
             items: Vec::new(),
             computed_items: false,
             inputs: &inputs_type,
+            computed_inputs: self.session.open.len() > 1,
             after_steps: false,
         };
         self.resolve_block(main, &mut names, &mut gathered);
@@ -280,6 +283,7 @@ impl Checker<'_> {
                 ],
                 computed_items: computed,
                 inputs: names.inputs,
+                computed_inputs: names.computed_inputs,
                 after_steps: names.after_steps,
             }),
         };
@@ -550,7 +554,8 @@ fn is_computed(template: &Template, names: &Names<'_>) -> bool {
         .references()
         .iter()
         .any(|reference| match reference.root.as_str() {
-            "inputs" | "run" => false,
+            "inputs" => names.computed_inputs,
+            "run" => false,
             "steps" => true,
             item => names.item(item).is_none_or(|(_, computed)| computed),
         })

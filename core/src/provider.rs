@@ -1,0 +1,184 @@
+//! The seam to those who serve model calls.
+//!
+//! A [`Provider`] maps one [`Request`] to one call and its answer to one [`Answer`]. It does
+//! not retry, does not count money and does not decide what follows a failure: it classifies
+//! what went wrong and leaves the rest to the engine. A provider that cannot do something
+//! says so by [`Capabilities`], and the request is refused before it is sent.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::action::{CallUsage, Quote};
+use crate::artifact::ArtifactRef;
+use crate::error::{ErrorClass, Failure};
+use crate::intake::Intake;
+
+/// A backend that serves model calls.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What a model can take and do. Known from data, never by a call.
+    fn capabilities(&self, model: &str) -> Capabilities;
+
+    /// What a request may cost at most. Never by a call.
+    fn quote(&self, request: &Request) -> Quote;
+
+    /// Answers a request. Streamed text goes to the context's sink as it comes.
+    ///
+    /// Ends soon after the context's token is cancelled; dropping the future ends the call.
+    async fn generate(
+        &self,
+        request: &Request,
+        context: &CallContext<'_>,
+    ) -> Result<Answer, Failure>;
+
+    /// Turns parts into vectors; a part may yield several.
+    ///
+    /// Dropping the future ends the call.
+    async fn embed(
+        &self,
+        model: &str,
+        _parts: &[Part],
+        _context: &CallContext<'_>,
+    ) -> Result<Vec<Vec<Vec<f32>>>, Failure> {
+        Err(cannot(model, "make embeddings"))
+    }
+
+    /// The probability of each label as the answer to a request, where the model yields it.
+    ///
+    /// Dropping the future ends the call.
+    async fn score(
+        &self,
+        request: &Request,
+        _labels: &[String],
+        _context: &CallContext<'_>,
+    ) -> Result<Vec<f64>, Failure> {
+        Err(cannot(&request.model, "tell probabilities"))
+    }
+
+    /// The models it serves now.
+    ///
+    /// Dropping the future ends the call.
+    async fn models(&self) -> Result<Vec<String>, Failure>;
+
+    /// Whether it can be reached, and if not, why.
+    ///
+    /// Dropping the future ends the call.
+    async fn health(&self) -> Result<(), Failure>;
+}
+
+fn cannot(model: &str, what: &str) -> Failure {
+    Failure::new(
+        ErrorClass::BadRequest,
+        format!("model `{model}` cannot {what}"),
+    )
+}
+
+/// What a model can take and do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Takes images.
+    pub images: bool,
+    /// Takes PDF documents as they are.
+    pub documents: bool,
+    /// Takes video.
+    pub video: bool,
+    /// Takes audio.
+    pub audio: bool,
+    /// Holds its answer to a JSON Schema by itself.
+    pub schema: bool,
+}
+
+/// A request to a model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The model's name at the provider.
+    pub model: String,
+    /// System text.
+    pub system: Option<String>,
+    /// The conversation, the oldest first.
+    pub messages: Vec<Message>,
+    /// JSON Schema of the answer.
+    pub schema: Option<Value>,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling.
+    pub top_p: Option<f64>,
+    /// The most tokens to write.
+    pub max_tokens: Option<u64>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+    /// Seed of the sampling.
+    pub seed: Option<i64>,
+    /// How closely images are looked at, in the provider's words.
+    pub detail: Option<String>,
+    /// Fields of the provider's own, passed through.
+    pub options: BTreeMap<String, Value>,
+}
+
+/// A turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said, in order.
+    pub parts: Vec<Part>,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// A part of a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Text.
+    Text(String),
+    /// An image.
+    Image(Media),
+    /// A document.
+    Document(Media),
+    /// A video.
+    Video(Media),
+    /// A sound.
+    Audio(Media),
+}
+
+/// Where a file of a part is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Media {
+    /// In the artifact store.
+    Artifact(ArtifactRef),
+    /// At an address that the provider may fetch.
+    Url(String),
+}
+
+/// What a call may use.
+pub struct CallContext<'c> {
+    /// Reads the files of the request, and keeps the raw reply.
+    pub intake: &'c Intake,
+    /// Cancelled when the call must end.
+    pub cancel: CancellationToken,
+    /// Takes text as it comes.
+    pub sink: &'c (dyn Fn(&str) + Send + Sync),
+    /// Notes what the call took, as soon as it is known, whether it succeeds or fails.
+    pub note: &'c (dyn Fn(CallUsage) + Send + Sync),
+}
+
+/// A model's answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// The text.
+    pub text: String,
+}

@@ -1,0 +1,259 @@
+//! What stands there: the pixels of a quad, read as a sequence of characters.
+
+use image::RgbImage;
+use rten::{Model, RunOptions};
+use rten_tensor::NdTensor;
+use rten_tensor::prelude::*;
+
+use super::OcrError;
+use super::geometry::{Point, Quad};
+
+/// The height lines are given to the network in, in pixels.
+const HEIGHT: usize = 48;
+
+/// The widest line the network is given, in pixels.
+const WIDEST: usize = 3200;
+
+/// The narrowest batch the network is given, in pixels.
+const NARROWEST: usize = 160;
+
+/// The most lines the network is given at once.
+const BATCH: usize = 8;
+
+/// How much taller than wide a quad must be to hold text that runs upwards.
+const UPWARDS: f32 = 1.5;
+
+/// The mean confidence from which a line was read.
+const SURE: f32 = 0.5;
+
+/// A line that was read.
+#[derive(Clone, Debug)]
+pub(super) struct ReadLine {
+    pub(super) quad: Quad,
+    pub(super) characters: Vec<Character>,
+    pub(super) confidence: f32,
+}
+
+/// A character, and where in its line it was read: from 0 at the start to 1 at the end.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Character {
+    pub(super) text: String,
+    pub(super) at: f32,
+    /// Half the width of a step of the network.
+    pub(super) half: f32,
+    pub(super) confidence: f32,
+}
+
+/// Reads lines.
+pub(super) struct Recogniser {
+    model: Model,
+    options: RunOptions,
+    /// What each class stands for; the first stands for nothing.
+    classes: Vec<String>,
+}
+
+impl Recogniser {
+    /// Takes the characters from the model's own metadata.
+    pub(super) fn new(model: Model, options: RunOptions) -> Result<Self, OcrError> {
+        let characters = model.metadata().get("character").map(str::to_owned);
+        let characters = characters
+            .ok_or_else(|| OcrError::Run("the model that reads names no characters".to_owned()))?;
+        let mut classes = vec![String::new()];
+        classes.extend(characters.lines().map(str::to_owned));
+        classes.push(" ".to_owned());
+        Ok(Self {
+            model,
+            options,
+            classes,
+        })
+    }
+
+    /// Reads the quads of an image; what it is not sure of is left out.
+    pub(super) fn read(
+        &self,
+        image: &RgbImage,
+        quads: &[Quad],
+        stop: &dyn Fn() -> Result<(), OcrError>,
+    ) -> Result<Vec<ReadLine>, OcrError> {
+        let direction = |quad: &Quad| match quad.height() > quad.width() * UPWARDS {
+            true => quad.turned(),
+            false => *quad,
+        };
+        let mut quads: Vec<Quad> = quads.iter().map(direction).collect();
+        quads.sort_by(|a, b| line_width(a).cmp(&line_width(b)));
+        let mut lines = Vec::with_capacity(quads.len());
+        for batch in quads.chunks(BATCH) {
+            stop()?;
+            lines.extend(self.read_batch(image, batch)?);
+        }
+        lines.retain(|line| line.confidence >= SURE && !line.characters.is_empty());
+        Ok(lines)
+    }
+
+    fn read_batch(&self, image: &RgbImage, quads: &[Quad]) -> Result<Vec<ReadLine>, OcrError> {
+        let width = quads
+            .iter()
+            .map(line_width)
+            .max()
+            .unwrap_or(0)
+            .max(NARROWEST);
+        let mut pixels = vec![0.0; quads.len() * 3 * HEIGHT * width];
+        for (quad, planes) in quads.iter().zip(pixels.chunks_mut(3 * HEIGHT * width)) {
+            crop(image, quad, planes, width);
+        }
+        let input = NdTensor::from_data([quads.len(), 3, HEIGHT, width], pixels);
+        let failed = |error: String| OcrError::Run(format!("reading lines: {error}"));
+        let output = self
+            .model
+            .run_one(input.view().into(), Some(self.options.clone()))
+            .map_err(|error| failed(error.to_string()))?;
+        let output: NdTensor<f32, 3> = output
+            .try_into()
+            .map_err(|error| failed(format!("{error:?}")))?;
+        let [_, steps, classes] = output.shape();
+        let data = output.to_vec();
+        let lines = quads
+            .iter()
+            .zip(data.chunks(steps * classes))
+            .map(|(quad, scores)| {
+                // The line fills only its share of the batch's width.
+                let share = line_width(quad) as f32 / width as f32;
+                let characters = decode(scores, classes, share, &self.classes);
+                let sum: f32 = characters
+                    .iter()
+                    .map(|character| character.confidence)
+                    .sum();
+                let confidence = sum / characters.len().max(1) as f32;
+                ReadLine {
+                    quad: *quad,
+                    characters,
+                    confidence,
+                }
+            });
+        Ok(lines.collect())
+    }
+}
+
+/// The width a quad has at the height the network wants.
+fn line_width(quad: &Quad) -> usize {
+    let width = HEIGHT as f32 * quad.width() / quad.height().max(1.0);
+    (width.ceil() as usize).clamp(1, WIDEST)
+}
+
+/// Writes the pixels of a quad into planes of blue, green and red.
+fn crop(image: &RgbImage, quad: &Quad, planes: &mut [f32], stride: usize) {
+    let width = line_width(quad);
+    let [tl, tr, br, bl] = quad.0;
+    // Where several pixels of the image fall into one, each has its say.
+    let density = (quad.height() / HEIGHT as f32).ceil().clamp(1.0, 4.0) as usize;
+    for row in 0..HEIGHT {
+        for column in 0..width {
+            let mut sum = [0.0; 3];
+            for sample in 0..density * density {
+                let (sx, sy) = (sample % density, sample / density);
+                let inside =
+                    |at: usize, part: usize| at as f32 + (part as f32 + 0.5) / density as f32;
+                let (u, v) = (
+                    inside(column, sx) / width as f32,
+                    inside(row, sy) / HEIGHT as f32,
+                );
+                let at = tl.towards(tr, u).towards(bl.towards(br, u), v);
+                let value = sampled(image, at);
+                for (sum, value) in sum.iter_mut().zip(value) {
+                    *sum += value;
+                }
+            }
+            for (plane, value) in sum.iter().rev().enumerate() {
+                let value = value / (density * density) as f32;
+                planes[(plane * HEIGHT + row) * stride + column] = value / 127.5 - 1.0;
+            }
+        }
+    }
+}
+
+/// The colour at a point, between the four pixels around it.
+fn sampled(image: &RgbImage, at: Point) -> [f32; 3] {
+    let limit = |value: f32, side: u32| (value - 0.5).clamp(0.0, side as f32 - 1.0);
+    let (x, y) = (limit(at.x, image.width()), limit(at.y, image.height()));
+    let (x0, y0) = (x as u32, y as u32);
+    let (x1, y1) = (
+        (x0 + 1).min(image.width() - 1),
+        (y0 + 1).min(image.height() - 1),
+    );
+    let (fx, fy) = (x - x0 as f32, y - y0 as f32);
+    let corners = [
+        (image.get_pixel(x0, y0), (1.0 - fx) * (1.0 - fy)),
+        (image.get_pixel(x1, y0), fx * (1.0 - fy)),
+        (image.get_pixel(x0, y1), (1.0 - fx) * fy),
+        (image.get_pixel(x1, y1), fx * fy),
+    ];
+    std::array::from_fn(|c| {
+        corners
+            .iter()
+            .map(|(pixel, w)| f32::from(pixel.0[c]) * w)
+            .sum()
+    })
+}
+
+/// Reads the best class of each step; repeats and the class for nothing fall away.
+fn decode(scores: &[f32], classes: usize, share: f32, names: &[String]) -> Vec<Character> {
+    let steps = scores.len() / classes.max(1);
+    let half = 0.5 / steps as f32 / share;
+    let mut characters: Vec<Character> = Vec::new();
+    let mut before = 0;
+    for (step, scores) in scores.chunks(classes).enumerate() {
+        let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        let Some((class, score)) = best else { continue };
+        if class != 0
+            && class != before
+            && let Some(name) = names.get(class)
+        {
+            let at = ((step as f32 + 0.5) / steps as f32 / share).min(1.0);
+            characters.push(Character {
+                text: name.clone(),
+                at,
+                half,
+                confidence: *score,
+            });
+        }
+        before = class;
+    }
+    characters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        ["", "a", "b", " "].map(str::to_owned).to_vec()
+    }
+
+    /// Scores in which these classes win, one a step.
+    fn scores(winners: &[usize]) -> Vec<f32> {
+        winners
+            .iter()
+            .flat_map(|winner| (0..4).map(move |c| if c == *winner { 0.9 } else { 0.03 }))
+            .collect()
+    }
+
+    #[test]
+    fn repeats_are_one_character_unless_something_is_between() {
+        let text = |winners: &[usize]| -> String {
+            decode(&scores(winners), 4, 1.0, &names())
+                .iter()
+                .map(|c| c.text.as_str())
+                .collect()
+        };
+        assert_eq!(text(&[1, 1, 0, 1, 2, 2]), "aab");
+        assert_eq!(text(&[0, 0, 0]), "");
+        assert_eq!(text(&[1, 3, 2]), "a b");
+    }
+
+    #[test]
+    fn a_character_stands_where_its_step_is() {
+        let read = decode(&scores(&[0, 1, 0, 0, 2, 0, 0, 0]), 4, 0.75, &names());
+        assert!((read[0].at - 1.5 / 8.0 / 0.75).abs() < 1e-6);
+        assert!((read[1].at - 4.5 / 8.0 / 0.75).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,118 @@
+//! From the name of a provider to the provider.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use flow_core::error::{ErrorClass, Failure};
+use flow_core::language::{ModelChoice, ProviderConfig};
+use flow_core::provider::Provider;
+use flow_core::template::Scope;
+use flow_core::units::Money;
+use serde_json::{Map, Value, json};
+
+use crate::command::Program;
+
+/// The providers there are, and the secrets that their settings may name.
+pub struct Providers {
+    secrets: Arc<Value>,
+}
+
+impl Providers {
+    /// The kinds of providers that are built in.
+    pub const KINDS: &[&str] = &["command"];
+
+    /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
+    pub fn new(secrets: BTreeMap<String, String>) -> Self {
+        let secrets = secrets
+            .into_iter()
+            .map(|(name, value)| (name, Value::String(value)));
+        Self {
+            secrets: Arc::new(Value::Object(secrets.collect())),
+        }
+    }
+
+    /// The provider of a model. `folder` is the workflow's.
+    pub(crate) fn of(
+        &self,
+        choice: &ModelChoice,
+        folder: &Path,
+    ) -> Result<Arc<dyn Provider>, Failure> {
+        match choice.config.kind.as_str() {
+            "command" => self.command(choice, folder),
+            "auto" => Err(Failure::new(
+                ErrorClass::NotFound,
+                "`auto` found no model: no provider that knows models of its own is built in yet",
+            )
+            .with_hint("name a model of a `command` provider, e.g. `--model '*=mine/model'`")),
+            kind => Err(Failure::new(
+                ErrorClass::NotFound,
+                format!("provider `{}`: there is no kind `{kind}`", choice.provider),
+            )),
+        }
+    }
+
+    fn command(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {
+        let name = &choice.provider;
+        let mut settings = self.settings(name, &choice.config)?;
+        let command = match settings.remove("command") {
+            Some(Value::String(program)) => vec![program],
+            Some(Value::Array(words)) => words
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            Some(_) | None => Vec::new(),
+        };
+        if command.is_empty() {
+            let message =
+                format!("provider `{name}` needs `command`, the program and its arguments");
+            return Err(Failure::input(message));
+        }
+        let price = match settings.remove("price") {
+            None => None,
+            Some(price) => Some(
+                price
+                    .as_str()
+                    .unwrap_or_default()
+                    .parse::<Money>()
+                    .map_err(|error| {
+                        Failure::input(format!("provider `{name}`: `price`: {error}"))
+                    })?,
+            ),
+        };
+        if let Some(key) = settings.keys().next() {
+            let message = format!("provider `{name}` of type `command` has no setting `{key}`");
+            return Err(Failure::input(message).with_hint("it has: command, price"));
+        }
+        let folder = folder.to_path_buf();
+        Ok(Arc::new(Program {
+            name: name.clone(),
+            command,
+            folder,
+            price,
+        }))
+    }
+
+    fn settings(&self, name: &str, config: &ProviderConfig) -> Result<Map<String, Value>, Failure> {
+        let scope = Scope::new().with("secrets", Arc::clone(&self.secrets));
+        let mut settings = Map::new();
+        for (key, template) in &config.settings {
+            let value = template.render(&scope).map_err(|error| {
+                // The names of the environment are nobody's business.
+                Failure::input(format!("provider `{name}`: `{key}`: {}", error.message))
+                    .with_hint("a secret comes from the environment or from `--secrets FILE`")
+            })?;
+            settings.insert(key.clone(), value);
+        }
+        Ok(settings)
+    }
+}
+
+impl std::fmt::Debug for Providers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Providers")
+            .field("secrets", &json!("…"))
+            .finish()
+    }
+}

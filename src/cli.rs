@@ -1,0 +1,185 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::graph::Format;
+
+/// Runs document and vision workloads as durable DAGs written in YAML.
+#[derive(Parser, Debug)]
+#[command(name = "flow", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Global {
+    /// Print data as JSON on stdout.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Folder of the store [default: `.flow` beside the workflow, or here].
+    #[arg(long, global = true, env = "FLOW_STORE", value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run a workflow.
+    Run(Run),
+    /// Say everything that is wrong with a workflow; runs nothing.
+    Check(Check),
+    /// Say what would run: of a workflow, or of a run that is resumed.
+    Plan(Plan),
+    /// Draw a workflow.
+    Graph(Graph),
+    /// List runs, the newest first.
+    Runs(Runs),
+    /// Show a run and its steps.
+    Show(Show),
+    /// Print what the steps of a run wrote.
+    Logs(Logs),
+    /// Take a run up again: what is done is kept, what failed or changed is run.
+    Resume(Resume),
+    /// Stop a run.
+    Cancel(OneRun),
+    /// Answer what a run asks.
+    Approve(Approve),
+    /// Print the JSON Schema of workflow files, for editors.
+    Schema,
+    /// Say what this machine has and what is missing.
+    Doctor,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// The workflow's file.
+    pub(crate) file: PathBuf,
+    /// Give an input: `NAME=VALUE`; a file is found from here, else from the workflow's folder.
+    #[arg(long = "input", short, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) inputs: Vec<(String, String)>,
+    /// Ask another model: `NAME=PROVIDER/MODEL`, or `*=…` for all.
+    #[arg(long = "model", short, value_name = "NAME=MODEL", value_parser = pair)]
+    pub(crate) models: Vec<(String, String)>,
+    /// File of secrets, a `NAME=VALUE` a line; the environment where a name is not in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// Do everything again, even what the step cache knows.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Check the workflow and its inputs, say what would run, and run nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// The workflows' files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Plan {
+    /// The workflow's file; with `--resume`, a changed one to go on with.
+    #[arg(required_unless_present = "resume")]
+    pub(crate) file: Option<PathBuf>,
+    /// Say what resuming this run would do.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) resume: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Graph {
+    /// The workflow's file.
+    pub(crate) file: PathBuf,
+    /// What to draw in.
+    #[arg(long, short, value_enum, default_value = "mermaid")]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Runs {
+    /// Only runs of this workflow.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workflow: Option<String>,
+    /// Only runs that stand so, e.g. `failed`.
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<String>,
+    /// The most runs to list.
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct OneRun {
+    /// The run: its id, or the beginning or the end of it that no other has.
+    pub(crate) run: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// The run: its id, or the beginning or the end of it that no other has.
+    pub(crate) run: String,
+    /// Show one step or instance: its output and its attempts.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) step: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Logs {
+    /// The run: its id, or the beginning or the end of it that no other has.
+    pub(crate) run: String,
+    /// Only what this step or instance wrote.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) step: Option<String>,
+    /// Print the run's events instead: what happened, in order.
+    #[arg(long, conflicts_with = "step")]
+    pub(crate) events: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Resume {
+    /// The run: its id, or the beginning or the end of it that no other has.
+    pub(crate) run: String,
+    /// Go on with this changed workflow instead of the one that was kept.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_file: Option<PathBuf>,
+    /// File of secrets, a `NAME=VALUE` a line; the environment where a name is not in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// Do again what the step cache knows; what the run itself has done is kept.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Approve {
+    /// The run: its id, or the beginning or the end of it that no other has.
+    pub(crate) run: String,
+    /// The step that asks; needed where several do.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) step: Option<String>,
+    /// Say no.
+    #[arg(long)]
+    pub(crate) reject: bool,
+    /// Write something beside the answer.
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as `NAME=VALUE`".to_owned()),
+    }
+}

@@ -1,0 +1,63 @@
+//! `flow approve`: answers what a run asks.
+
+use std::collections::BTreeMap;
+
+use flow_core::engine::{Answer, Backend};
+use flow_core::ids::InstancePath;
+use flow_core::store::{RunRow, Store};
+use serde_json::json;
+
+use crate::cli::{Approve, Global};
+use crate::report::{CommandError, Exit};
+use crate::{output, world};
+
+pub(crate) async fn run(global: &Global, args: Approve) -> Result<Exit, CommandError> {
+    let store = world::existing_store(global).await?;
+    let run = world::run_named(&store, &args.run).await?;
+    let path = match args.step {
+        Some(path) => InstancePath::from_stored(&path),
+        None => only_question(&store, &run).await?,
+    };
+    let engine = world::engine(store, world::actions(BTreeMap::new()), true);
+    let answer = Answer {
+        approved: !args.reject,
+        comment: args.comment,
+    };
+    let word = if answer.approved {
+        "approved"
+    } else {
+        "rejected"
+    };
+    engine.approve(&run.id, &path, answer).await?;
+    if global.json {
+        output::json(&json!({ "run": run.id, "step": path, "answer": word }));
+    } else {
+        output::note(&format!(
+            "{word} `{path}`; `flow resume {}` goes on\n",
+            run.id
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+async fn only_question(store: &Store, run: &RunRow) -> Result<InstancePath, CommandError> {
+    let asked = store.approvals(&run.id).await?;
+    let mut open = asked
+        .into_iter()
+        .filter(|row| row.approved.is_none())
+        .map(|row| row.path);
+    match (open.next(), open.next()) {
+        (Some(path), None) => Ok(path),
+        (None, _) => Err(CommandError::invalid(format!(
+            "run {} asks nothing",
+            run.id
+        ))),
+        (Some(first), Some(second)) => {
+            let message = format!(
+                "run {} asks at `{first}`, `{second}` and perhaps more",
+                run.id
+            );
+            Err(CommandError::invalid(message).hint("name one by `--step PATH`"))
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `flow doctor`: what this machine has, and what is missing.
+
+use flow_core::store::Store;
+use flow_providers::Providers;
+use flow_providers::documents::OcrModels;
+use serde_json::{Value, json};
+
+use crate::cli::Global;
+use crate::report::{CommandError, Exit};
+use crate::{output, world};
+
+/// A thing that was looked at.
+struct Finding {
+    name: &'static str,
+    found: bool,
+    what: String,
+    hint: Option<String>,
+}
+
+pub(crate) async fn run(global: &Global) -> Result<Exit, CommandError> {
+    let findings = [store(global).await, ocr(), providers()];
+    if global.json {
+        output::json(&findings.iter().map(finding_json).collect());
+    } else {
+        for finding in &findings {
+            let sign = if finding.found { "✓" } else { "✗" };
+            output::data(&format!("{sign} {:10} {}\n", finding.name, finding.what));
+            if let Some(hint) = &finding.hint {
+                output::data(&format!("  hint: {hint}\n"));
+            }
+        }
+    }
+    let missing = findings.iter().any(|finding| !finding.found);
+    Ok(if missing { Exit::Failed } else { Exit::Done })
+}
+
+async fn store(global: &Global) -> Finding {
+    let folder = world::store_here(global);
+    let shown = folder.display();
+    let name = "store";
+    match Store::open_existing(&folder).await {
+        Ok(None) => Finding {
+            name,
+            found: true,
+            what: format!("none in `{shown}` yet; the first run makes one"),
+            hint: None,
+        },
+        Ok(Some(store)) => match store.integrity_check().await {
+            Ok(()) => Finding {
+                name,
+                found: true,
+                what: format!("`{shown}` is whole"),
+                hint: None,
+            },
+            Err(error) => {
+                let hint = error.hint().map(str::to_owned);
+                Finding {
+                    name,
+                    found: false,
+                    what: error.to_string(),
+                    hint,
+                }
+            }
+        },
+        Err(error) => {
+            let hint = error.hint().map(str::to_owned);
+            Finding {
+                name,
+                found: false,
+                what: error.to_string(),
+                hint,
+            }
+        }
+    }
+}
+
+fn ocr() -> Finding {
+    let folder = world::ocr_models();
+    let name = "ocr models";
+    match OcrModels::in_folder(&folder).verify() {
+        Ok(()) => Finding {
+            name,
+            found: true,
+            what: folder.display().to_string(),
+            hint: None,
+        },
+        Err(error) => {
+            let hint = error.hint().map(str::to_owned);
+            Finding {
+                name,
+                found: false,
+                what: error.to_string(),
+                hint,
+            }
+        }
+    }
+}
+
+fn providers() -> Finding {
+    let what = format!("built in: {}", Providers::KINDS.join(", "));
+    Finding {
+        name: "providers",
+        found: true,
+        what,
+        hint: None,
+    }
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    json!({
+        "name": finding.name,
+        "found": finding.found,
+        "what": finding.what,
+        "hint": finding.hint,
+    })
+}

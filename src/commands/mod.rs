@@ -1,0 +1,39 @@
+//! A file a command.
+
+mod approve;
+mod cancel;
+mod check;
+mod completions;
+mod doctor;
+mod drive;
+mod graph;
+mod logs;
+mod plan;
+mod resume;
+mod run;
+mod runs;
+mod schema;
+mod show;
+
+use crate::cli::{Cli, Command};
+use crate::report::{CommandError, Exit};
+
+/// Carries a command out.
+pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
+    let global = cli.global;
+    match cli.command {
+        Command::Run(args) => run::run(&global, args).await,
+        Command::Check(args) => check::run(&global, &args),
+        Command::Plan(args) => plan::run(&global, &args).await,
+        Command::Graph(args) => graph::run(&args),
+        Command::Runs(args) => runs::run(&global, args).await,
+        Command::Show(args) => show::run(&global, &args).await,
+        Command::Logs(args) => logs::run(&global, &args).await,
+        Command::Resume(args) => resume::run(&global, args).await,
+        Command::Cancel(args) => cancel::run(&global, &args).await,
+        Command::Approve(args) => approve::run(&global, args).await,
+        Command::Schema => schema::run(),
+        Command::Doctor => doctor::run(&global).await,
+        Command::Completions { shell } => Ok(completions::run(shell)),
+    }
+}

@@ -1,0 +1,28 @@
+//! `flow resume`: takes a run up again.
+
+use std::collections::BTreeMap;
+
+use flow_core::engine::{Backend, Resume as Taken};
+
+use crate::cli::{Global, Resume};
+use crate::commands::drive;
+use crate::report::{CommandError, Exit};
+use crate::{progress, world};
+
+pub(crate) async fn run(global: &Global, args: Resume) -> Result<Exit, CommandError> {
+    let store = world::existing_store(global).await?;
+    let run = world::run_named(&store, &args.run).await?;
+    let actions = world::actions(world::secrets(args.secrets.as_deref())?);
+    let program = match &args.from_file {
+        Some(file) => world::program(file, &actions, &BTreeMap::new())?,
+        None => world::kept_program(&store, &run, &actions).await?,
+    };
+    let engine = world::engine(store, actions, !args.no_cache);
+    let resume = Taken {
+        id: run.id,
+        program: program.clone(),
+        observer: progress::watcher(),
+    };
+    let handle = engine.resume(resume).await?;
+    drive::to_the_end(global, &engine, &program, handle).await
+}

@@ -1,0 +1,13 @@
+//! `flow schema`: the JSON Schema of workflow files.
+
+use std::collections::BTreeMap;
+
+use flow_core::language::json_schema;
+
+use crate::report::{CommandError, Exit};
+use crate::{output, world};
+
+pub(crate) fn run() -> Result<Exit, CommandError> {
+    output::json(&json_schema(&world::actions(BTreeMap::new())));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,182 @@
+//! What a person sees while a run goes on: bars on a terminal, plain lines elsewhere.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flow_core::engine::{Observer, Progress};
+use flow_core::store::{RunStatus, StepStatus};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::output;
+
+/// A watcher that suits where stderr goes.
+pub(crate) fn watcher() -> Arc<dyn Observer> {
+    let watcher: Arc<dyn Observer> = match std::io::stderr().is_terminal() {
+        true => Arc::new(Bars::default()),
+        false => Arc::new(Lines),
+    };
+    crate::failpoint::guard(watcher)
+}
+
+/// One line a thing that happened.
+struct Lines;
+
+impl Observer for Lines {
+    fn progress(&self, progress: &Progress) {
+        if let Some(line) = line(progress) {
+            output::note(&format!("{line}\n"));
+        }
+    }
+}
+
+/// What happened, as a line; none for what only a terminal shows.
+fn line(progress: &Progress) -> Option<String> {
+    Some(match progress {
+        Progress::Began { .. } | Progress::Opened { count: None, .. } => return None,
+        Progress::Opened {
+            path,
+            count: Some(count),
+        } => format!("  {path}: {count} items"),
+        Progress::Retrying {
+            path,
+            failure,
+            wait_ms,
+        } => {
+            let wait = output::duration(*wait_ms as i64);
+            format!(
+                "↻ {path}: {} ({}); again in {wait}",
+                failure.message, failure.class
+            )
+        }
+        Progress::Settled {
+            path,
+            status,
+            reused,
+            failure,
+            cost,
+        } => {
+            let mut line = format!("{} {path}", sign(*status));
+            if *reused && *status == StepStatus::Succeeded {
+                line.push_str(" (known)");
+            }
+            if let Some(cost) = cost {
+                line.push_str(&format!(" ({cost})"));
+            }
+            if let Some(failure) = failure {
+                line.push_str(&format!(": {} ({})", failure.message, failure.class));
+                if let Some(hint) = &failure.hint {
+                    line.push_str(&format!("\n  hint: {hint}"));
+                }
+            }
+            line
+        }
+        Progress::Line { path, text } => format!("  {path} | {text}"),
+        Progress::Run(status) => match status {
+            RunStatus::Running => return None,
+            RunStatus::Waiting
+            | RunStatus::Interrupted
+            | RunStatus::Succeeded
+            | RunStatus::Failed
+            | RunStatus::Cancelled => format!("run {status}"),
+        },
+    })
+}
+
+/// A sign for how a step stands.
+pub(crate) fn sign(status: StepStatus) -> &'static str {
+    match status {
+        StepStatus::Succeeded => "✓",
+        StepStatus::Failed => "✗",
+        StepStatus::Skipped => "-",
+        StepStatus::Blocked | StepStatus::Cancelled => "·",
+        StepStatus::Running => "…",
+        StepStatus::Retrying => "↻",
+        StepStatus::Waiting => "?",
+    }
+}
+
+/// A bar a loop, a spinner a step at work, and a line above them for what ended.
+#[derive(Default)]
+struct Bars {
+    screen: MultiProgress,
+    bars: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    fn start(&self, path: &str, action: Option<&str>) {
+        // Instances are counted by the bar of their loop; thousands of spinners help nobody.
+        if path.contains('[') {
+            return;
+        }
+        let bar = self.screen.add(ProgressBar::new_spinner());
+        bar.set_style(style("{spinner} {msg} {elapsed:.dim}"));
+        bar.set_message(action.map_or(path.to_owned(), |action| format!("{path}  {action}")));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        self.insert(path, bar);
+    }
+
+    fn open(&self, path: &str, count: u64) {
+        let bar = self.screen.add(ProgressBar::new(count));
+        bar.set_style(style("  {bar:24} {pos}/{len} {msg} {eta:.dim}"));
+        bar.set_message(path.to_owned());
+        self.insert(path, bar);
+    }
+
+    fn insert(&self, path: &str, bar: ProgressBar) {
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = bars.insert(path.to_owned(), bar) {
+            old.finish_and_clear();
+        }
+    }
+
+    fn settle(&self, path: &str) {
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bars.remove(path) {
+            bar.finish_and_clear();
+        }
+        let is_instance = path.ends_with(']');
+        if let Some(bar) = path
+            .rfind('[')
+            .filter(|_| is_instance)
+            .and_then(|at| bars.get(&path[..at]))
+        {
+            bar.inc(1);
+        }
+    }
+}
+
+impl Observer for Bars {
+    fn progress(&self, progress: &Progress) {
+        match progress {
+            Progress::Began { path, action } => self.start(path.as_str(), action.as_deref()),
+            Progress::Opened {
+                path,
+                count: Some(count),
+            } => self.open(path.as_str(), *count),
+            Progress::Settled { path, status, .. } => {
+                self.settle(path.as_str());
+                let counted = path.as_str().contains('[') && *status == StepStatus::Succeeded;
+                if let Some(line) = line(progress).filter(|_| !counted) {
+                    let _ = self.screen.println(line);
+                }
+            }
+            Progress::Opened { count: None, .. } => {}
+            Progress::Run(status) => {
+                if *status != RunStatus::Running {
+                    let _ = self.screen.clear();
+                }
+            }
+            Progress::Retrying { .. } | Progress::Line { .. } => {
+                if let Some(line) = line(progress) {
+                    let _ = self.screen.println(line);
+                }
+            }
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is a constant of ours")
+}

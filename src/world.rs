@@ -1,0 +1,265 @@
+//! What commands work with: the machine's side of what core is passed in.
+//!
+//! Here, and nowhere below, the environment and the user's folders are read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use flow_core::action::ActionRegistry;
+use flow_core::engine::{Embedded, Program, Setup, SystemClock};
+use flow_core::ids::RunId;
+use flow_core::language::{Bundle, Checked, Environment, Files, check, check_bundle};
+use flow_core::store::{RunRow, Store};
+use flow_providers::{ModelFolder, Providers};
+use serde_json::{Value, json};
+
+use crate::cli::Global;
+use crate::output;
+use crate::report::{CommandError, Exit};
+
+/// The name of the store's folder beside a workflow.
+const STORE: &str = ".flow";
+
+/// The folder of the OCR models within the cache.
+const OCR_MODELS: &str = "models/pp-ocrv6-small";
+
+/// The actions there are, with what they need of this machine.
+pub(crate) fn actions(secrets: BTreeMap<String, String>) -> ActionRegistry {
+    let mut registry = ActionRegistry::default();
+    flow_core::actions::register(&mut registry);
+    let providers = Arc::new(Providers::new(secrets));
+    flow_providers::register(
+        &mut registry,
+        providers,
+        ModelFolder::new(ocr_models()),
+        cores(),
+    );
+    registry
+}
+
+/// Where the OCR models are looked for.
+pub(crate) fn ocr_models() -> PathBuf {
+    if let Some(folder) = variable("FLOW_OCR_MODELS") {
+        return folder.into();
+    }
+    let cache = variable("FLOW_CACHE")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
+            let cache = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+            cache.unwrap_or_else(std::env::temp_dir).join("flow")
+        });
+    cache.join(OCR_MODELS)
+}
+
+/// The cores of this machine.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The secrets that workflows can name: the environment, and before it a file.
+pub(crate) fn secrets(file: Option<&Path>) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut secrets: BTreeMap<String, String> = std::env::vars().collect();
+    let Some(file) = file else { return Ok(secrets) };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        CommandError::invalid(format!(
+            "cannot read the secrets in `{}`: {error}",
+            file.display()
+        ))
+    })?;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        // The line itself is not shown: it may hold a secret.
+        let (name, value) = line.split_once('=').ok_or_else(|| {
+            let place = format!("{}:{}", file.display(), number + 1);
+            CommandError::invalid(format!("{place}: a secret is written `NAME=VALUE`"))
+        })?;
+        let value = value.trim();
+        let unquoted = value
+            .strip_prefix('"')
+            .and_then(|value| value.strip_suffix('"'));
+        secrets.insert(name.trim().to_owned(), unquoted.unwrap_or(value).to_owned());
+    }
+    Ok(secrets)
+}
+
+/// Files beside a workflow.
+struct Beside(PathBuf);
+
+impl Files for Beside {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let bytes = std::fs::read(self.0.join(path)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            _ => error.to_string(),
+        })?;
+        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    }
+}
+
+/// The folder of a workflow's file.
+pub(crate) fn folder_of(file: &Path) -> PathBuf {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    folder
+        .canonicalize()
+        .unwrap_or_else(|_| folder.to_path_buf())
+}
+
+/// Checks a workflow's file. Its faults are the caller's to report.
+pub(crate) fn checked(
+    file: &Path,
+    actions: &ActionRegistry,
+    models: &BTreeMap<String, String>,
+) -> Result<Checked, CommandError> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+            _ => error.to_string(),
+        };
+        CommandError::invalid(format!("cannot read `{name}`: {why}"))
+    })?;
+    let files = Beside(folder_of(file));
+    let kinds = Providers::KINDS;
+    let environment = Environment {
+        actions,
+        provider_kinds: kinds,
+        files: &files,
+        models,
+    };
+    Ok(check(&name, &bytes, environment))
+}
+
+/// Checks a workflow's file and reports its faults; an error where it cannot run.
+pub(crate) fn program(
+    file: &Path,
+    actions: &ActionRegistry,
+    models: &BTreeMap<String, String>,
+) -> Result<Program, CommandError> {
+    usable(checked(file, actions, models)?, folder_of(file))
+}
+
+/// Checks the definition that a run was kept with.
+pub(crate) async fn kept_program(
+    store: &Store,
+    run: &RunRow,
+    actions: &ActionRegistry,
+) -> Result<Program, CommandError> {
+    let kept = store.definition(&run.definition).await?.unwrap_or_default();
+    let bundle: Option<Bundle> = serde_json::from_value(kept["bundle"].clone()).ok();
+    let (Some(bundle), Some(folder)) = (bundle, kept["folder"].as_str()) else {
+        let message = format!("the definition of run {} cannot be read", run.id);
+        return Err(
+            CommandError::failed(message).hint("`--from-file FILE` goes on with a workflow's file")
+        );
+    };
+    usable(
+        check_bundle(&bundle, actions, Providers::KINDS),
+        folder.into(),
+    )
+}
+
+fn usable(checked: Checked, folder: PathBuf) -> Result<Program, CommandError> {
+    output::note(&checked.diagnostics.to_string());
+    let Some(workflow) = checked.workflow else {
+        let errors = checked.diagnostics.errors();
+        let faults = if errors == 1 { "an error" } else { "errors" };
+        let message = format!("`{}` has {faults} and was not run", checked.bundle.entry);
+        return Err(CommandError::invalid(message));
+    };
+    let bundle = json!({ "bundle": checked.bundle.to_value(), "folder": folder });
+    let definition = flow_core::content::ContentHash::of_json(&bundle);
+    Ok(Program {
+        workflow,
+        definition,
+        bundle,
+        folder,
+    })
+}
+
+/// The folder of the store for a workflow.
+pub(crate) fn store_beside(global: &Global, file: &Path) -> PathBuf {
+    global
+        .store
+        .clone()
+        .unwrap_or_else(|| folder_of(file).join(STORE))
+}
+
+/// The folder of the store where no workflow is named.
+pub(crate) fn store_here(global: &Global) -> PathBuf {
+    global.store.clone().unwrap_or_else(|| STORE.into())
+}
+
+/// Opens the store that a command names; an error where there is none.
+pub(crate) async fn existing_store(global: &Global) -> Result<Store, CommandError> {
+    let folder = store_here(global);
+    Store::open_existing(&folder).await?.ok_or_else(|| {
+        let message = format!("there is no store in `{}`", folder.display());
+        CommandError::invalid(message).hint("name it by `--store DIR`")
+    })
+}
+
+/// The run that is meant.
+pub(crate) async fn run_named(store: &Store, part: &str) -> Result<RunRow, CommandError> {
+    Ok(store.find_run(part).await?)
+}
+
+/// An engine over a store.
+pub(crate) fn engine(store: Store, actions: ActionRegistry, use_cache: bool) -> Embedded {
+    Embedded::new(Setup {
+        store,
+        actions,
+        clock: Arc::new(SystemClock),
+        sniff: flow_providers::documents::sniff,
+        parallel: (cores() * 4).max(8),
+        use_cache,
+    })
+}
+
+/// A new run's id.
+pub(crate) fn new_run_id() -> RunId {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let millis = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    // Every `RandomState` is keyed anew by the system's randomness.
+    let random = || u128::from(RandomState::new().build_hasher().finish());
+    RunId::from_parts(millis as u64, (random() << 64) | random())
+}
+
+/// Ends a command by how its run stands.
+pub(crate) fn exit_of(report: &flow_core::engine::RunReport) -> Exit {
+    Exit::of_run(
+        report.run.status,
+        report.failure.as_ref().map(|failure| failure.class),
+    )
+}
+
+/// A value as one line, cut where it is long.
+pub(crate) fn shown(value: &Value, most: usize) -> String {
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
+    let line = text.replace('\n', " ");
+    if line.chars().count() <= most {
+        line
+    } else {
+        line.chars()
+            .take(most.saturating_sub(1))
+            .chain(['…'])
+            .collect()
+    }
+}
