@@ -1,6 +1,6 @@
 //! What a person sees while a run goes on: bars on a terminal, plain lines elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,20 +15,44 @@ use crate::output;
 pub(crate) fn watcher() -> Arc<dyn Observer> {
     let watcher: Arc<dyn Observer> = match std::io::stderr().is_terminal() {
         true => Arc::new(Bars::default()),
-        false => Arc::new(Lines),
+        false => Arc::new(Lines::default()),
     };
     crate::failpoint::guard(watcher)
 }
 
+/// The most items of a loop whose successes are listed one by one.
+const LISTED: u64 = 100;
+
 /// One line a thing that happened.
-struct Lines;
+#[derive(Default)]
+struct Lines {
+    /// Loops of so many items that only their failures are listed.
+    large: Mutex<HashSet<String>>,
+}
 
 impl Observer for Lines {
     fn progress(&self, progress: &Progress) {
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        match progress {
+            Progress::Opened { path, count } if count.is_none_or(|count| count > LISTED) => {
+                large.insert(path.to_string());
+            }
+            Progress::Settled { path, status: StepStatus::Succeeded, .. }
+                if within(&large, path.as_str()) =>
+            {
+                return;
+            }
+            _ => {}
+        }
         if let Some(line) = line(progress) {
             output::note(&format!("{line}\n"));
         }
     }
+}
+
+/// Whether a path is of an instance of one of these loops, or of what is in it.
+fn within(loops: &HashSet<String>, path: &str) -> bool {
+    !loops.is_empty() && path.match_indices('[').any(|(at, _)| loops.contains(&path[..at]))
 }
 
 /// What happened, as a line; none for what only a terminal shows.

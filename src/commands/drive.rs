@@ -149,7 +149,7 @@ fn finish(global: &Global, store: &Path, report: &RunReport) -> Exit {
     let exit = world::exit_of(report);
     if global.json {
         output::json(&run_object(report));
-    } else if let Some(outputs) = &report.run.outputs {
+    } else if let Some(outputs) = report.run.outputs.as_ref().filter(|all| **all != json!({})) {
         output::json(outputs);
     }
     let run = &report.run;
@@ -177,7 +177,8 @@ fn finish(global: &Global, store: &Path, report: &RunReport) -> Exit {
     }
     if let Some(next) = next_command(run.status) {
         let id = &run.id;
-        let at = if world::store_here(global) == store {
+        let here = world::store_here(global);
+        let at = if global.store.is_none() && same_folder(&here, store) {
             String::new()
         } else {
             format!(" --store {}", shorter(store).display())
@@ -195,6 +196,10 @@ fn next_command(status: RunStatus) -> Option<&'static str> {
         }
         RunStatus::Succeeded => None,
     }
+}
+
+fn same_folder(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// A path relative to where the command was typed, if it is below it.

@@ -11,6 +11,9 @@
 //! does, and only those under way are held, so that a loop over a million items needs
 //! memory for the few it works on.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

@@ -33,6 +33,7 @@ pub struct Word {
     #[serde(rename = "box")]
     pub rect: Rect,
     /// How sure the reader is, 0 to 1; 1 for a PDF's own text.
+    #[serde(serialize_with = "thousandth")]
     pub confidence: f32,
 }
 
@@ -45,12 +46,13 @@ pub struct Line {
     #[serde(rename = "box")]
     pub rect: Rect,
     /// Mean confidence of its characters, 0 to 1.
+    #[serde(serialize_with = "thousandth")]
     pub confidence: f32,
 }
 
 /// A rectangle in points, serialised as `[x0, y0, x1, y1]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "[f32; 4]", into = "[f32; 4]")]
+#[serde(from = "[f32; 4]", into = "[f64; 4]")]
 pub struct Rect {
     /// Left edge.
     pub x0: f32,
@@ -96,8 +98,17 @@ impl From<[f32; 4]> for Rect {
     }
 }
 
-impl From<Rect> for [f32; 4] {
+/// Written to a hundredth of a point: finer than any reader sees.
+impl From<Rect> for [f64; 4] {
     fn from(r: Rect) -> Self {
-        [r.x0, r.y0, r.x1, r.y1]
+        [r.x0, r.y0, r.x1, r.y1].map(|edge| (f64::from(edge) * 100.0).round() / 100.0)
     }
+}
+
+/// Writes a confidence to a thousandth.
+pub(crate) fn thousandth<S: serde::Serializer>(
+    confidence: &f32,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((f64::from(*confidence) * 1000.0).round() / 1000.0)
 }
