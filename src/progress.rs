@@ -37,9 +37,11 @@ impl Observer for Lines {
             Progress::Opened { path, count } if count.is_none_or(|count| count > LISTED) => {
                 large.insert(path.to_string());
             }
-            Progress::Settled { path, status: StepStatus::Succeeded, .. }
-                if within(&large, path.as_str()) =>
-            {
+            Progress::Settled {
+                path,
+                status: StepStatus::Succeeded,
+                ..
+            } if within(&large, path.as_str()) => {
                 return;
             }
             _ => {}
@@ -52,7 +54,10 @@ impl Observer for Lines {
 
 /// Whether a path is of an instance of one of these loops, or of what is in it.
 fn within(loops: &HashSet<String>, path: &str) -> bool {
-    !loops.is_empty() && path.match_indices('[').any(|(at, _)| loops.contains(&path[..at]))
+    !loops.is_empty()
+        && path
+            .match_indices('[')
+            .any(|(at, _)| loops.contains(&path[..at]))
 }
 
 /// What happened, as a line; none for what only a terminal shows.

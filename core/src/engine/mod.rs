@@ -24,6 +24,7 @@ mod ledger;
 mod observer;
 mod planner;
 mod prepare;
+mod reuse;
 mod runner;
 mod scheduler;
 mod values;

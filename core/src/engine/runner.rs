@@ -18,12 +18,13 @@ use crate::action::{CallUsage, Effect, LogSink, Outcome, Quote, StepContext, Usa
 use crate::content::ContentHash;
 use crate::engine::clock::Clock;
 use crate::engine::prepare::{Prepared, Workshop};
+use crate::engine::reuse::reuse;
 use crate::engine::scheduler::Slot;
 use crate::error::{ErrorClass, Failure};
 use crate::ids::{InstancePath, RunId};
-use crate::language::{Block, ModelChoice, OnLost, Step};
+use crate::language::{Block, ModelChoice, Step};
 use crate::retry;
-use crate::state::{Origin, StepState};
+use crate::state::Origin;
 use crate::store::{ApprovalRow, StepRow};
 use crate::template::Scope;
 
@@ -55,7 +56,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    fn step(&self) -> &Step {
+    pub(super) fn step(&self) -> &Step {
         &self.block.steps[self.slot.step]
     }
 
@@ -134,7 +135,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    fn failed(failure: Failure) -> Self {
+    pub(super) fn failed(failure: Failure) -> Self {
         Self::Failed {
             attempt: None,
             failure,
@@ -174,126 +175,6 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
     }
     .run()
     .await
-}
-
-/// Looks whether the work was done before: in this run, by a person, or in another run.
-async fn reuse(shared: &Shared, job: &Job, prepared: &Prepared) -> Result<Option<End>, Failure> {
-    let store = &shared.workshop.store;
-    if let Some(row) = &job.recorded {
-        let lost = matches!(StepState::of_row(row), StepState::Working { .. });
-        match StepState::of_row(row) {
-            StepState::Succeeded {
-                hash: Some(hash), ..
-            } if hash == prepared.hash => {
-                let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
-                let meta = row.meta.clone();
-                return Ok(Some(known(hash, output, None, Origin::Ran, meta)));
-            }
-            StepState::Waiting { hash, attempts } if hash == prepared.hash => {
-                return Ok(answered(job, hash, attempts));
-            }
-            _ if lost => {
-                if let Some(end) = lost_call(job, prepared, row.attempts) {
-                    return Ok(Some(end));
-                }
-            }
-            _ => {}
-        }
-    }
-    if !(shared.use_cache && prepared.cacheable) {
-        return Ok(None);
-    }
-    let Some(row) = store.cached(&[prepared.hash]).await?.remove(&prepared.hash) else {
-        return Ok(None);
-    };
-    // A file of the cached output may be gone; then the work is done again.
-    let Ok(output) = store.unpack(row.output.clone()).await else {
-        return Ok(None);
-    };
-    if !shared.workshop.holds_all(&output) {
-        return Ok(None);
-    }
-    Ok(Some(known(
-        prepared.hash,
-        output,
-        Some(row.output),
-        Origin::Cache,
-        row.meta,
-    )))
-}
-
-fn known(
-    hash: ContentHash,
-    output: Value,
-    packed: Option<Value>,
-    origin: Origin,
-    meta: Option<Value>,
-) -> End {
-    let output = Arc::new(output);
-    End::Done {
-        attempt: None,
-        hash,
-        output,
-        packed,
-        usage: None,
-        origin,
-        cache: false,
-        meta,
-    }
-}
-
-/// What a person's answer makes of an instance that asked.
-fn answered(job: &Job, hash: ContentHash, attempts: u32) -> Option<End> {
-    let approval = job.approval.as_ref()?;
-    let about_loss = approval.show.get("lost_attempt").is_some();
-    match approval.approved {
-        None => Some(End::Asked {
-            attempt: attempts,
-            hash,
-            show: None,
-        }),
-        Some(true) if about_loss => None,
-        Some(true) => {
-            let output = serde_json::json!({ "approved": true, "comment": approval.comment });
-            Some(known(
-                hash,
-                output.clone(),
-                Some(output),
-                Origin::Person,
-                None,
-            ))
-        }
-        Some(false) => {
-            let comment = approval
-                .comment
-                .as_deref()
-                .map(|c| format!(": {c}"))
-                .unwrap_or_default();
-            let message = format!("a person declined{comment}");
-            Some(End::failed(Failure::new(ErrorClass::Refusal, message)))
-        }
-    }
-}
-
-/// What becomes of an instance whose call was in flight when the process died.
-fn lost_call(job: &Job, prepared: &Prepared, attempt: u32) -> Option<End> {
-    let message =
-        format!("attempt {attempt} was in flight when the process died, and may have been paid");
-    match job.step().policy.on_lost {
-        OnLost::Resend => None,
-        OnLost::Fail => Some(End::failed(
-            Failure::new(ErrorClass::Connection, message)
-                .with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person"),
-        )),
-        OnLost::Ask => {
-            let show = serde_json::json!({ "question": "send it again?", "reason": message, "lost_attempt": attempt });
-            Some(End::Asked {
-                attempt: attempt + 1,
-                hash: prepared.hash,
-                show: Some(show),
-            })
-        }
-    }
 }
 
 /// The attempts of one instance.

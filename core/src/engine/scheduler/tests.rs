@@ -24,7 +24,11 @@ fn plans(most: usize) -> impl Strategy<Value = Vec<Plan>> {
         1 => Just(Ending::Skipped),
         1 => Just(Ending::Failed),
     ];
-    let step = (prop::collection::vec(any::<prop::sample::Index>(), 0..3), prop::option::of(0u64..5), ending);
+    let step = (
+        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+        prop::option::of(0u64..5),
+        ending,
+    );
     prop::collection::vec(step, 1..most).prop_map(|steps| {
         let plan = |(at, (after, instances, ending)): (usize, (Vec<prop::sample::Index>, _, _))| {
             let mut after: Vec<usize> = match at {
@@ -33,7 +37,11 @@ fn plans(most: usize) -> impl Strategy<Value = Vec<Plan>> {
             };
             after.sort_unstable();
             after.dedup();
-            Plan { after, instances, ending }
+            Plan {
+                after,
+                instances,
+                ending,
+            }
         };
         steps.into_iter().enumerate().map(plan).collect()
     })
@@ -52,7 +60,10 @@ fn step(id: &str, plan: &Plan) -> Step {
             key: None,
             max_parallel: None,
         }),
-        work: Work::Body { block: Arc::default(), collect: None },
+        work: Work::Body {
+            block: Arc::default(),
+            collect: None,
+        },
         on_error: OnError::Fail,
         policy: Policy::default(),
         output_used: false,
@@ -61,8 +72,15 @@ fn step(id: &str, plan: &Plan) -> Step {
 }
 
 fn workflow(plans: &[Plan]) -> Arc<Workflow> {
-    let steps = plans.iter().enumerate().map(|(at, plan)| step(&format!("s{at}"), plan));
-    let plain = Plan { after: Vec::new(), instances: None, ending: Ending::Done };
+    let steps = plans
+        .iter()
+        .enumerate()
+        .map(|(at, plan)| step(&format!("s{at}"), plan));
+    let plain = Plan {
+        after: Vec::new(),
+        instances: None,
+        ending: Ending::Done,
+    };
     Arc::new(Workflow {
         name: "test".into(),
         description: None,
@@ -123,7 +141,10 @@ fn drive(plans: &[Plan], window: u64, choices: &[prop::sample::Index]) -> Result
                     }
                     for before in &step.after {
                         if !seen.endings.contains_key(before) {
-                            return Err(format!("step {} began before step {before} ended", slot.step));
+                            return Err(format!(
+                                "step {} began before step {before} ended",
+                                slot.step
+                            ));
                         }
                     }
                     match step.for_each {
@@ -139,13 +160,17 @@ fn drive(plans: &[Plan], window: u64, choices: &[prop::sample::Index]) -> Result
                     }
                     active.push((slot, plan.ending));
                     let same = active.iter().filter(|(other, _)| {
-                        other.ordinal.is_some() && (other.frame, other.step) == (slot.frame, slot.step)
+                        other.ordinal.is_some()
+                            && (other.frame, other.step) == (slot.frame, slot.step)
                     });
                     seen.most_active = seen.most_active.max(same.count() as u64);
                 }
                 Begin::Gather(slot) => {
-                    let ending =
-                        if scheduler.loop_failed(slot) { Ending::Failed } else { Ending::Done };
+                    let ending = if scheduler.loop_failed(slot) {
+                        Ending::Failed
+                    } else {
+                        Ending::Done
+                    };
                     seen.endings.insert(slot.step, ending);
                     scheduler.settle(slot, ending);
                 }
@@ -196,11 +221,17 @@ fn a_long_chain_settles_without_recursion() {
     let plan = |at: usize| Plan {
         after: if at == 0 { Vec::new() } else { vec![at - 1] },
         instances: None,
-        ending: if at == 0 { Ending::Failed } else { Ending::Done },
+        ending: if at == 0 {
+            Ending::Failed
+        } else {
+            Ending::Done
+        },
     };
     let plans: Vec<Plan> = (0..100_000).map(plan).collect();
     let mut scheduler = Scheduler::new(&workflow(&plans), 4);
-    let Some(Begin::Step(first)) = scheduler.next() else { panic!("the chain does not begin") };
+    let Some(Begin::Step(first)) = scheduler.next() else {
+        panic!("the chain does not begin")
+    };
     scheduler.settle(first, Ending::Failed);
     assert_eq!(scheduler.take_blocked().len(), 99_999);
 }
