@@ -201,7 +201,7 @@ impl Driver {
             match after {
                 After::Settle(slot, ending) => {
                     self.scheduler.settle(slot, ending);
-                    self.record_blocked()?;
+                    self.record_blocked().await?;
                 }
                 // A runner that is gone needs no answer.
                 After::Grant(answer) => drop(answer.send(Ok(()))),
@@ -263,14 +263,14 @@ impl Driver {
     }
 
     /// Records the steps that were blocked by what just settled.
-    fn record_blocked(&mut self) -> Result<(), EngineError> {
+    async fn record_blocked(&mut self) -> Result<(), EngineError> {
         for (slot, by) in self.scheduler.take_blocked() {
             let Some(block) = self.block(slot.frame) else {
                 continue;
             };
             let (step, by) = (&block.steps[slot.step], &block.steps[by]);
             let path = self.step_path(slot, step);
-            self.follow_unrecorded(slot, step, path.clone());
+            self.follow(slot, step, path.clone()).await?;
             let event = crate::state::StepEvent::Blocked {
                 by: by.id.to_string(),
             };
@@ -279,7 +279,8 @@ impl Driver {
                 status: StepStatus::Blocked,
                 ..StepView::default()
             };
-            self.settled(slot, step, &path, view);
+            self.tell_settled(&path, &view, false, None, None);
+            self.settled(slot, step, view);
             self.ledger.forget(slot);
         }
         Ok(())

@@ -464,8 +464,8 @@ fn says_again(state: &StepState, event: &StepEvent) -> bool {
             hash == again
         }
         (StepState::Succeeded { hash: None, .. }, StepEvent::Opened { .. })
-        | (StepState::Skipped, StepEvent::Skipped)
-        | (StepState::Blocked, StepEvent::Blocked { .. })
+        | (StepState::Skipped { .. }, StepEvent::Skipped)
+        | (StepState::Blocked { .. }, StepEvent::Blocked { .. })
         | (StepState::Open, StepEvent::Opened { .. }) => true,
         _ => false,
     }

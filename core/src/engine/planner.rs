@@ -333,8 +333,8 @@ impl Planner {
                 | StepState::Open
                 | StepState::Working { .. }
                 | StepState::Retrying { .. }
-                | StepState::Skipped
-                | StepState::Blocked
+                | StepState::Skipped { .. }
+                | StepState::Blocked { .. }
                 | StepState::Cancelled { .. },
             ) => "it was not done",
             None => "it is new",

@@ -46,9 +46,15 @@ pub enum StepState {
         attempts: u32,
     },
     /// Its condition was false.
-    Skipped,
+    Skipped {
+        /// Attempts so far.
+        attempts: u32,
+    },
     /// A step before it failed.
-    Blocked,
+    Blocked {
+        /// Attempts so far.
+        attempts: u32,
+    },
     /// The run ended before it did.
     Cancelled {
         /// Attempts so far.
@@ -100,8 +106,8 @@ impl StepState {
             StepEvent::Failed { attempt, .. } if open => Self::Failed {
                 attempts: attempts.max(*attempt),
             },
-            StepEvent::Skipped if open => Self::Skipped,
-            StepEvent::Blocked { .. } if open => Self::Blocked,
+            StepEvent::Skipped if open => Self::Skipped { attempts },
+            StepEvent::Blocked { .. } if open => Self::Blocked { attempts },
             StepEvent::Cancelled { attempt } if open => Self::Cancelled {
                 attempts: attempts.max(*attempt),
             },
@@ -135,8 +141,11 @@ impl StepState {
             | Self::Waiting { attempts, .. }
             | Self::Succeeded { attempts, .. }
             | Self::Failed { attempts }
+            | Self::Skipped { attempts }
+            | Self::Blocked { attempts }
             | Self::Cancelled { attempts } => *attempts,
-            Self::Open | Self::Skipped | Self::Blocked => 0,
+            // What holds other steps makes no attempts of its own.
+            Self::Open => 0,
         }
     }
 
@@ -150,8 +159,8 @@ impl StepState {
             | Self::Waiting { .. } => true,
             Self::Succeeded { .. }
             | Self::Failed { .. }
-            | Self::Skipped
-            | Self::Blocked
+            | Self::Skipped { .. }
+            | Self::Blocked { .. }
             | Self::Cancelled { .. } => false,
         }
     }
@@ -164,8 +173,8 @@ impl StepState {
             Self::Waiting { .. } => StepStatus::Waiting,
             Self::Succeeded { .. } => StepStatus::Succeeded,
             Self::Failed { .. } => StepStatus::Failed,
-            Self::Skipped => StepStatus::Skipped,
-            Self::Blocked => StepStatus::Blocked,
+            Self::Skipped { .. } => StepStatus::Skipped,
+            Self::Blocked { .. } => StepStatus::Blocked,
             Self::Cancelled { .. } => StepStatus::Cancelled,
         }
     }
@@ -186,8 +195,8 @@ impl StepState {
             (StepStatus::Waiting, None) => Self::Idle { attempts },
             (StepStatus::Succeeded, hash) => Self::Succeeded { attempts, hash },
             (StepStatus::Failed, _) => Self::Failed { attempts },
-            (StepStatus::Skipped, _) => Self::Skipped,
-            (StepStatus::Blocked, _) => Self::Blocked,
+            (StepStatus::Skipped, _) => Self::Skipped { attempts },
+            (StepStatus::Blocked, _) => Self::Blocked { attempts },
             (StepStatus::Cancelled, _) => Self::Cancelled { attempts },
         }
     }
@@ -214,9 +223,89 @@ impl StepState {
             Self::Waiting { .. } => "waiting",
             Self::Succeeded { .. } => "succeeded",
             Self::Failed { .. } => "failed",
-            Self::Skipped => "skipped",
-            Self::Blocked => "blocked",
+            Self::Skipped { .. } => "skipped",
+            Self::Blocked { .. } => "blocked",
             Self::Cancelled { .. } => "cancelled",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Failure;
+    use crate::state::event::Origin;
+
+    fn events() -> impl Strategy<Value = StepEvent> {
+        let hash = ContentHash::of_bytes(b"x");
+        (0u32..6, 0usize..11).prop_map(move |(attempt, kind)| match kind {
+            0 => StepEvent::Opened { count: None },
+            1 => StepEvent::Sent {
+                attempt,
+                hash,
+                reserved: None,
+            },
+            2 => StepEvent::AttemptFailed {
+                attempt,
+                failure: Failure::internal("x"),
+                usage: None,
+                retry_in_ms: 0,
+            },
+            3 => StepEvent::Lost { attempt },
+            4 => StepEvent::Asked { attempt, hash },
+            5 => StepEvent::Succeeded {
+                attempt,
+                hash: Some(hash),
+                usage: None,
+                origin: Origin::Ran,
+            },
+            6 => StepEvent::Failed {
+                attempt,
+                failure: Failure::internal("x"),
+                usage: None,
+                tolerated: false,
+            },
+            7 => StepEvent::Skipped,
+            8 => StepEvent::Blocked { by: "x".into() },
+            9 => StepEvent::Cancelled { attempt },
+            _ => StepEvent::Reopened,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_history_loses_an_attempt_or_changes_what_is_settled(
+            history in prop::collection::vec(events(), 0..60),
+        ) {
+            let mut state = StepState::NEW;
+            for event in history {
+                let Ok(next) = state.apply(&event) else { continue };
+                if !state.is_open() {
+                    prop_assert_eq!(&event, &StepEvent::Reopened, "{:?} was settled", state);
+                }
+                if state != StepState::Open && next != StepState::Open {
+                    prop_assert!(next.attempts() >= state.attempts(), "{:?} then {:?}", state, next);
+                }
+                if let StepEvent::Sent { attempt, .. } = event {
+                    prop_assert_eq!(attempt, state.attempts() + 1);
+                }
+                state = next;
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_that_does_not_fit_names_both() {
+        let settled = StepState::Succeeded {
+            attempts: 1,
+            hash: None,
+        };
+        let error = settled.apply(&StepEvent::Lost { attempt: 1 }).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`attempt_lost` cannot happen to what is succeeded"
+        );
     }
 }

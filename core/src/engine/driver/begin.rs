@@ -262,7 +262,7 @@ impl Driver {
     }
 
     /// Begins to follow an instance, from what an earlier life of the run left of it.
-    async fn follow(
+    pub(super) async fn follow(
         &mut self,
         slot: Slot,
         step: &Step,
@@ -296,13 +296,6 @@ impl Driver {
             self.step_event(slot, &StepEvent::Lost { attempt })?;
         }
         Ok(recorded)
-    }
-
-    /// Follows a step that ends without ever having begun.
-    pub(super) fn follow_unrecorded(&mut self, slot: Slot, step: &Step, path: InstancePath) {
-        let (parent, now) = (self.parent_path(slot), self.shared.clock.now_ms());
-        self.ledger
-            .follow(slot, path, parent, step.id.clone(), None, now);
     }
 
     /// The path of the loop an instance belongs to, or of the instance a body belongs to.
@@ -359,7 +352,8 @@ impl Driver {
             status: StepStatus::Skipped,
             ..StepView::default()
         };
-        self.settled(slot, step, path, view);
+        self.tell_settled(path, &view, false, None, None);
+        self.settled(slot, step, view);
         self.settle(slot, Ending::Skipped);
         Ok(())
     }

@@ -147,7 +147,7 @@ impl Driver {
             ..StepView::default()
         };
         self.tell_settled(path, &view, false, None, None);
-        self.settled(slot, step, path, view);
+        self.settled(slot, step, view);
         self.settle(slot, Ending::Done);
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Driver {
         if let Some(frame) = self.frames.get_mut(&slot.frame) {
             frame.first_failure.get_or_insert((path.clone(), failure));
         }
-        self.settled(slot, step, path, view);
+        self.settled(slot, step, view);
         self.settle(slot, Ending::Failed);
         Ok(())
     }

@@ -152,7 +152,7 @@ impl Driver {
                     meta: Arc::new(meta),
                 };
                 self.tell_settled(&path, &view, number == 0, None, cost);
-                self.settled(slot, step, &path, view);
+                self.settled(slot, step, view);
                 self.settle(slot, Ending::Done);
                 Ok(())
             }
@@ -246,7 +246,7 @@ impl Driver {
         if !tolerated {
             self.count_failure(slot, path, failure);
         }
-        self.settled(slot, step, path, view);
+        self.settled(slot, step, view);
         self.settle(
             slot,
             if tolerated {
@@ -278,13 +278,7 @@ impl Driver {
     }
 
     /// Makes what a step or an instance came to visible to expressions.
-    pub(super) fn settled(
-        &mut self,
-        slot: Slot,
-        step: &Step,
-        _path: &InstancePath,
-        view: StepView,
-    ) {
+    pub(super) fn settled(&mut self, slot: Slot, step: &Step, view: StepView) {
         match slot.ordinal {
             Some(ordinal) => {
                 let whole = Slot {
