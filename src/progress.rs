@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flow_core::engine::{Observer, Progress};
+use flow_core::engine::{At, Observer, Progress};
 use flow_core::store::{RunStatus, StepStatus};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -34,14 +34,14 @@ impl Observer for Lines {
     fn progress(&self, progress: &Progress) {
         let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
         match progress {
-            Progress::Opened { path, count } if count.is_none_or(|count| count > LISTED) => {
-                large.insert(path.to_string());
+            Progress::Opened { at, count } if count.is_none_or(|count| count > LISTED) => {
+                large.insert(at.path.to_string());
             }
             Progress::Settled {
-                path,
+                at,
                 status: StepStatus::Succeeded,
                 ..
-            } if within(&large, path.as_str()) => {
+            } if within(&large, at.path.as_str()) => {
                 return;
             }
             _ => {}
@@ -65,28 +65,28 @@ fn line(progress: &Progress) -> Option<String> {
     Some(match progress {
         Progress::Began { .. } | Progress::Opened { count: None, .. } => return None,
         Progress::Opened {
-            path,
+            at,
             count: Some(count),
-        } => format!("  {path}: {count} items"),
+        } => format!("  {}: {count} items", at.shown),
         Progress::Retrying {
-            path,
+            at,
             failure,
             wait_ms,
         } => {
             let wait = output::duration(*wait_ms as i64);
             format!(
-                "↻ {path}: {} ({}); again in {wait}",
-                failure.message, failure.class
+                "↻ {}: {} ({}); again in {wait}",
+                at.shown, failure.message, failure.class
             )
         }
         Progress::Settled {
-            path,
+            at,
             status,
             reused,
             failure,
             cost,
         } => {
-            let mut line = format!("{} {path}", sign(*status));
+            let mut line = format!("{} {}", sign(*status), at.shown);
             if *reused && *status == StepStatus::Succeeded {
                 line.push_str(" (known)");
             }
@@ -101,7 +101,7 @@ fn line(progress: &Progress) -> Option<String> {
             }
             line
         }
-        Progress::Line { path, text } => format!("  {path} | {text}"),
+        Progress::Line { at, text } => format!("  {} | {text}", at.shown),
         Progress::Run(status) => match status {
             RunStatus::Running => return None,
             RunStatus::Waiting
@@ -134,7 +134,8 @@ struct Bars {
 }
 
 impl Bars {
-    fn start(&self, path: &str, action: Option<&str>) {
+    fn start(&self, at: &At, action: Option<&str>) {
+        let path = at.path.as_str();
         // Instances are counted by the bar of their loop; thousands of spinners help nobody.
         if path.contains('[') {
             return;
@@ -146,11 +147,11 @@ impl Bars {
         self.insert(path, bar);
     }
 
-    fn open(&self, path: &str, count: u64) {
+    fn open(&self, at: &At, count: u64) {
         let bar = self.screen.add(ProgressBar::new(count));
         bar.set_style(style("  {bar:24} {pos}/{len} {msg} {eta:.dim}"));
-        bar.set_message(path.to_owned());
-        self.insert(path, bar);
+        bar.set_message(at.shown.clone());
+        self.insert(at.path.as_str(), bar);
     }
 
     fn insert(&self, path: &str, bar: ProgressBar) {
@@ -179,14 +180,14 @@ impl Bars {
 impl Observer for Bars {
     fn progress(&self, progress: &Progress) {
         match progress {
-            Progress::Began { path, action } => self.start(path.as_str(), action.as_deref()),
+            Progress::Began { at, action } => self.start(at, action.as_deref()),
             Progress::Opened {
-                path,
+                at,
                 count: Some(count),
-            } => self.open(path.as_str(), *count),
-            Progress::Settled { path, status, .. } => {
-                self.settle(path.as_str());
-                let counted = path.as_str().contains('[') && *status == StepStatus::Succeeded;
+            } => self.open(at, *count),
+            Progress::Settled { at, status, .. } => {
+                self.settle(at.path.as_str());
+                let counted = at.path.as_str().contains('[') && *status == StepStatus::Succeeded;
                 if let Some(line) = line(progress).filter(|_| !counted) {
                     let _ = self.screen.println(line);
                 }

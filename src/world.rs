@@ -44,13 +44,12 @@ pub(crate) fn ocr_models() -> PathBuf {
     if let Some(folder) = variable("FLOW_OCR_MODELS") {
         return folder.into();
     }
-    let cache = variable("FLOW_CACHE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| {
-            let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
-            let cache = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-            cache.unwrap_or_else(std::env::temp_dir).join("flow")
-        });
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    let cache = variable("FLOW_CACHE").map_or_else(
+        || cache().unwrap_or_else(std::env::temp_dir).join("flow"),
+        PathBuf::from,
+    );
     cache.join(OCR_MODELS)
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Resume(args) => resume::run(&global, args).await,
         Command::Cancel(args) => cancel::run(&global, &args).await,
         Command::Approve(args) => approve::run(&global, args).await,
-        Command::Schema => schema::run(),
+        Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,
         Command::Completions { shell } => Ok(completions::run(shell)),
     }

@@ -83,7 +83,11 @@ async fn whole(global: &Global, store: &Store, run: &RunRow) -> Result<(), Comma
 }
 
 async fn step_line(store: &Store, run: &RunRow, row: &StepRow) -> Result<String, CommandError> {
-    let mut line = format!("{} {}  {}", sign(row.status), row.path, row.status);
+    let ordinal = row
+        .ordinal
+        .map(|at| format!("#{} ", at + 1))
+        .unwrap_or_default();
+    let mut line = format!("{} {ordinal}{}  {}", sign(row.status), row.path, row.status);
     let counts = store.step_counts(&run.id, Some(&row.path)).await?;
     if !counts.is_empty() {
         let mut counts: Vec<_> = counts.into_iter().collect();

@@ -22,9 +22,9 @@ pub(crate) fn workflow(name: &str, steps: Vec<Step>) -> Workflow {
         budget: None,
         concurrency: None,
         triggers: Vec::new(),
-        steps: Block { steps },
-        on_failure: Block::default(),
-        finally: Block::default(),
+        steps: Arc::new(Block::new(steps)),
+        on_failure: Arc::default(),
+        finally: Arc::default(),
         outputs: Vec::new(),
     }
 }
@@ -56,7 +56,7 @@ pub(crate) fn step(id: &str, action: &str, after: &[usize]) -> Step {
 }
 
 fn body(id: &str, steps: Vec<Step>, after: &[usize]) -> Step {
-    let block = Block { steps };
+    let block = Arc::new(Block::new(steps));
     working(
         id,
         Work::Body {
@@ -134,12 +134,8 @@ pub(crate) fn night() -> Workflow {
     ];
     Workflow {
         description: Some("Reads a night's scans and writes one report.".into()),
-        on_failure: Block {
-            steps: vec![step("alarm", "file.write", &[])],
-        },
-        finally: Block {
-            steps: vec![step("tidy", "file.write", &[])],
-        },
+        on_failure: Arc::new(Block::new(vec![step("alarm", "file.write", &[])])),
+        finally: Arc::new(Block::new(vec![step("tidy", "file.write", &[])])),
         ..workflow("night", steps)
     }
 }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::embedded::EngineError;
 use crate::engine::items::Items;
 use crate::engine::ledger::Ledger;
-use crate::engine::observer::{Observer, Progress};
+use crate::engine::observer::{At, Observer, Progress};
 use crate::engine::runner::{Report, Shared};
 use crate::engine::scheduler::{Begin, Ending, FrameId, Scheduler, Slot};
 use crate::engine::values::FrameValues;
@@ -70,8 +70,8 @@ struct LoopLife {
 
 /// A frame under way.
 struct FrameLife {
-    /// Path of the instance whose body it is; none for the run.
-    path: Option<InstancePath>,
+    /// Where the instance is whose body it is; none for the run.
+    at: Option<At>,
     values: FrameValues,
     /// The sub-workflow whose frame it is, where it is one.
     workflow: Option<Arc<Workflow>>,
@@ -114,7 +114,7 @@ impl Driver {
         let inputs = Arc::new(ledger.run().inputs.clone());
         let run = json!({ "id": shared.run.as_str(), "workflow": workflow.name });
         let root = FrameLife {
-            path: None,
+            at: None,
             values: FrameValues::of_workflow(&inputs, run),
             workflow: Some(Arc::clone(&workflow)),
             first_failure: None,
@@ -279,7 +279,8 @@ impl Driver {
                 status: StepStatus::Blocked,
                 ..StepView::default()
             };
-            self.tell_settled(&path, &view, false, None, None);
+            let at = self.at(slot, step, &path);
+            self.tell_settled(at, &view, false, None, None);
             self.settled(slot, step, view);
             self.ledger.forget(slot);
         }
@@ -304,8 +305,27 @@ impl Driver {
         let parent = self
             .frames
             .get(&slot.frame)
-            .and_then(|frame| frame.path.as_ref());
-        InstancePath::step(parent, &step.id)
+            .and_then(|frame| frame.at.as_ref());
+        InstancePath::step(parent.map(|at| &at.path), &step.id)
+    }
+
+    /// Where an instance is, in the store and for people.
+    fn at(&self, slot: Slot, step: &Step, path: &InstancePath) -> At {
+        let within = self
+            .frames
+            .get(&slot.frame)
+            .and_then(|frame| frame.at.as_ref());
+        let within = within
+            .map(|at| format!("{}/", at.shown))
+            .unwrap_or_default();
+        let ordinal = slot
+            .ordinal
+            .map(|at| format!("[{}]", at + 1))
+            .unwrap_or_default();
+        At {
+            path: path.clone(),
+            shown: format!("{within}{}{ordinal}", step.id),
+        }
     }
 
     fn root_failure(&self) -> Option<Failure> {

@@ -34,6 +34,6 @@ pub use embedded::{
     Answer, Backend, Embedded, EngineError, Program, Resume, RunHandle, RunReport, Setup,
     Submission,
 };
-pub use observer::{Observer, Progress};
+pub use observer::{At, Observer, Progress};
 pub use planner::{Forecast, PlannedStep};
 pub use scheduler::{Begin, Ending, FrameId, Scheduler, Slot};

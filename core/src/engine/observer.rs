@@ -5,27 +5,36 @@ use crate::ids::InstancePath;
 use crate::store::{RunStatus, StepStatus};
 use crate::units::Money;
 
+/// Where something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    /// The path in the store.
+    pub path: InstancePath,
+    /// The same for people: items by their position, from 1, instead of by their identity.
+    pub shown: String,
+}
+
 /// Something a watcher may want to show. A step's end is told once it is durable.
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// A step or an instance began.
     Began {
-        /// Its path.
-        path: InstancePath,
+        /// Where.
+        at: At,
         /// What it uses; none for a step that only holds others.
         action: Option<String>,
     },
     /// The items of a loop are known.
     Opened {
-        /// Its path.
-        path: InstancePath,
+        /// Where.
+        at: At,
         /// How many; none where only reading them to the end tells.
         count: Option<u64>,
     },
     /// An attempt failed and another follows.
     Retrying {
-        /// The instance.
-        path: InstancePath,
+        /// Where.
+        at: At,
         /// Why.
         failure: Failure,
         /// Wait in milliseconds.
@@ -33,8 +42,8 @@ pub enum Progress {
     },
     /// A step or an instance is settled.
     Settled {
-        /// Its path.
-        path: InstancePath,
+        /// Where.
+        at: At,
         /// How.
         status: StepStatus,
         /// Whether nothing had to be done: it was done before, or the step cache knew.
@@ -46,8 +55,8 @@ pub enum Progress {
     },
     /// A line of a step's log.
     Line {
-        /// The instance.
-        path: InstancePath,
+        /// Where.
+        at: At,
         /// The text.
         text: String,
     },

@@ -114,10 +114,8 @@ impl Driver {
         match &step.work {
             Work::Action { name, .. } => {
                 let action = Some(name.clone());
-                self.observer.progress(&Progress::Began {
-                    path: path.clone(),
-                    action,
-                });
+                let at = self.at(slot, step, &path);
+                self.observer.progress(&Progress::Began { at, action });
                 let approval = match &recorded {
                     Some(row) if row.status == StepStatus::Waiting => {
                         self.shared
@@ -143,14 +141,15 @@ impl Driver {
                 Ok(())
             }
             Work::Body { block: body, .. } => {
+                let at = self.at(slot, step, &path);
                 self.observer.progress(&Progress::Began {
-                    path: path.clone(),
+                    at: at.clone(),
                     action: None,
                 });
                 let values = FrameValues::of_body(&self.frame(slot.frame)?.values, &scope);
                 let frame = self.scheduler.enter_body(slot, Arc::clone(body));
                 let life = FrameLife {
-                    path: Some(path),
+                    at: Some(at),
                     values,
                     workflow: None,
                     first_failure: None,
@@ -174,8 +173,9 @@ impl Driver {
         workflow: &Arc<Workflow>,
         inputs: &Template,
     ) -> Result<(), EngineError> {
+        let at = self.at(slot, step, &path);
         self.observer.progress(&Progress::Began {
-            path: path.clone(),
+            at: at.clone(),
             action: None,
         });
         let bound = match self.sub_inputs(workflow, inputs, &scope).await {
@@ -187,7 +187,7 @@ impl Driver {
         let frame = self.scheduler.enter_workflow(slot, workflow);
         let workflow = Some(Arc::clone(workflow));
         let life = FrameLife {
-            path: Some(path),
+            at: Some(at),
             values,
             workflow,
             first_failure: None,
@@ -243,10 +243,8 @@ impl Driver {
         };
         let count = items.count();
         self.step_event(slot, &StepEvent::Opened { count })?;
-        self.observer.progress(&Progress::Opened {
-            path: path.clone(),
-            count,
-        });
+        let at = self.at(slot, step, &path);
+        self.observer.progress(&Progress::Opened { at, count });
         let outputs = step.output_used.then(Vec::new);
         let life = LoopLife {
             path,
@@ -311,7 +309,7 @@ impl Driver {
             None => self
                 .frames
                 .get(&slot.frame)
-                .and_then(|frame| frame.path.clone()),
+                .and_then(|frame| Some(frame.at.as_ref()?.path.clone())),
         }
     }
 
@@ -352,7 +350,8 @@ impl Driver {
             status: StepStatus::Skipped,
             ..StepView::default()
         };
-        self.tell_settled(path, &view, false, None, None);
+        let at = self.at(slot, step, path);
+        self.tell_settled(at, &view, false, None, None);
         self.settled(slot, step, view);
         self.settle(slot, Ending::Skipped);
         Ok(())

@@ -47,7 +47,7 @@ impl Driver {
         let Some(life) = self.frames.remove(&frame) else {
             return Err(self.stuck());
         };
-        let path = life.path.ok_or_else(|| self.stuck())?;
+        let path = life.at.ok_or_else(|| self.stuck())?.path;
         if failed {
             let failure = match life.first_failure {
                 Some((at, first)) => Failure {
@@ -146,7 +146,8 @@ impl Driver {
             status,
             ..StepView::default()
         };
-        self.tell_settled(path, &view, false, None, None);
+        let at = self.at(slot, step, path);
+        self.tell_settled(at, &view, false, None, None);
         self.settled(slot, step, view);
         self.settle(slot, Ending::Done);
         Ok(())
@@ -173,7 +174,8 @@ impl Driver {
             error: Some(Arc::new(error)),
             ..StepView::default()
         };
-        self.tell_settled(path, &view, false, Some(failure.clone()), None);
+        let at = self.at(slot, step, path);
+        self.tell_settled(at, &view, false, Some(failure.clone()), None);
         if let Some(frame) = self.frames.get_mut(&slot.frame) {
             frame.first_failure.get_or_insert((path.clone(), failure));
         }

@@ -8,7 +8,7 @@ use super::{After, Driver};
 use crate::action::CallUsage;
 use crate::engine::embedded::EngineError;
 use crate::engine::ledger::{Details, meta};
-use crate::engine::observer::Progress;
+use crate::engine::observer::{At, Progress};
 use crate::engine::runner::{Attempt, End, Report};
 use crate::engine::scheduler::{Ending, Slot};
 use crate::error::{ErrorClass, Failure};
@@ -60,8 +60,10 @@ impl Driver {
                 self.note_attempt(slot, &attempt);
                 let retry_in_ms = wait.as_millis() as u64;
                 let path = self.path(slot)?;
+                let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
+                let at = self.at(slot, &block.steps[slot.step], &path);
                 self.after.push(After::Tell(Progress::Retrying {
-                    path,
+                    at,
                     failure: failure.clone(),
                     wait_ms: retry_in_ms,
                 }));
@@ -84,7 +86,9 @@ impl Driver {
                 let path = self.path(slot)?;
                 self.ledger
                     .log(&path, attempt, text.clone(), self.shared.clock.now_ms());
-                self.observer.progress(&Progress::Line { path, text });
+                let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
+                let at = self.at(slot, &block.steps[slot.step], &path);
+                self.observer.progress(&Progress::Line { at, text });
             }
             Report::Ended { slot, end } => {
                 self.active -= 1;
@@ -151,7 +155,8 @@ impl Driver {
                     error: None,
                     meta: Arc::new(meta),
                 };
-                self.tell_settled(&path, &view, number == 0, None, cost);
+                let at = self.at(slot, step, &path);
+                self.tell_settled(at, &view, number == 0, None, cost);
                 self.settled(slot, step, view);
                 self.settle(slot, Ending::Done);
                 Ok(())
@@ -179,7 +184,8 @@ impl Driver {
                     status: StepStatus::Waiting,
                     ..StepView::default()
                 };
-                self.tell_settled(&path, &view, false, None, None);
+                let at = self.at(slot, step, &path);
+                self.tell_settled(at, &view, false, None, None);
                 Ok(())
             }
             End::Failed {
@@ -242,7 +248,8 @@ impl Driver {
             }))),
             meta: Arc::new(meta),
         };
-        self.tell_settled(path, &view, false, Some(failure.clone()), cost);
+        let at = self.at(slot, step, path);
+        self.tell_settled(at, &view, false, Some(failure.clone()), cost);
         if !tolerated {
             self.count_failure(slot, path, failure);
         }
@@ -313,15 +320,15 @@ impl Driver {
 
     pub(super) fn tell_settled(
         &mut self,
-        path: &InstancePath,
+        at: At,
         view: &StepView,
         reused: bool,
         failure: Option<Failure>,
         cost: Option<Money>,
     ) {
-        let (path, status) = (path.clone(), view.status);
+        let status = view.status;
         self.after.push(After::Tell(Progress::Settled {
-            path,
+            at,
             status,
             reused,
             failure,
