@@ -26,7 +26,7 @@ use crate::engine::items::Items;
 use crate::engine::ledger::Ledger;
 use crate::engine::observer::{At, Observer, Progress};
 use crate::engine::runner::{Report, Shared};
-use crate::engine::scheduler::{Begin, Ending, FrameId, Scheduler, Slot};
+use crate::engine::scheduler::{Begin, Blocked, Ending, FrameId, Scheduler, Slot};
 use crate::engine::values::FrameValues;
 use crate::error::Failure;
 use crate::ids::InstancePath;
@@ -264,10 +264,7 @@ impl Driver {
 
     /// Records the steps that were blocked by what just settled.
     async fn record_blocked(&mut self) -> Result<(), EngineError> {
-        for (slot, by) in self.scheduler.take_blocked() {
-            let Some(block) = self.block(slot.frame) else {
-                continue;
-            };
+        for Blocked { slot, by, block } in self.scheduler.take_blocked() {
             let (step, by) = (&block.steps[slot.step], &block.steps[by]);
             let path = self.step_path(slot, step);
             self.follow(slot, step, path.clone()).await?;

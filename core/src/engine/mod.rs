@@ -36,4 +36,4 @@ pub use embedded::{
 };
 pub use observer::{At, Observer, Progress};
 pub use planner::{Forecast, PlannedStep};
-pub use scheduler::{Begin, Ending, FrameId, Scheduler, Slot};
+pub use scheduler::{Begin, Blocked, Ending, FrameId, Scheduler, Slot};

@@ -91,6 +91,17 @@ impl Ending {
     }
 }
 
+/// A step that will not begin.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    /// The step.
+    pub slot: Slot,
+    /// Index of the step that blocks it.
+    pub by: usize,
+    /// The block they stand in, which its frame may have left by now.
+    pub block: Arc<Block>,
+}
+
 /// A phase in the life of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -147,7 +158,7 @@ pub struct Scheduler {
     /// Open loops that still have items to begin, the one opened last at the end.
     loops: Vec<Slot>,
     /// Steps that were blocked or cut off, for the driver to record.
-    blocked: Vec<(Slot, usize)>,
+    blocked: Vec<Blocked>,
     /// The most instances of one loop at once, where the loop does not say.
     window: u64,
     failed: bool,
@@ -195,9 +206,8 @@ impl Scheduler {
         }))
     }
 
-    /// The steps that were blocked since the last call, each with the index of the step in
-    /// its block that blocks it.
-    pub fn take_blocked(&mut self) -> Vec<(Slot, usize)> {
+    /// The steps that were blocked since the last call.
+    pub fn take_blocked(&mut self) -> Vec<Blocked> {
         std::mem::take(&mut self.blocked)
     }
 
@@ -392,7 +402,12 @@ impl Scheduler {
                 };
                 match blocking(&frame.nodes, &block.steps[*behind].after) {
                     Some(by) => {
-                        self.blocked.push((at, by));
+                        let block = Arc::clone(&block);
+                        self.blocked.push(Blocked {
+                            slot: at,
+                            by,
+                            block,
+                        });
                         settled.push_back((*behind, Ending::Blocked));
                     }
                     None => {

@@ -74,7 +74,8 @@ pub struct Diagnostics(Vec<Diagnostic>);
 impl Diagnostics {
     pub(super) fn sorted(mut all: Vec<Diagnostic>) -> Self {
         all.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        all.dedup();
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|fault| seen.insert((fault.line, fault.column, fault.message.clone())));
         Self(all)
     }
 
