@@ -10,11 +10,15 @@ mod progress;
 mod report;
 mod world;
 
+use std::panic;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Parser;
+use flow_providers::documents::PARSER_THREAD;
 
 fn main() -> ExitCode {
+    silence_parsers();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return report::usage(&error),
@@ -33,4 +37,15 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => report::failed(&error),
     }
+}
+
+/// Keeps the panics of document parsers off the terminal: each becomes an error that names
+/// its document.
+fn silence_parsers() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if thread::current().name() != Some(PARSER_THREAD) {
+            usual(panic);
+        }
+    }));
 }

@@ -17,6 +17,9 @@ use super::error::Fault;
 /// costs address space only; parsers here limit nesting to a few hundred levels.
 const STACK: usize = 64 << 20;
 
+/// Name of a parser's thread. A panic there is an error of the document, and reported so.
+pub const PARSER_THREAD: &str = "document-parser";
+
 /// Runs a parser fenced off from the program, for `limit` at most.
 ///
 /// `doing` names the work in the message of the error: "reading the text of page 3".
@@ -27,7 +30,7 @@ where
 {
     let (done, outcome) = mpsc::sync_channel(1);
     let parser = thread::Builder::new()
-        .name("document-parser".into())
+        .name(PARSER_THREAD.into())
         .stack_size(STACK)
         .spawn(move || {
             // Nobody listens any more when the time was up.

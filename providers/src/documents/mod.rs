@@ -21,6 +21,7 @@ mod unpacked;
 
 pub use error::{DocumentError, Fault, Head};
 pub use fields::{Evidence, Extraction, FieldsError, extract, inconsistencies};
+pub use guard::PARSER_THREAD;
 pub use layout::{Line, Page, Rect, Word};
 pub use ocr::{OcrEngine, OcrError, OcrModels, OcrPage};
 pub use open::{Limits, OpenDocument, Rendered};
