@@ -78,6 +78,10 @@ fn cannot(model: &str, what: &str) -> Failure {
 }
 
 /// What a model can take and do.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them go together"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Takes images.

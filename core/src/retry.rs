@@ -31,7 +31,7 @@ pub fn next_wait(retry: &Retry, attempt: u32, failure: &Failure, random: f64) ->
 }
 
 /// The longest wait taken on another's word.
-pub const PATIENCE: Duration = Duration::from_secs(3600);
+pub const PATIENCE: Duration = Duration::from_hours(1);
 
 /// Whether another attempt with the same input can end otherwise. A workflow may narrow
 /// this by `retry.on`, never widen it.

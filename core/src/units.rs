@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn durations_add_their_parts() {
-        assert_eq!(parse_duration("1h30m").unwrap(), Duration::from_secs(5400));
+        assert_eq!(parse_duration("1h30m").unwrap(), Duration::from_mins(90));
         assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
         for bad in ["", "5", "s", "99999999999999999999s", "-5s", "1.5s"] {
             assert!(parse_duration(bad).is_err(), "{bad} was taken");

@@ -70,9 +70,12 @@ impl Action for Write {
             (value, false) => format!("{value:#}\n"),
         };
         let size = text.len();
-        let written = tokio::task::spawn_blocking(move || match append {
-            true => add(&path, text.as_bytes()),
-            false => replace(&path, text.as_bytes()),
+        let written = tokio::task::spawn_blocking(move || {
+            if append {
+                add(&path, text.as_bytes())
+            } else {
+                replace(&path, text.as_bytes())
+            }
         });
         written
             .await
@@ -100,23 +103,23 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A new file gets the rights that any other would, not those of a temporary one.
     let plain = fs::metadata(path)
         .map(|file| file.permissions())
-        .or_else(|_| usual_rights());
+        .or_else(|_| usual_rights(draft.as_file()));
     draft.as_file().set_permissions(plain?)?;
     draft.persist(path)?;
     Ok(())
 }
 
 #[cfg(unix)]
-fn usual_rights() -> io::Result<fs::Permissions> {
+fn usual_rights(draft: &File) -> io::Result<fs::Permissions> {
     use std::os::unix::fs::PermissionsExt;
-    Ok(fs::Permissions::from_mode(0o644))
+    let mut rights = draft.metadata()?.permissions();
+    rights.set_mode(0o644);
+    Ok(rights)
 }
 
 #[cfg(not(unix))]
-fn usual_rights() -> io::Result<fs::Permissions> {
-    tempfile::tempfile()?
-        .metadata()
-        .map(|file| file.permissions())
+fn usual_rights(draft: &File) -> io::Result<fs::Permissions> {
+    Ok(draft.metadata()?.permissions())
 }
 
 fn add(path: &Path, bytes: &[u8]) -> io::Result<()> {

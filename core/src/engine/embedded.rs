@@ -301,9 +301,12 @@ impl Embedded {
         let driver = Driver::new(workflow, shared, receiver, ledger, observer, resumed, limit);
         let asked = Arc::clone(&interrupted);
         let task = tokio::spawn(async move {
-            let stop = move || match asked.load(Ordering::SeqCst) {
-                true => Stop::Interrupt,
-                false => Stop::Cancel,
+            let stop = move || {
+                if asked.load(Ordering::SeqCst) {
+                    Stop::Interrupt
+                } else {
+                    Stop::Cancel
+                }
             };
             let driven = driver.drive(stop).await;
             drop(lock);

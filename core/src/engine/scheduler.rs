@@ -187,6 +187,10 @@ impl Scheduler {
 
     /// The next thing that may begin: what is ready in the order it became so, then items
     /// of the loop that was opened last, so that what is begun is finished first.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is no iterator: after `None` more may become ready"
+    )]
     pub fn next(&mut self) -> Option<Begin> {
         if let Some(begin) = self.ready.pop_front() {
             return Some(begin);
@@ -400,20 +404,17 @@ impl Scheduler {
                     step: *behind,
                     ordinal: None,
                 };
-                match blocking(&frame.nodes, &block.steps[*behind].after) {
-                    Some(by) => {
-                        let block = Arc::clone(&block);
-                        self.blocked.push(Blocked {
-                            slot: at,
-                            by,
-                            block,
-                        });
-                        settled.push_back((*behind, Ending::Blocked));
-                    }
-                    None => {
-                        frame.nodes[*behind] = Node::Begun;
-                        self.ready.push_back(Begin::Step(at));
-                    }
+                if let Some(by) = blocking(&frame.nodes, &block.steps[*behind].after) {
+                    let block = Arc::clone(&block);
+                    self.blocked.push(Blocked {
+                        slot: at,
+                        by,
+                        block,
+                    });
+                    settled.push_back((*behind, Ending::Blocked));
+                } else {
+                    frame.nodes[*behind] = Node::Begun;
+                    self.ready.push_back(Begin::Step(at));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Faults of a file: each with its place, the line itself, and a hint.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -7,10 +8,16 @@ use serde::Serialize;
 use super::document::Place;
 
 /// The most faults that are listed; a file with more has one cause.
-const LISTED: usize = 50;
+pub(super) const LISTED: usize = 50;
 
-/// The most characters of a line that are shown.
+/// The most faults that are kept; of more, only the number.
+pub(super) const KEPT: usize = 1_000;
+
+/// The most characters of a line that are shown, and of those before the fault.
 const SHOWN: usize = 120;
+
+/// The most characters of a message or a hint: either may quote the file.
+const LONGEST: usize = 500;
 
 /// How bad a fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -37,7 +44,7 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The line itself.
+    /// The line itself; of a long one, what stands around the column.
     pub text: String,
 }
 
@@ -52,11 +59,9 @@ impl fmt::Display for Diagnostic {
             "{}:{}:{}: {severity}: {}",
             self.file, self.line, self.column, self.message
         )?;
-        let from = (self.column as usize).saturating_sub(SHOWN);
-        let text: String = self.text.chars().skip(from).take(SHOWN).collect();
-        if !text.trim().is_empty() {
-            let indent = (self.column as usize).saturating_sub(1 + from);
-            writeln!(f, "{:>5} | {}", self.line, text.trim_end())?;
+        if !self.text.trim().is_empty() {
+            let indent = (self.column as usize).saturating_sub(1 + cut(self.column));
+            writeln!(f, "{:>5} | {}", self.line, self.text.trim_end())?;
             writeln!(f, "      | {:indent$}^", "")?;
         }
         if let Some(hint) = &self.hint {
@@ -69,46 +74,51 @@ impl fmt::Display for Diagnostic {
 /// All faults of a file and of those it refers to, in the order of their places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    kept: Vec<Diagnostic>,
+    /// Errors that were counted and not kept.
+    #[serde(skip)]
+    more: usize,
+}
 
 impl Diagnostics {
-    pub(super) fn sorted(mut all: Vec<Diagnostic>) -> Self {
-        all.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        let mut seen = std::collections::HashSet::new();
-        all.retain(|fault| seen.insert((fault.line, fault.column, fault.message.clone())));
-        Self(all)
+    pub(super) fn sorted(mut kept: Vec<Diagnostic>, more: usize) -> Self {
+        kept.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        let mut seen = HashSet::new();
+        kept.retain(|f| seen.insert((f.file.clone(), f.line, f.column, f.message.clone())));
+        Self { kept, more }
     }
 
     /// Whether the workflow cannot run.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|fault| fault.severity == Severity::Error)
+        self.errors() > 0
     }
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        self.0
+        let errors = self
             .iter()
-            .filter(|fault| fault.severity == Severity::Error)
-            .count()
+            .filter(|fault| fault.severity == Severity::Error);
+        errors.count() + self.more
     }
 
-    /// Every fault.
+    /// Every fault; of very many, the first that were found.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.0.iter()
+        self.kept.iter()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kept.is_empty()
     }
 }
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for fault in self.0.iter().take(LISTED) {
+        for fault in self.iter().take(LISTED) {
             write!(f, "{fault}")?;
         }
-        match self.0.len().saturating_sub(LISTED) {
+        match (self.kept.len() + self.more).saturating_sub(LISTED) {
             0 => Ok(()),
             more => writeln!(f, "and {more} more"),
         }
@@ -137,20 +147,15 @@ impl<'t> Lines<'t> {
         message: String,
         hint: Option<String>,
     ) -> Diagnostic {
-        let line = place.line.max(1);
-        let text = self
-            .lines
-            .get(line as usize - 1)
-            .copied()
-            .unwrap_or_default();
+        let (line, column) = (place.line.max(1), place.column.max(1));
         Diagnostic {
             severity,
             file: self.file.to_owned(),
             line,
-            column: place.column.max(1),
-            message,
-            hint,
-            text: text.to_owned(),
+            column,
+            message: shortened(message),
+            hint: hint.map(shortened),
+            text: around(self.line(line), column).to_owned(),
         }
     }
 
@@ -160,4 +165,32 @@ impl<'t> Lines<'t> {
             .copied()
             .unwrap_or_default()
     }
+}
+
+/// How many characters of a line are left out before what is shown of it.
+fn cut(column: u32) -> usize {
+    (column as usize).saturating_sub(SHOWN)
+}
+
+/// The part of a line that is shown.
+fn around(line: &str, column: u32) -> &str {
+    let part = |from: usize, characters: usize| {
+        let rest = &line[from..];
+        let end = rest.char_indices().nth(characters);
+        end.map_or(line.len(), |(end, _)| from + end)
+    };
+    let from = match cut(column) {
+        // A fault for each of a long line's many values must not walk it each time.
+        cut if line.is_ascii() => cut.min(line.len()),
+        cut => part(0, cut),
+    };
+    &line[from..part(from, 2 * SHOWN)]
+}
+
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

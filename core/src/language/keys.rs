@@ -142,6 +142,12 @@ pub(super) const MODEL: &[Key] = &[
     ("options", "Settings of the model's own."),
 ];
 
+pub(super) const COMMAND: &[Key] = &[
+    ("type", "The kind of provider."),
+    ("command", "The program and its arguments."),
+    ("price", "What a call costs, e.g. `0.01 USD`."),
+];
+
 pub(super) const SCHEDULE: &[Key] = &[
     ("schedule", "A cron expression, or `@every 15m`."),
     (

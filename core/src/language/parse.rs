@@ -33,7 +33,7 @@ pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Diagn
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let (at, byte) = (error.valid_up_to(), bytes[error.valid_up_to()]);
-        let line = bytes[..at].iter().filter(|b| **b == b'\n').count() as u32 + 1;
+        let line = bytes[..at].split(|b| *b == b'\n').count() as u32;
         let message = format!("the file is not UTF-8: byte 0x{byte:02x} at offset {at}");
         bare(message, "save it as UTF-8", Place { line, column: 1 })
     })

@@ -1,11 +1,23 @@
 //! Did you mean?
 
+/// The most bytes of a name that is compared: a slip in a longer one is seen without help.
+const LONGEST: usize = 100;
+
 /// The name most like `wrong`, if one is like enough to have been meant.
 pub fn closest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let alike =
-        |name: &str| strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase());
-    let (distance, name) = names.map(|name| (alike(name), name)).min()?;
-    (distance <= 1 + wrong.len().min(name.len()) / 4).then_some(name)
+    if wrong.len() > LONGEST {
+        return None;
+    }
+    let (wrong, length) = (wrong.to_lowercase(), wrong.chars().count());
+    let near = names.filter_map(|name| {
+        let enough = 1 + wrong.len().min(name.len()) / 4;
+        if name.len() > LONGEST || name.chars().count().abs_diff(length) > enough {
+            return None;
+        }
+        let distance = strsim::damerau_levenshtein(&wrong, &name.to_lowercase());
+        (distance <= enough).then_some((distance, name))
+    });
+    near.min().map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -366,7 +366,7 @@ impl Default for Retry {
             attempts: 3,
             exponential: true,
             initial: Duration::from_secs(1),
-            max: Duration::from_secs(60),
+            max: Duration::from_mins(1),
             jitter: 0.2,
             on: vec![
                 ErrorClass::RateLimit,
@@ -382,7 +382,7 @@ impl Default for Retry {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            timeout: Some(Duration::from_secs(300)),
+            timeout: Some(Duration::from_mins(5)),
             deadline: None,
             retry: Retry::default(),
             cache: None,

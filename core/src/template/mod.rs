@@ -109,9 +109,9 @@ impl Template {
                 .iter()
                 .for_each(|item| item.for_each_expression(visit)),
             Self::Map(entries) => {
-                entries
-                    .iter()
-                    .for_each(|(_, value)| value.for_each_expression(visit));
+                for (_, value) in entries {
+                    value.for_each_expression(visit);
+                }
             }
         }
     }

@@ -4,6 +4,7 @@
 //! for each further part. Where a part is computed the reference ends. Names that the
 //! expression binds itself (`{% for %}`, `{% set %}`) are not references.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use minijinja::machinery::ast::{CallArg, Expr, Spanned, Stmt};
@@ -12,7 +13,7 @@ use minijinja::value::ValueKind;
 use super::environment::is_global;
 
 /// A name with the parts that are read from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// The first name, e.g. `steps`.
     pub root: String,
@@ -23,7 +24,7 @@ pub struct Reference {
 }
 
 /// A part of a reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
     /// `.name` or `['name']`.
     Key(String),
@@ -101,6 +102,7 @@ fn constant(expression: &Expr<'_>) -> Option<Segment> {
 #[derive(Default)]
 struct Walk {
     found: Vec<Reference>,
+    seen: HashSet<Reference>,
     /// Names bound by the template itself, innermost last.
     bound: Vec<String>,
 }
@@ -115,7 +117,7 @@ impl Walk {
             segments,
             optional,
         };
-        if !self.found.contains(&reference) {
+        if self.seen.insert(reference.clone()) {
             self.found.push(reference);
         }
     }
@@ -198,13 +200,17 @@ impl Walk {
     }
 
     fn stmts(&mut self, stmts: &[Stmt<'_>]) {
-        stmts.iter().for_each(|stmt| self.stmt(stmt));
+        for stmt in stmts {
+            self.stmt(stmt);
+        }
     }
 
     /// Walks statements whose bindings end with them.
     fn scoped(&mut self, targets: &[&Expr<'_>], body: &[Stmt<'_>]) {
         let outer = self.bound.len();
-        targets.iter().for_each(|target| self.bind(target));
+        for target in targets {
+            self.bind(target);
+        }
         self.stmts(body);
         self.bound.truncate(outer);
     }

@@ -88,9 +88,10 @@ impl Driver {
     pub(super) fn finish(&mut self) -> Result<(), EngineError> {
         self.finished = true;
         let root = self.frame(FrameId::ROOT)?;
-        let failure = match self.scheduler.failed() {
-            true => root.first_failure.clone(),
-            false => None,
+        let failure = if self.scheduler.failed() {
+            root.first_failure.clone()
+        } else {
+            None
         };
         if let Some((path, failure)) = failure {
             let error = Some(format!("step `{path}`: {}", failure.message));

@@ -5,12 +5,15 @@
 //! edges, cycles, names out of reach, and the types of outputs as far as schemas tell.
 //! Neither stops at a fault: what cannot be read is left out and the rest is checked.
 
+mod follow;
 mod models;
 mod reader;
 mod resolve;
 mod settings;
 mod steps;
+mod triggers;
 mod types;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +21,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::diagnostic::{Diagnostic, Diagnostics, Lines, Severity};
-use super::document::{Node, Place};
+use super::diagnostic::{Diagnostic, Diagnostics, KEPT, LISTED, Lines, Severity};
+use super::document::{Data, Node, Place};
 use super::parse;
+use super::suggest::closest;
 use super::workflow::{Block, Workflow};
 use crate::action::ActionRegistry;
 use crate::content::ContentHash;
@@ -101,7 +105,7 @@ pub fn check(file: &str, bytes: &[u8], environment: Environment<'_>) -> Checked 
         files: session.files,
         models: environment.models.clone(),
     };
-    let diagnostics = Diagnostics::sorted(session.faults);
+    let diagnostics = Diagnostics::sorted(session.faults, session.more);
     let workflow = workflow.filter(|_| !diagnostics.has_errors());
     Checked {
         workflow,
@@ -126,9 +130,13 @@ pub fn check_bundle(bundle: &Bundle, actions: &ActionRegistry, provider_kinds: &
 #[derive(Default)]
 struct Session {
     faults: Vec<Diagnostic>,
+    /// Errors beyond those that are kept.
+    more: usize,
     files: BTreeMap<String, String>,
     /// Sub-workflows being checked, outermost first.
     open: Vec<String>,
+    /// Sub-workflows that were checked: each is once, however many steps run it.
+    checked: BTreeMap<String, Option<Arc<Workflow>>>,
 }
 
 impl Session {
@@ -175,6 +183,10 @@ struct Checker<'c> {
 
 impl Checker<'_> {
     fn error(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
+        if self.session.faults.len() >= KEPT {
+            self.session.more += 1;
+            return;
+        }
         let fault = self
             .lines
             .fault(Severity::Error, place, message.into(), hint);
@@ -182,10 +194,23 @@ impl Checker<'_> {
     }
 
     fn warning(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
-        let fault = self
-            .lines
-            .fault(Severity::Warning, place, message.into(), hint);
-        self.session.faults.push(fault);
+        if self.session.faults.len() < KEPT {
+            let fault = self
+                .lines
+                .fault(Severity::Warning, place, message.into(), hint);
+            self.session.faults.push(fault);
+        }
+    }
+
+    /// The hint for a name that is none: what was probably meant.
+    ///
+    /// Looking for it takes as long as there are names, so no more are sought than shown.
+    fn meant<'n>(&self, wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        if self.session.faults.len() >= LISTED {
+            return None;
+        }
+        let near = closest(wrong, names.into_iter())?;
+        Some(format!("did you mean `{near}`?"))
     }
 
     fn root(&mut self, file: &str, root: &Node) -> Option<Workflow> {
@@ -210,9 +235,13 @@ impl Checker<'_> {
             providers: &providers,
             defaults: &defaults,
         };
-        if fields.get("steps").is_none() {
-            let hint = Some("a workflow has at least `steps:`".to_owned());
-            self.error(root.place, "`steps` is missing", hint);
+        let hint = || Some("a workflow has at least one step".to_owned());
+        match fields.get("steps") {
+            None => self.error(root.place, "`steps` is missing", hint()),
+            Some(steps) if steps.data == Data::List(Vec::new()) => {
+                self.error(steps.place, "`steps` is empty", hint());
+            }
+            Some(_) => {}
         }
         let mut main = self.block(fields.get("steps"), &context);
         let mut on_failure = self.block(fields.get("on_failure"), &context);
@@ -262,4 +291,13 @@ fn stem(file: &str) -> &str {
     name.strip_suffix(".yaml")
         .or_else(|| name.strip_suffix(".yml"))
         .unwrap_or(name)
+}
+
+/// The hint that lists what there is, or the first of it.
+fn listing<'n>(what: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+    const MOST: usize = 30;
+    let mut names = names.into_iter();
+    let listed: Vec<_> = names.by_ref().take(MOST).collect();
+    let more = if names.next().is_some() { ", …" } else { "" };
+    format!("{what}: {}{more}", listed.join(", "))
 }

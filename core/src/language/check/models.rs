@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use super::super::document::{Data, Node, Place};
 use super::super::keys;
-use super::super::suggest::closest;
 use super::super::workflow::{ModelChoice, ProviderConfig};
 use super::Checker;
 use super::reader::Fields;
+use crate::units::Money;
 
 pub(super) type Models = BTreeMap<String, Vec<ModelChoice>>;
 pub(super) type Providers = BTreeMap<String, Arc<ProviderConfig>>;
 
 /// Kinds of providers whose part is not built yet.
 const NOT_BUILT: &[&str] = &["llama", "ollama", "openai", "gemini", "anthropic"];
+
+/// The most models a chain may have.
+const LONGEST_CHAIN: usize = 32;
 
 impl Checker<'_> {
     pub(super) fn providers(&mut self, fields: &Fields<'_>) -> Providers {
@@ -35,13 +38,13 @@ impl Checker<'_> {
                 None => (entry.key.clone(), entry.place),
             };
             let kinds = self.environment.provider_kinds;
-            if NOT_BUILT.contains(&name.as_str()) {
+            let known = kinds.contains(&name.as_str());
+            if !known && NOT_BUILT.contains(&name.as_str()) {
                 self.not_built(place, &name);
-            } else if !kinds.contains(&name.as_str()) {
-                let hint = match closest(&name, kinds.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("set `type` to one of: {}", kinds.join(", ")),
-                };
+            } else if !known {
+                let hint = self.meant(&name, kinds.iter().copied());
+                let hint =
+                    hint.unwrap_or_else(|| format!("set `type` to one of: {}", kinds.join(", ")));
                 self.error(
                     place,
                     format!("there is no kind of provider `{name}`"),
@@ -55,6 +58,9 @@ impl Checker<'_> {
                     templates.insert(setting.key.clone(), template);
                 }
             }
+            if name == "command" {
+                self.command(&entry.value);
+            }
             let config = ProviderConfig {
                 kind: name,
                 settings: templates,
@@ -62,6 +68,38 @@ impl Checker<'_> {
             providers.insert(entry.key.clone(), Arc::new(config));
         }
         providers
+    }
+
+    /// Checks the settings of a program that answers.
+    fn command(&mut self, node: &Node) {
+        let Some(fields) = self.fields(node, "a provider of type `command`", keys::COMMAND) else {
+            return;
+        };
+        let computed = |node: &Node| node.text().is_some_and(|text| text.contains("{{"));
+        match fields.get("command") {
+            None => {
+                let hint = Some("e.g. `command: [python3, answer.py]`".to_owned());
+                self.error(node.place, "the provider has no `command`", hint);
+            }
+            Some(command) => {
+                let empty = match &command.data {
+                    Data::List(words) => words.is_empty(),
+                    Data::Text(text) => text.is_empty(),
+                    Data::Null | Data::Bool(_) | Data::Number(_) | Data::Map(_) => true,
+                };
+                if empty {
+                    let message = "`command` is a list: the program and its arguments";
+                    self.error(command.place, message, None);
+                } else if let Data::List(words) = &command.data {
+                    for word in words {
+                        self.text(word, "an element of `command`");
+                    }
+                }
+            }
+        }
+        if let Some(price) = fields.get("price").filter(|price| !computed(price)) {
+            self.unit(price, "price", str::parse::<Money>);
+        }
     }
 
     /// Settings of a provider may refer to secrets and to nothing else.
@@ -84,7 +122,7 @@ impl Checker<'_> {
             let replaced = self.environment.models.get(&entry.key);
             let node =
                 replaced.map_or_else(|| entry.value.clone(), |text| written(text, entry.place));
-            if let Some(chain) = self.model(&node, &Models::new(), providers) {
+            if let Some(chain) = self.bounded(&node, &Models::new(), providers) {
                 models.insert(entry.key.clone(), chain);
             }
         }
@@ -95,10 +133,8 @@ impl Checker<'_> {
     pub(super) fn replacements(&mut self, root: &Node, models: &Models) {
         for name in self.environment.models.keys().filter(|name| *name != "*") {
             if !models.contains_key(name) {
-                let hint = match closest(name, models.keys().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "`*=…` replaces every model".to_owned(),
-                };
+                let hint = self.meant(name, models.keys().map(String::as_str));
+                let hint = hint.unwrap_or_else(|| "`*=…` replaces every model".to_owned());
                 let message = format!("`--model {name}=…`: the workflow names no model `{name}`");
                 self.error(root.place, message, Some(hint));
             }
@@ -114,8 +150,27 @@ impl Checker<'_> {
     ) -> Option<Vec<ModelChoice>> {
         match self.environment.models.get("*") {
             Some(text) => self.model(&written(text, node.place), &Models::new(), providers),
-            None => self.model(node, models, providers),
+            None => self.bounded(node, models, providers),
         }
+    }
+
+    /// A chain of as many models as are worth asking.
+    fn bounded(
+        &mut self,
+        node: &Node,
+        models: &Models,
+        providers: &Providers,
+    ) -> Option<Vec<ModelChoice>> {
+        let chain = self.model(node, models, providers)?;
+        if chain.len() > LONGEST_CHAIN {
+            let message = format!(
+                "a chain has at most {LONGEST_CHAIN} models, and this has {}",
+                chain.len()
+            );
+            self.error(node.place, message, None);
+            return None;
+        }
+        Some(chain)
     }
 
     /// A model: a name, `provider/model`, an object, or a list of them.
@@ -169,10 +224,9 @@ impl Checker<'_> {
         }
         let Some((provider, model)) = text.split_once('/') else {
             let names = models.keys().map(String::as_str);
-            let hint = match closest(text, names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "name it under `models:`, or write `provider/model`".to_owned(),
-            };
+            let hint = self.meant(text, names);
+            let hint =
+                hint.unwrap_or_else(|| "name it under `models:`, or write `provider/model`".into());
             self.error(
                 node.place,
                 format!("there is no model `{text}`"),
@@ -203,6 +257,12 @@ impl Checker<'_> {
             return Some(Arc::clone(config));
         }
         let kinds = self.environment.provider_kinds;
+        if name == "command" && kinds.contains(&name) {
+            let hint = "name it under `providers:` with its `command`".to_owned();
+            let message = "provider `command` needs settings";
+            self.error(node.place, message, Some(hint));
+            return None;
+        }
         if kinds.contains(&name) {
             let config = ProviderConfig {
                 kind: name.to_owned(),
@@ -218,10 +278,8 @@ impl Checker<'_> {
             .keys()
             .map(String::as_str)
             .chain(kinds.iter().copied());
-        let hint = match closest(name, names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "name it under `providers:` with its `type`".to_owned(),
-        };
+        let hint = self.meant(name, names);
+        let hint = hint.unwrap_or_else(|| "name it under `providers:` with its `type`".into());
         self.error(
             node.place,
             format!("there is no provider `{name}`"),

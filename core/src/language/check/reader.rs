@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::super::document::{Data, Entry, Node};
 use super::super::keys::{Key, NOT_BUILT};
-use super::super::suggest::closest;
-use super::Checker;
+use super::{Checker, listing};
 use crate::template::Template;
 use crate::units::{UnitError, parse_duration};
 
@@ -41,15 +40,10 @@ impl Checker<'_> {
         for entry in entries {
             let key = entry.key.as_str();
             if !names().any(|name| name == key) {
-                let hint = match closest(key, names()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("known are: {}", names().collect::<Vec<_>>().join(", ")),
-                };
-                self.error(
-                    entry.place,
-                    format!("{what} has no key `{key}`"),
-                    Some(hint),
-                );
+                let hint = self.meant(key, names());
+                let hint = hint.unwrap_or_else(|| listing("known are", names()));
+                let message = format!("{what} has no key `{key}`");
+                self.error(entry.place, message, Some(hint));
                 continue;
             }
             if NOT_BUILT.contains(&key) {

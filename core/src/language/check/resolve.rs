@@ -9,73 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::super::document::Place;
-use super::super::suggest::closest;
 use super::super::workflow::Input;
+use super::follow::{Gathered, Names, is_computed};
 use super::steps::{Draft, DraftWork};
 use super::{Checker, types};
-use crate::template::{Reference, Segment, StepView, Template};
-
-/// What names stand for at a place in the workflow.
-struct Names<'n> {
-    around: Option<&'n Names<'n>>,
-    /// Steps in reach, with the types of their outputs where they are known by now.
-    steps: HashMap<String, Value>,
-    /// The item and `index`, with their types.
-    items: Vec<(String, Value)>,
-    /// Whether the item is computed by a step.
-    computed_items: bool,
-    /// The inputs, as one type.
-    inputs: &'n Value,
-    /// Whether a step of another workflow may have computed them.
-    computed_inputs: bool,
-    /// Whether `run.status` and `run.error` are there.
-    after_steps: bool,
-}
-
-impl Names<'_> {
-    fn step(&self, id: &str) -> Option<&Value> {
-        self.steps.get(id).or_else(|| self.around?.step(id))
-    }
-
-    fn item(&self, name: &str) -> Option<(&Value, bool)> {
-        let own = self.items.iter().find(|(item, _)| item == name);
-        match own {
-            Some((_, kind)) => Some((kind, self.computed_items)),
-            None => self.around?.item(name),
-        }
-    }
-
-    fn step_ids(&self) -> Vec<&str> {
-        let mut ids: Vec<_> = self.steps.keys().map(String::as_str).collect();
-        ids.extend(self.around.map(Names::step_ids).unwrap_or_default());
-        ids.sort_unstable();
-        ids
-    }
-
-    fn roots(&self) -> Vec<&str> {
-        let mut roots = vec!["inputs", "steps", "run"];
-        let mut names = Some(self);
-        while let Some(here) = names {
-            roots.extend(here.items.iter().map(|(name, _)| name.as_str()));
-            names = here.around;
-        }
-        roots
-    }
-}
-
-/// What the second pass gathers over the whole workflow.
-#[derive(Default)]
-struct Gathered {
-    /// The loop that each step stands in, for those that stand in one.
-    inside: BTreeMap<String, String>,
-    /// Inputs that something refers to.
-    used_inputs: BTreeSet<String>,
-    /// Steps whose output something refers to.
-    used_outputs: BTreeSet<String>,
-    /// Whether something refers to steps or inputs as a whole.
-    all_outputs: bool,
-    all_inputs: bool,
-}
+use crate::template::{Reference, Segment, Template};
 
 impl Checker<'_> {
     pub(super) fn resolve(
@@ -164,11 +102,12 @@ impl Checker<'_> {
         for draft in block.iter() {
             names.steps.insert(draft.id.to_string(), types::unknown());
         }
-        for at in 0..block.len() {
-            block[at].after = self.edges(&block[at], at, &index, names);
+        for (at, draft) in block.iter_mut().enumerate() {
+            draft.after = self.edges(draft, at, &index, names);
         }
         for at in self.in_order(block) {
             let output = self.resolve_step(&mut block[at], names, gathered);
+            let output = gathered.remembered(output);
             names.steps.insert(block[at].id.to_string(), output);
         }
     }
@@ -195,8 +134,7 @@ impl Checker<'_> {
                     after.insert(*at);
                 }
                 None => {
-                    let ids = index.keys().map(String::as_str);
-                    let hint = closest(need, ids).map(|near| format!("did you mean `{near}`?"));
+                    let hint = self.meant(need, index.keys().map(String::as_str));
                     let where_ = if names.step(need).is_some() {
                         " beside it"
                     } else {
@@ -263,47 +201,70 @@ impl Checker<'_> {
         names: &Names<'_>,
         gathered: &mut Gathered,
     ) -> Value {
-        let items = draft.items.as_ref().map(|(template, place)| {
-            let kind = self.follow_all(*place, template, names, gathered);
-            if let Some(kind @ ("string" | "boolean" | "null")) = types::kind_of(&kind) {
-                let hint = Some("it takes a list, a count, or a file of JSON lines".to_owned());
-                self.error(*place, format!("`for_each` cannot run over a {kind}"), hint);
+        let Some(items) = &draft.items else {
+            if let Some((when, place)) = &draft.when {
+                self.follow_all(*place, when, names, gathered);
             }
-            (types::item_of(&kind), is_computed(template, names))
-        });
-        let is_loop = items.is_some();
-        let inner = match items {
-            None => None,
-            Some((item, computed)) => Some(Names {
-                around: Some(names),
-                steps: HashMap::new(),
-                items: vec![
-                    (draft.item_name.clone(), item),
-                    ("index".into(), json!({ "type": "integer" })),
-                ],
-                computed_items: computed,
-                inputs: names.inputs,
-                computed_inputs: names.computed_inputs,
-                after_steps: names.after_steps,
-            }),
+            return self.resolve_work(draft, names, gathered);
         };
-        let mut inner = inner;
-        let scope = inner.as_ref().unwrap_or(names);
+        let mut inner = self.instance(items, &draft.item_name, names, gathered);
         if let Some((when, place)) = &draft.when {
-            self.follow_all(*place, when, scope, gathered);
-            let mut per_item = false;
-            for reference in when.references() {
-                per_item |=
-                    is_loop && (reference.root == draft.item_name || reference.root == "index");
-            }
-            draft.when_per_item = per_item;
+            self.follow_all(*place, when, &inner, gathered);
+            draft.when_per_item = when
+                .references()
+                .iter()
+                .any(|reference| reference.root == draft.item_name || reference.root == "index");
         }
         if let Some((key, place)) = &draft.key {
-            self.follow_all(*place, key, scope, gathered);
+            self.follow_all(*place, key, &inner, gathered);
         }
         let output = match &mut draft.work {
+            DraftWork::Body { .. } => self.resolve_body(draft, &mut inner, gathered),
+            DraftWork::Action { .. } | DraftWork::Workflow { .. } | DraftWork::Unknown => {
+                self.resolve_work(draft, &inner, gathered)
+            }
+        };
+        types::list_of(&output)
+    }
+
+    /// What names stand for in an instance of a loop.
+    fn instance<'n>(
+        &mut self,
+        (items, place): &(Template, Place),
+        item_name: &str,
+        names: &'n Names<'n>,
+        gathered: &mut Gathered,
+    ) -> Names<'n> {
+        let kind = self.follow_all(*place, items, names, gathered);
+        if let Some(kind @ ("string" | "boolean" | "null")) = types::kind_of(&kind) {
+            let hint = Some("it takes a list, a count, or a file of JSON lines".to_owned());
+            let message = format!("`for_each` cannot run over {}", types::article(kind));
+            self.error(*place, message, hint);
+        }
+        Names {
+            around: Some(names),
+            steps: HashMap::new(),
+            items: vec![
+                (item_name.to_owned(), types::item_of(&kind)),
+                ("index".into(), json!({ "type": "integer" })),
+            ],
+            computed_items: is_computed(items, names),
+            inputs: names.inputs,
+            computed_inputs: names.computed_inputs,
+            after_steps: names.after_steps,
+        }
+    }
+
+    /// Follows what a step does; the type of what one instance yields.
+    fn resolve_work(
+        &mut self,
+        draft: &mut Draft,
+        names: &Names<'_>,
+        gathered: &mut Gathered,
+    ) -> Value {
+        match &draft.work {
             DraftWork::Action { name, with, .. } => {
-                let (output, computed) = self.resolve_with(name, with, scope, gathered);
+                let (output, computed) = self.resolve_with(name, with, names, gathered);
                 draft.computed = computed;
                 output
             }
@@ -312,38 +273,37 @@ impl Checker<'_> {
                 inputs,
                 place,
             } => {
-                self.follow_all(*place, inputs, scope, gathered);
+                self.follow_all(*place, inputs, names, gathered);
                 types::of_outputs(workflow)
             }
-            DraftWork::Body { steps, collect } => match &mut inner {
-                Some(inner) => {
-                    self.resolve_block(steps, inner, gathered);
-                    match (collect, steps.last()) {
-                        (Some((collect, place)), _) => {
-                            self.follow_all(*place, collect, inner, gathered)
-                        }
-                        (None, Some(last)) => {
-                            gathered.used_outputs.insert(last.id.to_string());
-                            inner
-                                .step(last.id.as_str())
-                                .cloned()
-                                .unwrap_or_else(types::unknown)
-                        }
-                        (None, None) => {
-                            let message = format!("the loop `{}` has no steps", draft.id);
-                            self.error(draft.place, message, None);
-                            types::unknown()
-                        }
-                    }
-                }
-                None => types::unknown(),
-            },
-            DraftWork::Unknown => types::unknown(),
+            // Steps without a loop around them are a fault that was told.
+            DraftWork::Body { .. } | DraftWork::Unknown => types::unknown(),
+        }
+    }
+
+    /// Follows the steps of a loop; the type of what an instance yields.
+    fn resolve_body(
+        &mut self,
+        draft: &mut Draft,
+        inner: &mut Names<'_>,
+        gathered: &mut Gathered,
+    ) -> Value {
+        let DraftWork::Body { steps, collect } = &mut draft.work else {
+            return types::unknown();
         };
-        if is_loop {
-            types::list_of(output)
-        } else {
-            output
+        self.resolve_block(steps, inner, gathered);
+        match (collect, steps.last()) {
+            (Some((collect, place)), _) => self.follow_all(*place, collect, inner, gathered),
+            (None, Some(last)) => {
+                let last = last.id.as_str();
+                gathered.used_outputs.insert(last.to_owned());
+                inner.step(last).cloned().unwrap_or_else(types::unknown)
+            }
+            (None, None) => {
+                let message = format!("the loop `{}` has no steps", draft.id);
+                self.error(draft.place, message, None);
+                types::unknown()
+            }
         }
     }
 
@@ -360,6 +320,7 @@ impl Checker<'_> {
             return (types::unknown(), Vec::new());
         };
         let (mut computed, mut skeleton) = (Vec::new(), serde_json::Map::new());
+        let mut kinds = HashMap::new();
         for (key, place, template) in with {
             let given = self.follow_all(*place, template, names, gathered);
             if is_computed(template, names) {
@@ -370,169 +331,19 @@ impl Checker<'_> {
                 let (given, wanted) = (types::kind_of(&given), types::kind_of(wanted));
                 let message = format!(
                     "`{key}` takes {}, and this is {}",
-                    article(wanted.unwrap_or_default()),
-                    article(given.unwrap_or_default())
+                    types::article(wanted.unwrap_or_default()),
+                    types::article(given.unwrap_or_default())
                 );
                 self.error(*place, message, None);
             }
             skeleton.insert(key.clone(), template.skeleton());
+            kinds.insert(key.as_str(), given);
         }
-        let mut output = action.output_schema(&Value::Object(skeleton));
-        if output["x-same-as"].is_string()
-            && let Some((_, place, template)) = with
-                .iter()
-                .find(|(key, _, _)| output["x-same-as"] == key.as_str())
-        {
-            output = self.follow_all(*place, template, names, gathered);
-        }
-        (output, computed)
-    }
-
-    /// Follows every reference of a template; the type of its value.
-    fn follow_all(
-        &mut self,
-        place: Place,
-        template: &Template,
-        names: &Names<'_>,
-        gathered: &mut Gathered,
-    ) -> Value {
-        match template {
-            Template::Literal(value) => types::of_literal(value),
-            Template::Expression(expression) => {
-                let mut kind = types::unknown();
-                for reference in expression.references() {
-                    let found = self.follow(place, reference, names, gathered);
-                    if expression.plain() == Some(reference) {
-                        kind = found;
-                    }
-                }
-                kind
-            }
-            Template::Text(expression) => {
-                for reference in expression.references() {
-                    self.follow(place, reference, names, gathered);
-                }
-                json!({ "type": "string" })
-            }
-            Template::List(items) => {
-                for item in items {
-                    self.follow_all(place, item, names, gathered);
-                }
-                json!({ "type": "array" })
-            }
-            Template::Map(entries) => {
-                let mut parts = serde_json::Map::new();
-                for (key, value) in entries {
-                    parts.insert(key.clone(), self.follow_all(place, value, names, gathered));
-                }
-                json!({ "type": "object", "properties": parts, "additionalProperties": false })
-            }
-        }
-    }
-
-    fn follow(
-        &mut self,
-        place: Place,
-        reference: &Reference,
-        names: &Names<'_>,
-        gathered: &mut Gathered,
-    ) -> Value {
-        let parts = &reference.segments[..];
-        let found = match reference.root.as_str() {
-            "inputs" => {
-                match parts.first() {
-                    Some(Segment::Key(name)) => drop(gathered.used_inputs.insert(name.clone())),
-                    Some(Segment::Index(_)) | None => gathered.all_inputs = true,
-                }
-                types::follow(names.inputs, "inputs", parts)
-            }
-            "steps" => return self.follow_step(place, reference, names, gathered),
-            "run" => types::follow(&run_type(names.after_steps), "run", parts),
-            "secrets" => {
-                let message = "`secrets` has a value only under `providers:`";
-                let hint = Some("a secret never reaches a step".to_owned());
-                self.error(place, message, hint);
-                return types::unknown();
-            }
-            root => match names.item(root) {
-                Some((kind, _)) => types::follow(kind, root, parts),
-                None => {
-                    let message = match root {
-                        "item" | "index" => format!("`{root}` has a value only within `for_each`"),
-                        _ => format!("there is no `{root}`"),
-                    };
-                    let hint = closest(root, names.roots().into_iter())
-                        .map(|near| format!("did you mean `{near}`?"));
-                    self.error(place, message, hint);
-                    return types::unknown();
-                }
-            },
-        };
-        match found {
-            Ok(kind) => kind,
-            Err(_) if reference.optional => types::unknown(),
-            Err(fault) => {
-                self.error(place, fault.message, fault.hint);
-                types::unknown()
-            }
-        }
-    }
-
-    fn follow_step(
-        &mut self,
-        place: Place,
-        reference: &Reference,
-        names: &Names<'_>,
-        gathered: &mut Gathered,
-    ) -> Value {
-        let [Segment::Key(id), rest @ ..] = &reference.segments[..] else {
-            let hint = Some("name a step: `steps.ID.output`".to_owned());
-            self.error(place, "`steps` has no value as a whole", hint);
-            gathered.all_outputs = true;
-            return types::unknown();
-        };
-        let Some(output) = names.step(id) else {
-            let hint = match gathered.inside.get(id) {
-                Some(around) => Some(format!(
-                    "it stands inside the loop `{around}`: use `steps.{around}.output`"
-                )),
-                None => closest(id, names.step_ids().into_iter())
-                    .map(|near| format!("did you mean `{near}`?")),
-            };
-            self.error(place, format!("there is no step `{id}` here"), hint);
-            return types::unknown();
-        };
-        let (field, rest) = match rest {
-            [Segment::Key(field), rest @ ..] => (field.as_str(), rest),
-            [] => {
-                gathered.used_outputs.insert(id.clone());
-                return types::unknown();
-            }
-            [Segment::Index(_), ..] => ("[…]", rest),
-        };
-        let found = match field {
-            "output" => {
-                gathered.used_outputs.insert(id.clone());
-                types::follow(output, &format!("steps.{id}.output"), rest)
-            }
-            "status" => Ok(json!({ "type": "string" })),
-            "error" | "meta" => Ok(types::unknown()),
-            _ => {
-                let hint = closest(field, StepView::FIELDS.into_iter())
-                    .map_or(format!("it has: {}", StepView::FIELDS.join(", ")), |near| {
-                        format!("did you mean `{near}`?")
-                    });
-                self.error(place, format!("a step has no `{field}`"), Some(hint));
-                return types::unknown();
-            }
-        };
-        match found {
-            Ok(kind) => kind,
-            Err(_) if reference.optional => types::unknown(),
-            Err(fault) => {
-                self.error(place, fault.message, fault.hint);
-                types::unknown()
-            }
+        let output = action.output_schema(&Value::Object(skeleton));
+        let same = output["x-same-as"].as_str();
+        match same.and_then(|key| kinds.remove(key)) {
+            Some(kind) => (kind, computed),
+            None => (output, computed),
         }
     }
 }
@@ -548,19 +359,6 @@ fn mark_used(block: &mut [Draft], gathered: &Gathered) {
     }
 }
 
-/// Whether a value depends on what a step came to.
-fn is_computed(template: &Template, names: &Names<'_>) -> bool {
-    template
-        .references()
-        .iter()
-        .any(|reference| match reference.root.as_str() {
-            "inputs" => names.computed_inputs,
-            "run" => false,
-            "steps" => true,
-            item => names.item(item).is_none_or(|(_, computed)| computed),
-        })
-}
-
 /// Calls `visit` with every reference of a step, those of its body included.
 fn references(draft: &Draft, visit: &mut dyn FnMut(&Reference)) {
     let mut each = |template: &Template| template.references().into_iter().for_each(&mut *visit);
@@ -572,8 +370,12 @@ fn references(draft: &Draft, visit: &mut dyn FnMut(&Reference)) {
         DraftWork::Action { with, .. } => with.iter().for_each(|(_, _, value)| each(value)),
         DraftWork::Workflow { inputs, .. } => each(inputs),
         DraftWork::Body { steps, collect } => {
-            collect.iter().for_each(|(collect, _)| each(collect));
-            steps.iter().for_each(|step| references(step, visit));
+            if let Some((collect, _)) = collect {
+                each(collect);
+            }
+            for step in steps {
+                references(step, visit);
+            }
         }
         DraftWork::Unknown => {}
     }
@@ -599,25 +401,4 @@ fn cycle(block: &[Draft], placed: &HashSet<usize>) -> Vec<usize> {
     // `after` leads backwards; people read forwards.
     way.reverse();
     way
-}
-
-fn run_type(after_steps: bool) -> Value {
-    let mut parts = json!({ "id": { "type": "string" }, "workflow": { "type": "string" } });
-    if after_steps {
-        parts["status"] = json!({ "type": "string" });
-        parts["error"] = types::unknown();
-    }
-    json!({ "type": "object", "properties": parts, "additionalProperties": false })
-}
-
-fn article(kind: &str) -> &str {
-    match kind {
-        "string" => "text",
-        "integer" => "a whole number",
-        "number" => "a number",
-        "boolean" => "`true` or `false`",
-        "array" => "a list",
-        "object" => "a map",
-        other => other,
-    }
 }

@@ -1,19 +1,16 @@
-//! Everything of a workflow but its steps: inputs, policies, budget, triggers, outputs.
+//! Everything of a workflow but its steps and triggers: inputs, policies, budget, outputs.
 
 use serde_json::Value;
 
 use super::super::document::{Data, Node, Place};
 use super::super::keys;
-use super::super::suggest::closest;
-use super::super::workflow::{
-    Budget, Cron, Input, InputType, MissedTicks, OnLost, Overlap, Policy, Retry, Trigger,
-};
-use super::Checker;
+use super::super::workflow::{Budget, Input, InputType, OnLost, Policy, Retry};
 use super::reader::Fields;
+use super::{Checker, listing};
 use crate::error::ErrorClass;
 use crate::ids::is_identifier;
 use crate::template::Template;
-use crate::units::{Money, parse_duration};
+use crate::units::Money;
 
 /// Words for what becomes of a lost call.
 const ON_LOST: &[(&str, OnLost)] = &[
@@ -21,6 +18,9 @@ const ON_LOST: &[(&str, OnLost)] = &[
     ("ask", OnLost::Ask),
     ("fail", OnLost::Fail),
 ];
+
+/// The most inputs a workflow may have.
+const MOST_INPUTS: usize = 1_000;
 
 impl Checker<'_> {
     pub(super) fn inputs(&mut self, fields: &Fields<'_>) -> Vec<(Input, Place)> {
@@ -30,6 +30,18 @@ impl Checker<'_> {
         let Some(entries) = self.map(node, "`inputs`") else {
             return Vec::new();
         };
+        if entries.len() > MOST_INPUTS {
+            let message = format!(
+                "a workflow has at most {MOST_INPUTS} inputs, and this has {}",
+                entries.len()
+            );
+            self.error(
+                node.place,
+                message,
+                Some("pass many values as one list".into()),
+            );
+            return Vec::new();
+        }
         let mut inputs = Vec::new();
         for entry in entries {
             if !is_identifier(&entry.key) {
@@ -75,6 +87,7 @@ impl Checker<'_> {
             return None;
         };
         let kind = self.input_type(kind, &media, choices, schema)?;
+        self.only_keys_of(&kind, &fields);
         let default = fields.get("default").map(Node::to_json);
         if let (Some(value), Some(at)) = (&default, fields.get("default"))
             && let Err(why) = super::super::bind::fits(&kind, value)
@@ -94,6 +107,28 @@ impl Checker<'_> {
             default,
             required,
         })
+    }
+
+    /// Refuses keys that say nothing about values of a type.
+    fn only_keys_of(&mut self, kind: &InputType, fields: &Fields<'_>) {
+        let (is_text, is_file, is_json) = match kind {
+            InputType::String { .. } => (true, false, false),
+            InputType::File { .. } | InputType::Files { .. } => (false, true, false),
+            InputType::Json { .. } => (false, false, true),
+            InputType::Integer | InputType::Number | InputType::Boolean | InputType::Array => {
+                (false, false, false)
+            }
+        };
+        for (key, fits, types) in [
+            ("enum", is_text, "`string`"),
+            ("media", is_file, "`file` or `files`"),
+            ("schema", is_json, "`object` or `json`"),
+        ] {
+            if let (false, Some(entry)) = (fits, fields.entry(key)) {
+                let message = format!("`{key}` is for an input of type {types}");
+                self.error(entry.place, message, None);
+            }
+        }
     }
 
     fn input_type(
@@ -117,10 +152,9 @@ impl Checker<'_> {
                 schema: schema.unwrap_or(Value::Bool(true)),
             },
             _ => {
-                let hint = match closest(name, keys::INPUT_TYPES.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("types are: {}", keys::INPUT_TYPES.join(", ")),
-                };
+                let types = || keys::INPUT_TYPES.iter().copied();
+                let hint = self.meant(name, types());
+                let hint = hint.unwrap_or_else(|| listing("types are", types()));
                 self.error(node.place, format!("there is no type `{name}`"), Some(hint));
                 return None;
             }
@@ -245,17 +279,16 @@ impl Checker<'_> {
             let Some(name) = self.text(item, "a class of errors") else {
                 continue;
             };
-            match ErrorClass::from_name(name) {
-                Some(class) => classes.push(class),
-                None => {
-                    let names = || ErrorClass::ALL.iter().map(|class| class.as_str());
-                    let hint = match closest(name, names()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("classes are: {}", names().collect::<Vec<_>>().join(", ")),
-                    };
-                    let message = format!("there is no class of errors `{name}`");
-                    self.error(item.place, message, Some(hint));
+            if let Some(class) = ErrorClass::from_name(name) {
+                if !classes.contains(&class) {
+                    classes.push(class);
                 }
+            } else {
+                let names = || ErrorClass::ALL.iter().map(|class| class.as_str());
+                let hint = self.meant(name, names());
+                let hint = hint.unwrap_or_else(|| listing("classes are", names()));
+                let message = format!("there is no class of errors `{name}`");
+                self.error(item.place, message, Some(hint));
             }
         }
         classes
@@ -263,7 +296,7 @@ impl Checker<'_> {
 
     pub(super) fn budget(&mut self, node: &Node) -> Option<Budget> {
         if let Data::Text(_) = &node.data {
-            let cost = self.unit(node, "budget", |text| text.parse::<Money>())?;
+            let cost = self.unit(node, "budget", str::parse::<Money>)?;
             return Some(Budget {
                 cost,
                 allow_unknown: false,
@@ -278,134 +311,13 @@ impl Checker<'_> {
             );
             return None;
         };
-        let cost = self.unit(cost, "cost", |text| text.parse::<Money>())?;
+        let cost = self.unit(cost, "cost", str::parse::<Money>)?;
         let allow_unknown = self
             .optional_boolean(&fields, "allow_unknown")
             .unwrap_or(false);
         Some(Budget {
             cost,
             allow_unknown,
-        })
-    }
-
-    pub(super) fn triggers(
-        &mut self,
-        fields: &Fields<'_>,
-        inputs: &[(Input, Place)],
-    ) -> Vec<Trigger> {
-        let Some(node) = fields.get("triggers") else {
-            return Vec::new();
-        };
-        let items = self.list(node, "`triggers`");
-        items
-            .iter()
-            .filter_map(|item| self.trigger(item, inputs))
-            .collect()
-    }
-
-    fn trigger(&mut self, node: &Node, inputs: &[(Input, Place)]) -> Option<Trigger> {
-        let entries = self.map(node, "a trigger")?;
-        let has = |key: &str| entries.iter().any(|entry| entry.key == key);
-        if has("schedule") {
-            return self.schedule(node);
-        }
-        if has("watch") {
-            let fields = self.fields(node, "a folder watch", keys::WATCH)?;
-            let pattern = self.optional_text(&fields, "watch")?;
-            let Some(at) = fields.get("input") else {
-                self.error(
-                    node.place,
-                    "a folder watch names the `input` that takes the file",
-                    None,
-                );
-                return None;
-            };
-            let input = self.text(at, "`input`")?.to_owned();
-            self.known_input(at, &input, inputs);
-            return Some(Trigger::Watch { pattern, input });
-        }
-        if has("webhook") {
-            let fields = self.fields(node, "a webhook", keys::WEBHOOK)?;
-            let path = self.optional_text(&fields, "webhook")?;
-            if !path.starts_with('/') {
-                self.error(
-                    node.place,
-                    format!("`webhook: {path}` must begin with `/`"),
-                    None,
-                );
-            }
-            return Some(Trigger::Webhook { path });
-        }
-        if has("after") {
-            let fields = self.fields(node, "a trigger", keys::AFTER)?;
-            let workflow = self.optional_text(&fields, "after")?;
-            let mut status = self.words(&fields, "status");
-            if status.is_empty() {
-                status.push("succeeded".into());
-            }
-            return Some(Trigger::After { workflow, status });
-        }
-        let hint = Some("a trigger has `schedule`, `watch`, `webhook` or `after`".to_owned());
-        self.error(node.place, "this is no trigger", hint);
-        None
-    }
-
-    fn known_input(&mut self, at: &Node, name: &str, inputs: &[(Input, Place)]) {
-        if !inputs.iter().any(|(input, _)| input.name == name) {
-            let names = inputs.iter().map(|(input, _)| input.name.as_str());
-            let hint = closest(name, names).map(|near| format!("did you mean `{near}`?"));
-            self.error(at.place, format!("there is no input `{name}`"), hint);
-        }
-    }
-
-    fn schedule(&mut self, node: &Node) -> Option<Trigger> {
-        let fields = self.fields(node, "a schedule", keys::SCHEDULE)?;
-        let at = fields.get("schedule")?;
-        let text = self.text(at, "`schedule`")?;
-        let cron = match text.strip_prefix("@every ") {
-            Some(distance) => Cron::Every(self.unit(
-                &Node {
-                    data: Data::Text(distance.trim().into()),
-                    place: at.place,
-                },
-                "schedule",
-                parse_duration,
-            )?),
-            None => match super::super::cron::check(text) {
-                Ok(()) => Cron::Expression(text.to_owned()),
-                Err(why) => {
-                    let hint = Some("e.g. `0 2 * * *` for two at night".to_owned());
-                    self.error(at.place, format!("`{text}` is no schedule: {why}"), hint);
-                    return None;
-                }
-            },
-        };
-        let timezone = self.optional_text(&fields, "timezone");
-        if let (Some(zone), Some(at)) = (&timezone, fields.get("timezone"))
-            && jiff::tz::TimeZone::get(zone).is_err()
-        {
-            let hint = Some("e.g. `Europe/Berlin`".to_owned());
-            self.error(at.place, format!("there is no time zone `{zone}`"), hint);
-        }
-        let missed = [
-            ("all", MissedTicks::All),
-            ("latest", MissedTicks::Latest),
-            ("none", MissedTicks::None),
-        ];
-        let overlaps = [
-            ("skip", Overlap::Skip),
-            ("queue", Overlap::Queue),
-            ("cancel", Overlap::Cancel),
-        ];
-        Some(Trigger::Schedule {
-            cron,
-            timezone,
-            catch_up: self.word(&fields, "catch_up", &missed).unwrap_or_default(),
-            overlap: self.word(&fields, "overlap", &overlaps).unwrap_or_default(),
-            jitter: self
-                .optional_duration(&fields, "jitter")
-                .unwrap_or_default(),
-            inputs: fields.get("inputs").map(Node::to_json).unwrap_or_default(),
         })
     }
 

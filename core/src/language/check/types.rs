@@ -3,21 +3,44 @@
 //! A type is a JSON Schema; `true` is the type of what nobody knows. Following a reference
 //! into a type either finds the type of the part, or knows that there is none.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::super::suggest::closest;
 use super::super::workflow::{InputType, Workflow};
 use crate::template::Segment;
 
 /// A part that a type has not.
-pub(super) struct NoSuchPart {
+pub(super) struct NoSuchPart<'t> {
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    /// The key that is not there, and those that are.
+    pub(super) known: Option<(&'t str, &'t Map<String, Value>)>,
 }
+
+/// The most values a type may have that is put together here, or that many steps share.
+pub(super) const LARGEST: usize = 2_000;
+
+static UNKNOWN: Value = Value::Bool(true);
 
 /// The type of a value that nobody knows.
 pub(super) fn unknown() -> Value {
-    Value::Bool(true)
+    UNKNOWN.clone()
+}
+
+/// How many values a type is made of.
+pub(super) fn size(schema: &Value) -> usize {
+    1 + match schema {
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(map) => map.values().map(size).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+/// The type, where it is not too large to be handed on from step to step.
+pub(super) fn bounded(schema: &Value) -> Value {
+    if size(schema) > LARGEST {
+        return unknown();
+    }
+    schema.clone()
 }
 
 /// The type of an artifact.
@@ -53,7 +76,7 @@ pub(super) fn of_input(kind: &InputType) -> Value {
 }
 
 /// The type of a list of such values.
-pub(super) fn list_of(items: Value) -> Value {
+pub(super) fn list_of(items: &Value) -> Value {
     json!({ "type": "array", "items": items })
 }
 
@@ -61,8 +84,12 @@ pub(super) fn list_of(items: Value) -> Value {
 pub(super) fn item_of(list: &Value) -> Value {
     match kind_of(list) {
         Some("integer" | "number") => json!({ "type": "integer" }),
-        _ => list.get("items").cloned().unwrap_or_else(unknown),
+        _ => items(list).clone(),
     }
+}
+
+fn items(list: &Value) -> &Value {
+    list.get("items").unwrap_or(&UNKNOWN)
 }
 
 /// The type of what a sub-workflow yields: names are known, values are not.
@@ -73,7 +100,7 @@ pub(super) fn of_outputs(workflow: &Workflow) -> Value {
         .map(|(name, _)| (name.clone(), unknown()));
     json!({
         "type": "object",
-        "properties": names.collect::<serde_json::Map<_, _>>(),
+        "properties": names.collect::<Map<_, _>>(),
         "additionalProperties": false,
     })
 }
@@ -86,23 +113,20 @@ pub(super) fn of_literal(value: &Value) -> Value {
         Value::Number(number) if number.is_f64() => json!({ "type": "number" }),
         Value::Number(_) => json!({ "type": "integer" }),
         Value::String(_) => json!({ "type": "string" }),
-        Value::Array(items) => match items.first() {
-            Some(first)
-                if items
-                    .iter()
-                    .all(|item| of_literal(item) == of_literal(first)) =>
-            {
-                list_of(of_literal(first))
+        Value::Array(items) => {
+            let mut kinds = items.iter().map(of_literal);
+            match kinds.next() {
+                Some(first) if kinds.all(|kind| kind == first) => list_of(&first),
+                Some(_) | None => json!({ "type": "array" }),
             }
-            Some(_) | None => json!({ "type": "array" }),
-        },
+        }
         Value::Object(map) => {
             let parts = map
                 .iter()
                 .map(|(key, value)| (key.clone(), of_literal(value)));
             json!({
                 "type": "object",
-                "properties": parts.collect::<serde_json::Map<_, _>>(),
+                "properties": parts.collect::<Map<_, _>>(),
                 "additionalProperties": false,
             })
         }
@@ -125,43 +149,41 @@ pub(super) fn kind_of(schema: &Value) -> Option<&str> {
 }
 
 /// Follows parts into a type. `so_far` is how the whole is written, for messages.
-pub(super) fn follow(schema: &Value, so_far: &str, parts: &[Segment]) -> Result<Value, NoSuchPart> {
+pub(super) fn follow<'t>(
+    schema: &'t Value,
+    so_far: &str,
+    parts: &'t [Segment],
+) -> Result<&'t Value, NoSuchPart<'t>> {
     let Some((part, rest)) = parts.split_first() else {
-        return Ok(schema.clone());
+        return Ok(schema);
+    };
+    let absent = |message, hint| NoSuchPart {
+        message,
+        hint,
+        known: None,
     };
     match (kind_of(schema), part) {
         (Some("object"), Segment::Key(key)) => {
             let properties = schema["properties"].as_object();
             match properties.and_then(|properties| properties.get(key)) {
                 Some(property) => follow(property, &format!("{so_far}.{key}"), rest),
-                None if schema["additionalProperties"] == false => {
-                    let names = || {
-                        properties
-                            .into_iter()
-                            .flat_map(|p| p.keys().map(String::as_str))
-                    };
-                    let hint = match closest(key, names()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("it has: {}", names().collect::<Vec<_>>().join(", ")),
-                    };
-                    let message = format!("`{so_far}` has no `{key}`");
-                    Err(NoSuchPart {
-                        message,
-                        hint: Some(hint),
-                    })
-                }
-                None => Ok(unknown()),
+                None if schema["additionalProperties"] == false => Err(NoSuchPart {
+                    message: format!("`{so_far}` has no `{key}`"),
+                    hint: None,
+                    known: properties.map(|properties| (key.as_str(), properties)),
+                }),
+                None => Ok(&UNKNOWN),
             }
         }
         (Some("array"), Segment::Index(index)) => {
-            follow(&item_of(schema), &format!("{so_far}[{index}]"), rest)
+            follow(items(schema), &format!("{so_far}[{index}]"), rest)
         }
-        (Some("array"), Segment::Key(key)) => Err(NoSuchPart {
-            message: format!("`{so_far}` is a list, and has no `{key}`"),
-            hint: Some(format!(
+        (Some("array"), Segment::Key(key)) => Err(absent(
+            format!("`{so_far}` is a list, and has no `{key}`"),
+            Some(format!(
                 "go over it by `for_each`, or take one: `{so_far}[0].{key}`"
             )),
-        }),
+        )),
         (Some(kind @ ("string" | "number" | "integer" | "boolean" | "null")), part) => {
             let what = match kind {
                 "string" => "text",
@@ -175,12 +197,9 @@ pub(super) fn follow(schema: &Value, so_far: &str, parts: &[Segment]) -> Result<
                 Segment::Index(index) => format!("[{index}]"),
             };
             let message = format!("`{so_far}` is {what}, and has no {part}");
-            Err(NoSuchPart {
-                message,
-                hint: None,
-            })
+            Err(absent(message, None))
         }
-        _ => Ok(unknown()),
+        _ => Ok(&UNKNOWN),
     }
 }
 
@@ -194,4 +213,17 @@ pub(super) fn may_be(given: &Value, wanted: &Value) -> bool {
         || (given == "integer" && wanted_kind == "number")
         || (given == "number" && wanted_kind == "integer")
         || (file && matches!(given, "object" | "string" | "array"))
+}
+
+/// A type as people call it.
+pub(super) fn article(kind: &str) -> &str {
+    match kind {
+        "string" => "text",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "`true` or `false`",
+        "array" => "a list",
+        "object" => "a map",
+        other => other,
+    }
 }

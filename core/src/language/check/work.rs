@@ -1,0 +1,282 @@
+//! What a step does: an action, a loop's body, or another workflow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::bind::fits;
+use super::super::document::{Node, Place};
+use super::super::keys;
+use super::super::workflow::{ModelChoice, Workflow};
+use super::reader::Fields;
+use super::steps::{Context, DraftWork};
+use super::{Checker, DEEPEST, listing};
+use crate::action::ActionSpec;
+use crate::ids::StepId;
+use crate::template::Template;
+
+impl Checker<'_> {
+    pub(super) fn work(
+        &mut self,
+        node: &Node,
+        fields: &Fields<'_>,
+        id: &StepId,
+        context: &Context<'_>,
+    ) -> DraftWork {
+        match (fields.get("uses"), fields.get("steps")) {
+            (Some(uses), None) => self.uses(uses, fields, context),
+            (None, Some(steps)) => {
+                if fields.get("for_each").is_none() {
+                    let hint = Some("steps outside a loop stand beside each other".to_owned());
+                    self.error(steps.place, "`steps` within a step needs `for_each`", hint);
+                }
+                if let Some(entry) = fields.entry("with").or_else(|| fields.entry("model")) {
+                    let message = format!("`{}` needs `uses`", entry.key);
+                    self.error(entry.place, message, None);
+                }
+                let collect = fields
+                    .get("collect")
+                    .and_then(|node| Some((self.template(node)?, node.place)));
+                let steps = self.block(Some(steps), context);
+                DraftWork::Body { steps, collect }
+            }
+            (Some(uses), Some(_)) => {
+                self.error(uses.place, "a step has `uses` or `steps`, not both", None);
+                DraftWork::Unknown
+            }
+            (None, None) => {
+                let hint = Some("e.g. `uses: document.pages`".to_owned());
+                self.error(node.place, format!("step `{id}` has no `uses`"), hint);
+                DraftWork::Unknown
+            }
+        }
+    }
+
+    fn uses(&mut self, node: &Node, fields: &Fields<'_>, context: &Context<'_>) -> DraftWork {
+        let Some(name) = self.text(node, "`uses`") else {
+            return DraftWork::Unknown;
+        };
+        if let Some(entry) = fields.entry("collect") {
+            let hint = Some("an action's instance yields the action's output".to_owned());
+            self.error(entry.place, "`collect` needs `steps`", hint);
+        }
+        if name == "workflow.run" {
+            if let Some(model) = fields.get("model") {
+                let hint = Some("its steps name the models they ask".to_owned());
+                self.error(model.place, "`workflow.run` asks no model", hint);
+            }
+            return self.sub_workflow(node, fields);
+        }
+        for family in ["plugin.", "task."] {
+            if name.starts_with(family) {
+                let hint = Some("leave it out until it is".to_owned());
+                self.error(node.place, format!("`uses: {name}` is not built yet"), hint);
+                return DraftWork::Unknown;
+            }
+        }
+        let Some(action) = self.environment.actions.get(name).cloned() else {
+            let names = || self.environment.actions.specs().map(|spec| spec.name);
+            let hint = self.meant(name, names().chain(["workflow.run"]));
+            let hint = hint.unwrap_or_else(|| listing("actions are", names()));
+            self.error(node.place, format!("unknown action `{name}`"), Some(hint));
+            return DraftWork::Unknown;
+        };
+        let spec = action.spec();
+        let with = self.with(node, fields, &spec.input, name);
+        let models = self.asked(node, fields, spec, context);
+        DraftWork::Action {
+            name: name.to_owned(),
+            with,
+            models,
+        }
+    }
+
+    /// The models that an action asks.
+    fn asked(
+        &mut self,
+        uses: &Node,
+        fields: &Fields<'_>,
+        spec: &ActionSpec,
+        context: &Context<'_>,
+    ) -> Vec<ModelChoice> {
+        match (fields.get("model"), spec.takes_model) {
+            (Some(model), true) => self
+                .chain(model, context.models, context.providers)
+                .unwrap_or_default(),
+            (Some(model), false) => {
+                let message = format!("`{}` asks no model", spec.name);
+                self.error(model.place, message, None);
+                Vec::new()
+            }
+            (None, true) => {
+                if context.defaults.models.is_none() {
+                    let hint = Some("e.g. `model: auto`, or one under `defaults:`".to_owned());
+                    self.error(uses.place, format!("`{}` needs a `model`", spec.name), hint);
+                }
+                context.defaults.models.clone().unwrap_or_default()
+            }
+            (None, false) => Vec::new(),
+        }
+    }
+
+    /// Reads the input of an action against its schema.
+    fn with(
+        &mut self,
+        uses: &Node,
+        fields: &Fields<'_>,
+        schema: &Value,
+        action: &str,
+    ) -> Vec<(String, Place, Template)> {
+        let properties = schema["properties"].as_object();
+        let entries = match fields.get("with") {
+            Some(node) => self.map(node, "`with`").unwrap_or_default(),
+            None => &[],
+        };
+        let mut with = Vec::new();
+        for entry in entries {
+            let known = properties.and_then(|properties| properties.get(&entry.key));
+            if known.is_none() && schema["additionalProperties"] == false {
+                let names = || {
+                    properties
+                        .into_iter()
+                        .flat_map(|p| p.keys().map(String::as_str))
+                };
+                let hint = self.meant(&entry.key, names());
+                let hint = hint.unwrap_or_else(|| listing("it takes", names()));
+                let message = format!("`{action}` takes no `{}`", entry.key);
+                self.error(entry.place, message, Some(hint));
+                continue;
+            }
+            let Some(template) = self.template(&entry.value) else {
+                continue;
+            };
+            if let (Some(value), Some(property)) = (template.literal(), known) {
+                self.literal_fits(&entry.key, entry.value.place, value, property);
+            }
+            with.push((entry.key.clone(), entry.value.place, template));
+        }
+        for required in schema["required"].as_array().into_iter().flatten() {
+            let required = required.as_str().unwrap_or_default();
+            if !entries.iter().any(|entry| entry.key == required) {
+                let message = format!("`{action}` needs `with: {{ {required}: … }}`");
+                self.error(uses.place, message, None);
+            }
+        }
+        with
+    }
+
+    fn literal_fits(&mut self, key: &str, place: Place, value: &Value, property: &Value) {
+        if property["x-schema"] == true {
+            self.valid_schema(place, value);
+            return;
+        }
+        let Ok(validator) = jsonschema::validator_for(property) else {
+            return;
+        };
+        if let Err(error) = validator.validate(value) {
+            self.error(place, format!("`{key}` is wrong: {error}"), None);
+        }
+    }
+
+    fn sub_workflow(&mut self, uses: &Node, fields: &Fields<'_>) -> DraftWork {
+        const KEYS: &[keys::Key] = &[("workflow", "Its file."), ("inputs", "Its inputs.")];
+        let with = fields
+            .get("with")
+            .and_then(|node| self.fields(node, "`with`", KEYS));
+        let Some(file) = with.as_ref().and_then(|with| with.get("workflow")) else {
+            self.error(
+                uses.place,
+                "`workflow.run` needs `with: { workflow: FILE }`",
+                None,
+            );
+            return DraftWork::Unknown;
+        };
+        let Some(path) = self.text(file, "`workflow`") else {
+            return DraftWork::Unknown;
+        };
+        if path.contains("{{") {
+            let hint = Some("write the path of the file".to_owned());
+            self.error(file.place, "`workflow` cannot be computed", hint);
+            return DraftWork::Unknown;
+        }
+        if self.session.open.iter().any(|open| open == path) || self.session.open.len() > DEEPEST {
+            let chain = self.session.open.join(" → ");
+            self.error(
+                file.place,
+                format!("workflows run each other: {chain} → {path}"),
+                None,
+            );
+            return DraftWork::Unknown;
+        }
+        let Some(workflow) = self.checked(file, path) else {
+            return DraftWork::Unknown;
+        };
+        let inputs = with.as_ref().and_then(|with| with.get("inputs"));
+        let template = inputs.and_then(|inputs| self.template(inputs));
+        let place = inputs.map_or(uses.place, |inputs| inputs.place);
+        let inputs = template.unwrap_or(Template::Literal(Value::Object(serde_json::Map::new())));
+        self.sub_inputs(&workflow, &inputs, place);
+        DraftWork::Workflow {
+            workflow,
+            inputs,
+            place,
+        }
+    }
+
+    /// A sub-workflow, checked the first time it is run.
+    fn checked(&mut self, node: &Node, path: &str) -> Option<Arc<Workflow>> {
+        if let Some(workflow) = self.session.checked.get(path) {
+            return workflow.clone();
+        }
+        let text = self.read_file(node, path)?;
+        let environment = self.environment;
+        let workflow = self.session.workflow(path, text.as_bytes(), environment);
+        self.session
+            .checked
+            .insert(path.to_owned(), workflow.clone());
+        workflow
+    }
+
+    /// Checks the inputs of a sub-workflow: their names, and the values that are written.
+    fn sub_inputs(&mut self, workflow: &Workflow, inputs: &Template, place: Place) {
+        let given: BTreeMap<&str, Option<&Value>> = match inputs {
+            Template::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.literal()))
+                .collect(),
+            Template::Literal(Value::Object(map)) => map
+                .iter()
+                .map(|(key, value)| (key.as_str(), Some(value)))
+                .collect(),
+            Template::Literal(_) | Template::List(_) | Template::Text(_) => {
+                self.error(place, "`inputs` is a map", None);
+                return;
+            }
+            Template::Expression(_) => return,
+        };
+        for name in given.keys() {
+            if !workflow.inputs.iter().any(|input| input.name == *name) {
+                let names = workflow.inputs.iter().map(|input| input.name.as_str());
+                let hint = self.meant(name, names);
+                let message = format!("workflow `{}` has no input `{name}`", workflow.name);
+                self.error(place, message, hint);
+            }
+        }
+        for input in &workflow.inputs {
+            let name = input.name.as_str();
+            match given.get(name) {
+                None if input.required => {
+                    let message = format!("workflow `{}` needs input `{name}`", workflow.name);
+                    self.error(place, message, None);
+                }
+                Some(Some(value)) => {
+                    if let Err(why) = fits(&input.kind, value) {
+                        self.error(place, format!("input `{name}` {why}"), None);
+                    }
+                }
+                None | Some(None) => {}
+            }
+        }
+    }
+}
