@@ -1,0 +1,321 @@
+//! Resume is by content: what is done and unchanged is kept, what changed is run again and
+//! with it what stands behind it, and `plan --resume` says so before.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use support::World;
+
+/// Three steps in a row, one beside them, and a loop.
+const LETTERS: &str = r#"
+name: letters
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./answer.sh] }
+inputs:
+  words: { type: json, default: [one, two, three] }
+steps:
+  - id: a
+    uses: model.generate
+    model: mine
+    with: { prompt: "a-first" }
+  - id: b
+    uses: model.generate
+    model: mine
+    with: { prompt: "b-{{ steps.a.output }}" }
+  - id: c
+    uses: model.generate
+    model: mine
+    with: { prompt: "c-{{ steps.b.output }}" }
+  - id: beside
+    uses: model.generate
+    model: mine
+    with: { prompt: "beside" }
+  - id: each
+    for_each: "{{ inputs.words }}"
+    uses: model.generate
+    model: mine
+    with: { prompt: "each-{{ item }}" }
+outputs:
+  all: ["{{ steps.c.output }}", "{{ steps.beside.output }}", "{{ steps.each.output | join(' ') }}"]
+"#;
+
+/// The calls made since the last time.
+fn calls(world: &World) -> BTreeSet<String> {
+    let lines = world.lines("calls");
+    world.write("calls", "");
+    let all: BTreeSet<_> = lines.iter().cloned().collect();
+    assert_eq!(all.len(), lines.len(), "asked twice: {lines:?}");
+    all
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The paths that a plan would run, and those of which it does not know.
+fn planned(plan: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
+    let of = |forecast: &str| {
+        let steps = plan["steps"].as_array().expect("steps").iter();
+        let steps = steps.filter(|step| step["forecast"] == forecast);
+        steps
+            .map(|step| step["path"].as_str().expect("a path").to_owned())
+            .collect()
+    };
+    (of("run"), of("unknown"))
+}
+
+fn edited(from: &str, to: &str) -> String {
+    assert!(LETTERS.contains(from));
+    LETTERS.replace(from, to)
+}
+
+#[test]
+fn an_edited_step_and_those_behind_it_run_again_and_nothing_else() {
+    let world = World::with(LETTERS);
+    let run = world
+        .flow(&["run", "w.yaml", "--json", "--no-cache"])
+        .exits(0)
+        .run();
+    assert_eq!(calls(&world).len(), 7);
+    world.write("new.yaml", &edited("b-{{", "bb-{{"));
+    let plan = world
+        .flow(&["plan", "new.yaml", "--resume", &run, "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(planned(&plan), (set(&["b"]), set(&["c"])));
+    assert_eq!(calls(&world), set(&[]), "a plan calls nobody");
+    let resumed = world
+        .flow(&["resume", &run, "--from-file", "new.yaml", "--json"])
+        .exits(0);
+    assert_eq!(calls(&world), set(&["bb-A-FIRST", "c-BB-A-FIRST"]));
+    assert_eq!(
+        resumed.json()["outputs"]["all"],
+        json!(["C-BB-A-FIRST", "BESIDE", "EACH-ONE EACH-TWO EACH-THREE"])
+    );
+    support::kept(&world.path(".flow")).follows_its_journal();
+    // What was resumed with is what the run is from now on.
+    let plan = world
+        .flow(&["plan", "--resume", &run, "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(planned(&plan), (set(&[]), set(&[])));
+    world.flow(&["resume", &run, "--json"]).exits(0);
+    assert_eq!(calls(&world), set(&[]));
+}
+
+/// The program answers in capitals, so that this change makes no difference to what it says.
+#[test]
+fn what_stands_behind_an_edited_step_is_kept_where_its_answer_is_the_same() {
+    let world = World::with(LETTERS);
+    let run = world
+        .flow(&["run", "w.yaml", "--json", "--no-cache"])
+        .exits(0)
+        .run();
+    calls(&world);
+    world.write("new.yaml", &edited("b-{{", "B-{{"));
+    world
+        .flow(&["resume", &run, "--from-file", "new.yaml"])
+        .exits(0);
+    assert_eq!(calls(&world), set(&["B-A-FIRST"]));
+    support::kept(&world.path(".flow")).follows_its_journal();
+}
+
+#[test]
+fn what_decides_nothing_changes_nothing() {
+    let world = World::with(LETTERS);
+    let run = world
+        .flow(&["run", "w.yaml", "--json", "--no-cache"])
+        .exits(0)
+        .run();
+    calls(&world);
+    let comment = edited(
+        "name: letters",
+        "name: letters\ndescription: Letters # of a kind",
+    );
+    let policy = comment.replace(
+        "    with: { prompt: \"beside\" }",
+        "    timeout: 9s\n    retry: { attempts: 7 }\n    with: { prompt: beside }",
+    );
+    assert_ne!(comment, policy);
+    world.write("new.yaml", &policy);
+    let plan = world
+        .flow(&["plan", "new.yaml", "--resume", &run, "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(planned(&plan), (set(&[]), set(&[])));
+    world
+        .flow(&["resume", &run, "--from-file", "new.yaml"])
+        .exits(0);
+    assert_eq!(calls(&world), set(&[]));
+}
+
+#[test]
+fn an_item_put_between_others_does_not_run_them_again() {
+    let world = World::with(LETTERS);
+    let run = world
+        .flow(&["run", "w.yaml", "--json", "--no-cache"])
+        .exits(0)
+        .run();
+    calls(&world);
+    let more = edited(
+        "for_each: \"{{ inputs.words }}\"",
+        "for_each: [zero, one, between, two, three]",
+    );
+    world.write("new.yaml", &more);
+    let plan = world
+        .flow(&["plan", "new.yaml", "--resume", &run, "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(planned(&plan), (set(&["each"]), set(&[])));
+    let each = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|step| step["path"] == "each");
+    assert_eq!(each.unwrap()["instances"], 2);
+    let resumed = world
+        .flow(&["resume", &run, "--from-file", "new.yaml", "--json"])
+        .exits(0);
+    assert_eq!(calls(&world), set(&["each-zero", "each-between"]));
+    assert_eq!(
+        resumed.json()["outputs"]["all"][2],
+        "EACH-ZERO EACH-ONE EACH-BETWEEN EACH-TWO EACH-THREE"
+    );
+}
+
+#[test]
+fn an_item_is_known_by_its_key() {
+    let keyed = edited(
+        "for_each: \"{{ inputs.words }}\"",
+        "for_each: [{ id: k1, word: one, note: x }, { id: k2, word: two, note: x }]\n    key: \"{{ item.id }}\"",
+    )
+    .replace("each-{{ item }}", "each-{{ item.word }}");
+    let world = World::with(&keyed);
+    let run = world
+        .flow(&["run", "w.yaml", "--json", "--no-cache"])
+        .exits(0)
+        .run();
+    calls(&world);
+    let steps = world
+        .flow(&["show", &run, "--step", "each", "--json"])
+        .exits(0)
+        .json();
+    let paths: Vec<_> = steps["instances"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["path"].clone())
+        .collect();
+    assert_eq!(paths, ["each[k1]", "each[k2]"]);
+    // Another note is another content, but the same key and the same work.
+    world.write("new.yaml", &keyed.replace("note: x", "note: y"));
+    world
+        .flow(&["resume", &run, "--from-file", "new.yaml"])
+        .exits(0);
+    assert_eq!(calls(&world), set(&[]));
+    world.write("new.yaml", &keyed.replace("word: two", "word: zwei"));
+    world
+        .flow(&["resume", &run, "--from-file", "new.yaml"])
+        .exits(0);
+    assert_eq!(calls(&world), set(&["each-zwei"]));
+}
+
+#[test]
+fn a_failed_step_runs_again_and_with_it_what_it_blocked() {
+    let world = World::with(LETTERS);
+    world.script(
+        "answer.sh",
+        &support::ANSWER.replace(
+            "echo \"$prompt\" |",
+            "[ \"$prompt\" != b-A-FIRST ] || [ -e mended ] || exit 1\necho \"$prompt\" |",
+        ),
+    );
+    let output = world
+        .flow(&["run", "w.yaml", "--json", "--no-cache"])
+        .exits(1);
+    let (run, failed) = (output.run(), output.json());
+    let status = |of: &Value, step: &str| of["steps"][step]["status"].as_str().unwrap().to_owned();
+    let all = ["a", "b", "c", "beside", "each"].map(|step| status(&failed, step));
+    assert_eq!(
+        all,
+        ["succeeded", "failed", "blocked", "succeeded", "succeeded"]
+    );
+    assert_eq!(failed["outputs"], json!({}));
+    calls(&world);
+    let plan = world
+        .flow(&["plan", "--resume", &run, "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(planned(&plan), (set(&["b"]), set(&["c"])));
+    world.flow(&["resume", &run]).exits(1);
+    assert_eq!(calls(&world), set(&["b-A-FIRST"]));
+    world.write("mended", "");
+    world.flow(&["resume", &run, "--json"]).exits(0);
+    assert_eq!(calls(&world), set(&["b-A-FIRST", "c-B-A-FIRST"]));
+    support::kept(&world.path(".flow")).follows_its_journal();
+}
+
+#[test]
+fn a_failed_instance_runs_again_alone() {
+    let world = World::with(LETTERS);
+    world.script(
+        "answer.sh",
+        &support::ANSWER.replace(
+            "echo \"$prompt\" |",
+            "[ \"$prompt\" != each-two ] || [ -e mended ] || exit 1\necho \"$prompt\" |",
+        ),
+    );
+    let output = world
+        .flow(&["run", "w.yaml", "--json", "--no-cache"])
+        .exits(1);
+    assert_eq!(
+        output.json()["error"],
+        "step `each`: 1 of 3 instances failed, the first of them `each[two]`: provider `here` failed (exit status: 1): no reason"
+    );
+    calls(&world);
+    world.write("mended", "");
+    world.flow(&["resume", &output.run()]).exits(0);
+    assert_eq!(calls(&world), set(&["each-two"]));
+}
+
+#[test]
+fn a_later_run_takes_from_the_cache_unless_told_otherwise() {
+    let world = World::with(LETTERS);
+    world.flow(&["run", "w.yaml"]).exits(0);
+    assert_eq!(calls(&world).len(), 7);
+    let again = world.flow(&["run", "w.yaml", "--json"]).exits(0);
+    assert_eq!(calls(&world), set(&[]));
+    let shown = world
+        .flow(&["show", &again.run(), "--json"])
+        .exits(0)
+        .json();
+    let cached = shown["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|step| step["cached"] == true);
+    let cached: BTreeSet<_> = cached
+        .map(|step| step["path"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(cached, set(&["a", "b", "c", "beside"]));
+    assert!(
+        again.stderr.contains("✓ each[one] (known)\n"),
+        "{}",
+        again.stderr
+    );
+    world.flow(&["run", "w.yaml", "--no-cache"]).exits(0);
+    assert_eq!(calls(&world).len(), 7);
+    // `cache: false` is for a step what `--no-cache` is for a run.
+    world.write(
+        "never.yaml",
+        &edited(
+            "with: { prompt: \"beside\" }",
+            "cache: false\n    with: { prompt: beside }",
+        ),
+    );
+    world.flow(&["run", "never.yaml"]).exits(0);
+    assert_eq!(calls(&world), set(&["beside"]));
+}
