@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use flow_core::state::StepEvent;
 use serde_json::Value;
 use support::{Kept, Output, World, ended, kept};
 
@@ -82,12 +83,28 @@ fn expected() -> Value {
     })
 }
 
-/// The paths that stderr said were done.
+/// The paths that stderr said were done, which shows items by their position.
 fn acknowledged(output: &Output) -> Vec<String> {
     let lines = output.stderr.lines();
     let done = lines.filter_map(|line| line.strip_prefix("✓ "));
-    done.map(|line| line.split(' ').next().unwrap_or(line).to_owned())
-        .collect()
+    let done = done.map(|line| line.split(' ').next().unwrap_or(line));
+    done.map(|shown| {
+        let mut path = shown.to_owned();
+        for (at, letter) in (1..).zip(["a", "b", "c", "d"]) {
+            for name in ["ask", "nested"] {
+                path = path.replace(&format!("{name}[{at}]"), &format!("{name}[{letter}]"));
+            }
+            let (outer, inner) = (
+                format!("nested[{letter}]/inner["),
+                format!("inner[{letter}"),
+            );
+            if path.starts_with(&outer) {
+                path = path.replace("inner[", &inner);
+            }
+        }
+        path
+    })
+    .collect()
 }
 
 /// Resumes what was killed, and looks at everything that must hold.
@@ -264,5 +281,56 @@ fn a_run_killed_from_outside_goes_on_where_it_was() {
             continue;
         }
         resumed_well(&world, &killed);
+    }
+}
+
+/// Both calls are in flight when their process dies; its next lives die at each event, until
+/// one comes to its end. A loss must be followed by a failure, which only then a resume
+/// takes up again.
+#[test]
+fn a_lost_call_fails_where_the_file_says_so_whatever_is_killed_then() {
+    for at in 1.. {
+        assert!(at < 100, "no end");
+        let world = World::with(
+            r#"
+name: lost
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./answer.sh] }
+defaults: { on_lost: fail }
+steps:
+  - { id: x, uses: model.generate, model: mine, with: { prompt: x } }
+  - { id: y, uses: model.generate, model: mine, with: { prompt: y } }
+"#,
+        );
+        world.script(
+            "answer.sh",
+            "#!/bin/sh\necho call >> calls\n[ ! -e second ] || exec echo done\n\
+             while [ \"$(wc -l < calls)\" -lt 2 ]; do sleep 0.01; done\nkill -9 $PPID\n",
+        );
+        assert_eq!(world.flow(&["run", "w.yaml"]).code, None);
+        world.write("second", "");
+        let run = world.only_run();
+        let mut resume = world.command(&["resume", &run, "--json"]);
+        let second = support::run(resume.env("FLOW_TEST_KILL_AFTER", at.to_string()));
+        if second.code.is_none() {
+            let last = world.flow(&["resume", &run, "--json"]);
+            assert!(matches!(last.code, Some(0 | 1)), "{last:#?}");
+        }
+        let kept = kept(&world.path(".flow"));
+        kept.follows_its_journal();
+        for (path, events) in &kept.events {
+            let kinds: Vec<_> = events.iter().map(StepEvent::kind).collect();
+            let begun = ["attempt_sent", "attempt_lost", "step_failed"];
+            assert_eq!(kinds[..3], begun, "{path} at event {at}: {kinds:?}");
+        }
+        if second.code.is_some() {
+            assert_eq!(
+                second.exits(1).json()["error"],
+                "step `x`: attempt 1 was in flight when the process died, and may have been paid"
+            );
+            assert_eq!(world.lines("calls").len(), 2);
+            break;
+        }
     }
 }

@@ -264,7 +264,7 @@ impl Driver {
 
     /// Records the steps that were blocked by what just settled.
     async fn record_blocked(&mut self) -> Result<(), EngineError> {
-        for Blocked { slot, by, block } in self.scheduler.take_blocked() {
+        for Blocked { slot, block, by } in self.scheduler.take_blocked() {
             let (step, by) = (&block.steps[slot.step], &block.steps[by]);
             let path = self.step_path(slot, step);
             self.follow(slot, step, path.clone()).await?;

@@ -19,7 +19,6 @@ pub(super) async fn reuse(
 ) -> Result<Option<End>, Failure> {
     let store = &shared.workshop.store;
     if let Some(row) = &job.recorded {
-        let lost = matches!(StepState::of_row(row), StepState::Working { .. });
         match StepState::of_row(row) {
             StepState::Succeeded {
                 hash: Some(hash), ..
@@ -31,8 +30,13 @@ pub(super) async fn reuse(
             StepState::Waiting { hash, attempts } if hash == prepared.hash => {
                 return Ok(answered(job, hash, attempts));
             }
-            _ if lost => {
-                if let Some(end) = lost_call(job, prepared, row.attempts) {
+            // What is idle after an attempt lost it, and its process died before it could act
+            // on the loss.
+            StepState::Working { attempt, .. }
+            | StepState::Idle {
+                attempts: attempt @ 1..,
+            } => {
+                if let Some(end) = lost_call(job, prepared, attempt) {
                     return Ok(Some(end));
                 }
             }

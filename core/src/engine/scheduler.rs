@@ -91,15 +91,15 @@ impl Ending {
     }
 }
 
-/// A step that will not begin.
-#[derive(Clone, Debug)]
+/// A step that does not run because one before it failed.
+#[derive(Debug)]
 pub struct Blocked {
     /// The step.
     pub slot: Slot,
-    /// Index of the step that blocks it.
-    pub by: usize,
-    /// The block they stand in, which its frame may have left by now.
+    /// The block it stands in, which its frame may have left by now.
     pub block: Arc<Block>,
+    /// Index of the step in the block that blocks it.
+    pub by: usize,
 }
 
 /// A phase in the life of a frame.
@@ -157,7 +157,7 @@ pub struct Scheduler {
     ready: VecDeque<Begin>,
     /// Open loops that still have items to begin, the one opened last at the end.
     loops: Vec<Slot>,
-    /// Steps that were blocked or cut off, for the driver to record.
+    /// Steps that were blocked, for the driver to record.
     blocked: Vec<Blocked>,
     /// The most instances of one loop at once, where the loop does not say.
     window: u64,
@@ -404,17 +404,19 @@ impl Scheduler {
                     step: *behind,
                     ordinal: None,
                 };
-                if let Some(by) = blocking(&frame.nodes, &block.steps[*behind].after) {
-                    let block = Arc::clone(&block);
-                    self.blocked.push(Blocked {
-                        slot: at,
-                        by,
-                        block,
-                    });
-                    settled.push_back((*behind, Ending::Blocked));
-                } else {
-                    frame.nodes[*behind] = Node::Begun;
-                    self.ready.push_back(Begin::Step(at));
+                match blocking(&frame.nodes, &block.steps[*behind].after) {
+                    Some(by) => {
+                        self.blocked.push(Blocked {
+                            slot: at,
+                            block: Arc::clone(&block),
+                            by,
+                        });
+                        settled.push_back((*behind, Ending::Blocked));
+                    }
+                    None => {
+                        frame.nodes[*behind] = Node::Begun;
+                        self.ready.push_back(Begin::Step(at));
+                    }
                 }
             }
         }

@@ -177,8 +177,8 @@ fn drive(plans: &[Plan], window: u64, choices: &[prop::sample::Index]) -> Result
                 Begin::Leave { .. } => return Err("nothing was entered".into()),
                 Begin::Finish => return Ok(seen),
             }
-            for blocked in scheduler.take_blocked() {
-                seen.endings.insert(blocked.slot.step, Ending::Blocked);
+            for Blocked { slot, .. } in scheduler.take_blocked() {
+                seen.endings.insert(slot.step, Ending::Blocked);
             }
         }
         if active.is_empty() {
@@ -191,8 +191,8 @@ fn drive(plans: &[Plan], window: u64, choices: &[prop::sample::Index]) -> Result
             seen.endings.insert(slot.step, ending);
         }
         scheduler.settle(slot, ending);
-        for blocked in scheduler.take_blocked() {
-            seen.endings.insert(blocked.slot.step, Ending::Blocked);
+        for Blocked { slot, .. } in scheduler.take_blocked() {
+            seen.endings.insert(slot.step, Ending::Blocked);
         }
     }
 }
