@@ -135,6 +135,12 @@ impl InstancePath {
         Self(format!("{self}[{key}]").into())
     }
 
+    /// The step that the path is of.
+    pub fn last_step(&self) -> Option<StepId> {
+        let last = self.0.rsplit('/').next()?;
+        last.split('[').next()?.parse().ok()
+    }
+
     /// Reads a path that was written by `Display`.
     pub fn from_stored(text: &str) -> Self {
         Self(text.into())
@@ -185,5 +191,6 @@ mod tests {
         let pages = InstancePath::step(None, &"pages".parse().unwrap());
         let read = InstancePath::step(Some(&pages.instance("k")), &"read".parse().unwrap());
         assert_eq!(read.as_str(), "pages[k]/read");
+        assert_eq!(read.instance("x").last_step(), "read".parse().ok());
     }
 }

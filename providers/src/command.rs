@@ -26,6 +26,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use crate::redact::Redactor;
+
 /// The most bytes of an answer.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
@@ -43,6 +45,8 @@ pub(crate) struct Program {
     pub(crate) folder: PathBuf,
     /// The most a call costs; none where nobody knows.
     pub(crate) price: Option<Money>,
+    /// Keeps the secrets of its settings out of what it says.
+    pub(crate) redactor: Redactor,
 }
 
 /// What the program may say besides the text.
@@ -86,6 +90,7 @@ impl Provider for Program {
                 return Err(Failure::new(ErrorClass::Cancelled, "the call was stopped"));
             }
         };
+        let (answer, complaint) = (self.redactor.bytes(answer), self.redactor.text(&complaint));
         complaint.lines().for_each(|line| (context.sink)(line));
         if answer.len() as u64 > LARGEST_ANSWER {
             let message = format!("`{}` answered more than {LARGEST_ANSWER} bytes", self.name);
@@ -126,8 +131,9 @@ impl Program {
             .spawn()
             .map_err(|error| {
                 let message = format!(
-                    "provider `{}`: cannot start `{program}`: {error}",
-                    self.name
+                    "provider `{}`: cannot start `{}`: {error}",
+                    self.name,
+                    self.redactor.text(program)
                 );
                 Failure::new(ErrorClass::NotFound, message)
                     .with_hint("its path is relative to the workflow's folder")

@@ -4,6 +4,7 @@ mod actions;
 mod command;
 pub mod documents;
 mod generate;
+mod redact;
 mod registry;
 
 use std::sync::Arc;

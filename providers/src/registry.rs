@@ -7,11 +7,12 @@ use std::sync::Arc;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::{ModelChoice, ProviderConfig};
 use flow_core::provider::Provider;
-use flow_core::template::Scope;
+use flow_core::template::{Scope, Segment, Template};
 use flow_core::units::Money;
 use serde_json::{Map, Value, json};
 
 use crate::command::Program;
+use crate::redact::Redactor;
 
 /// The providers there are, and the secrets that their settings may name.
 pub struct Providers {
@@ -86,12 +87,24 @@ impl Providers {
             return Err(Failure::input(message).with_hint("it has: command, price"));
         }
         let folder = folder.to_path_buf();
+        let redactor = self.redactor(&choice.config);
         Ok(Arc::new(Program {
             name: name.clone(),
             command,
             folder,
             price,
+            redactor,
         }))
+    }
+
+    /// Knows the secrets that the settings of a provider name.
+    fn redactor(&self, config: &ProviderConfig) -> Redactor {
+        let references = config.settings.values().flat_map(Template::references);
+        let names = references.filter_map(|reference| match reference.segments.first() {
+            Some(Segment::Key(name)) if reference.root == "secrets" => Some(name),
+            _ => None,
+        });
+        Redactor::new(names.filter_map(|name| self.secrets[name].as_str().map(str::to_owned)))
     }
 
     fn settings(&self, name: &str, config: &ProviderConfig) -> Result<Map<String, Value>, Failure> {

@@ -31,9 +31,14 @@ use crate::ids::{InstancePath, RunId};
 use crate::intake::{Intake, Sniff};
 use crate::language::Workflow;
 use crate::state::{IllegalTransition, RunEvent, RunState};
-use crate::store::{ApprovalRow, Batch, LockError, RunLock, RunRow, RunStatus, Store, StoreError};
+use crate::store::{
+    ApprovalRow, AttemptStatus, Batch, LockError, RunLock, RunRow, RunStatus, Store, StoreError,
+};
 use crate::template::StepView;
 use crate::units::Money;
+
+/// Attempts read at once.
+const PAGE: u32 = 1000;
 
 /// How often a run that another process drives is looked at.
 const ATTACH_POLL: Duration = Duration::from_millis(200);
@@ -324,6 +329,28 @@ impl Embedded {
         })
     }
 
+    /// Counts what each step of a run spent so far.
+    async fn count_spent(&self, run: &RunId, ledger: &mut Ledger) -> Result<(), EngineError> {
+        let mut after = None;
+        loop {
+            let page = self.setup.store.attempts_of_run(run, after, PAGE).await?;
+            for attempt in page.rows {
+                let lost = matches!(
+                    attempt.status,
+                    AttemptStatus::Lost | AttemptStatus::Cancelled
+                );
+                let cost = attempt.cost.or(attempt.reserved.filter(|_| lost));
+                if let (Some(cost), Some(step)) = (cost, attempt.path.last_step()) {
+                    ledger.spent_before(step, cost);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     async fn known(&self, run: &RunId) -> Result<RunRow, EngineError> {
         let row = self.setup.store.run(run).await?;
         row.ok_or_else(|| EngineError::UnknownRun { run: run.clone() })
@@ -381,15 +408,12 @@ impl Backend for Embedded {
         let seq = self.setup.store.last_seq(&id).await?;
         let state = RunState::of_status(run.status);
         let definition = program.definition;
-        let ledger = Ledger::new(run, state, seq, program.workflow.budget);
-        self.drive(
-            program,
-            observer,
-            ledger,
-            lock,
-            RunEvent::Resumed { definition },
-        )
-        .await
+        let mut ledger = Ledger::new(run, state, seq, program.workflow.budget);
+        if program.workflow.has_step_budget() {
+            self.count_spent(&id, &mut ledger).await?;
+        }
+        let event = RunEvent::Resumed { definition };
+        self.drive(program, observer, ledger, lock, event).await
     }
 
     async fn attach(&self, run: &RunId) -> Result<RunRow, EngineError> {

@@ -70,6 +70,11 @@ impl Ledger {
         }
     }
 
+    /// Counts what earlier lives of the run spent on a step.
+    pub(crate) fn spent_before(&mut self, step: StepId, cost: Money) {
+        *self.spent_by_step.entry(step).or_default() += cost;
+    }
+
     /// The run as it stands.
     pub(crate) fn run(&self) -> &RunRow {
         &self.run

@@ -44,6 +44,14 @@ pub struct Workflow {
     pub outputs: Vec<(String, Template)>,
 }
 
+impl Workflow {
+    /// Whether a step in it has a budget of its own.
+    pub fn has_step_budget(&self) -> bool {
+        let blocks = [&self.steps, &self.on_failure, &self.finally];
+        blocks.into_iter().any(|block| block.has_step_budget())
+    }
+}
+
 /// A value that a run is started with.
 #[derive(Clone, Debug)]
 pub struct Input {
@@ -221,6 +229,17 @@ impl Block {
             }
         }
         Self { steps, dependents }
+    }
+
+    fn has_step_budget(&self) -> bool {
+        self.steps.iter().any(|step| {
+            step.policy.budget.is_some()
+                || match &step.work {
+                    Work::Action { .. } => false,
+                    Work::Body { block, .. } => block.has_step_budget(),
+                    Work::Workflow { workflow, .. } => workflow.has_step_budget(),
+                }
+        })
     }
 
     /// The indexes of the steps that wait for the step at `index`, ascending.
