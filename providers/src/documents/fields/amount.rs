@@ -205,6 +205,9 @@ pub(super) fn currency_mark(name: &str) -> Option<&'static str> {
 }
 
 fn digits(core: &str, style: Style) -> Option<(Decimal, usize, bool)> {
+    if core.contains(|c: char| !c.is_ascii_digit() && !". ,'".contains(c)) {
+        return None;
+    }
     let spaced = core.contains([' ', '\'']);
     let core: String = if spaced {
         join_groups(core)?
