@@ -145,7 +145,7 @@ fn parse_clean(text: &str, style: Style) -> Option<Amount> {
     let (before, core, after) = (&text[..first], &text[first..=last], &text[last + 1..]);
     let (lead, tail) = (Affix::read(before, true)?, Affix::read(after, false)?);
     let (magnitude, decimals, grouped) = digits(core, style)?;
-    let negative = lead.minus || tail.minus || (lead.open && tail.close);
+    let negative = lead.minus || tail.minus || (lead.bracket && tail.bracket);
     let value = if negative {
         Decimal(-magnitude.0)
     } else {
@@ -166,8 +166,7 @@ fn parse_clean(text: &str, style: Style) -> Option<Amount> {
 #[derive(Default)]
 struct Affix {
     minus: bool,
-    open: bool,
-    close: bool,
+    bracket: bool,
     percent: bool,
     currency: Option<&'static str>,
 }
@@ -181,8 +180,8 @@ impl Affix {
                 '-' | '△' | '▲' if before => affix.minus = true,
                 // `12,-` and `12.-` stand for whole units, `12-` for a negative amount.
                 '-' => affix.minus = !text.starts_with([',', '.']),
-                '(' if before => affix.open = true,
-                ')' if !before => affix.close = true,
+                '(' if before => affix.bracket = true,
+                ')' if !before => affix.bracket = true,
                 '%' if !before => affix.percent = true,
                 '+' | ' ' | '.' | ',' | ':' | '*' | '/' | ';' | '=' => {}
                 c => name.extend(c.to_lowercase()),

@@ -130,7 +130,12 @@ fn lex(text: &str) -> Option<Vec<Piece>> {
             let length = rest
                 .find(|c: char| !c.is_alphabetic())
                 .unwrap_or(rest.len());
-            (word(&rest[..length])?, length)
+            let word = fold(&rest[..length]);
+            if GLUE.contains(&word.as_str()) {
+                (None, length)
+            } else {
+                (Some(Piece::Month(Dictionary::get().month(&word)?)), length)
+            }
         } else {
             let piece = match c {
                 ' ' | ',' | '\'' | '°' | '日' => None,
@@ -146,30 +151,21 @@ fn lex(text: &str) -> Option<Vec<Piece>> {
     Some(pieces)
 }
 
-/// A month's name, nothing for a word that dates are held together with, else no date.
-fn word(text: &str) -> Option<Option<Piece>> {
-    const GLUE: [&str; 15] = [
-        "de", "del", "of", "the", "st", "nd", "rd", "th", "er", "den", "dne", "r", "do", "di", "o",
-    ];
-    let folded = fold(text);
-    if GLUE.contains(&folded.as_str()) {
-        return Some(None);
-    }
-    Dictionary::get()
-        .month(&folded)
-        .map(|m| Some(Piece::Month(m)))
-}
+/// Words that dates are held together with.
+const GLUE: [&str; 15] = [
+    "de", "del", "of", "the", "st", "nd", "rd", "th", "er", "den", "dne", "r", "do", "di", "o",
+];
 
 fn numeric(pieces: &[Piece]) -> Option<Written> {
     use Piece::{Era, Mark, Number};
     match *pieces {
         [
-            Number(y, 4),
-            Mark(a),
-            Number(m, 1..=2),
-            Mark(b),
-            Number(d, 1..=2),
-        ] if a == b || (a == '年' && b == '月') => certain(y, m, d),
+            Number(year, 4),
+            Mark(one),
+            Number(month, 1..=2),
+            Mark(two),
+            Number(day, 1..=2),
+        ] if one == two || (one == '年' && two == '月') => certain(year, month, day),
         [
             Era(base),
             Number(y, 1..=2),
@@ -179,12 +175,12 @@ fn numeric(pieces: &[Piece]) -> Option<Written> {
             Number(d, 1..=2),
         ] => certain(base + y, m, d),
         [
-            Number(a, 1..=2),
-            Mark(s),
-            Number(b, 1..=2),
-            Mark(t),
-            Number(y, width @ (2 | 4)),
-        ] if s == t && "./-".contains(s) => either(a, b, full_year(y, width)),
+            Number(first, 1..=2),
+            Mark(one),
+            Number(second, 1..=2),
+            Mark(two),
+            Number(year, width @ (2 | 4)),
+        ] if one == two && "./-".contains(one) => either(first, second, full_year(year, width)),
         _ => None,
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Dictionary {
     concepts: Vec<Concept>,
     phrases: HashMap<String, Vec<Meaning>>,
     by_length: Vec<Vec<String>>,
+    /// Phrases by their form without what recognition confuses.
+    alike: HashMap<String, String>,
     months: HashMap<String, i8>,
     pub(super) currencies: HashMap<String, String>,
     pub(super) legal_forms: Vec<String>,
@@ -129,7 +131,15 @@ impl Dictionary {
                 by_length[length].push(phrase.clone());
             }
         }
-        by_length.iter_mut().for_each(|bucket| bucket.sort());
+        for bucket in &mut by_length {
+            bucket.sort();
+        }
+        let mut alike: Vec<(String, String)> = phrases
+            .keys()
+            .filter(|p| p.is_ascii() && p.len() > 4)
+            .map(|p| (without_confusion(p), p.clone()))
+            .collect();
+        alike.sort();
         let months = source
             .months
             .into_values()
@@ -148,6 +158,7 @@ impl Dictionary {
             concepts,
             phrases,
             by_length,
+            alike: alike.into_iter().collect(),
             months,
             currencies: source.currencies,
             legal_forms: source.legal_forms.iter().map(|f| fold(f)).collect(),
@@ -255,6 +266,13 @@ impl Labels {
 
     /// Meanings of the phrase nearest to this one, where it is near enough to be a misreading.
     pub(super) fn fuzzy(&self, folded: &str) -> Option<Match> {
+        if let Some(phrase) = self.base.alike.get(&without_confusion(folded)) {
+            let found = self.exact(phrase)?;
+            return Some(Match {
+                quality: 0.95,
+                ..found
+            });
+        }
         let length = folded.len();
         if !folded.is_ascii() || !(6..=LONGEST_PHRASE).contains(&length) {
             return None;
@@ -303,6 +321,18 @@ impl Labels {
     }
 }
 
+/// A phrase with the letters that recognition confuses made one.
+fn without_confusion(folded: &str) -> String {
+    let one = |c| match c {
+        '1' | 'l' => 'i',
+        '0' => 'o',
+        '5' => 's',
+        '8' => 'b',
+        c => c,
+    };
+    folded.replace("rn", "m").chars().map(one).collect()
+}
+
 fn shares_an_end(a: &[u8], b: &[u8]) -> bool {
     a.first() == b.first() || a.last() == b.last()
 }
@@ -325,7 +355,9 @@ mod tests {
         let labels = Labels::new([]);
         assert!(names(&labels.fuzzy("invoicenumbcr").unwrap()).contains(&"invoice_number"));
         assert!(names(&labels.fuzzy("rechnungsdatun").unwrap()).contains(&"invoice_date"));
-        assert!(labels.fuzzy("tota1").is_none());
+        assert!(names(&labels.fuzzy("t0tal").unwrap()).contains(&"total"));
+        assert!(names(&labels.fuzzy("lnvoicenurnber").unwrap()).contains(&"invoice_number"));
+        assert!(labels.fuzzy("totem").is_none());
     }
 
     #[test]

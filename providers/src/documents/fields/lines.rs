@@ -38,10 +38,8 @@ impl Line {
     pub(super) fn text(&self, range: Range<usize>) -> String {
         let mut out = String::new();
         for token in &self.tokens[range] {
-            let spaced = !token.glued
-                && !(out.ends_with(is_cjk) && token.text.starts_with(is_cjk))
-                && !out.is_empty();
-            if spaced {
+            let unspaced = out.ends_with(is_cjk) && token.text.starts_with(is_cjk);
+            if !out.is_empty() && !token.glued && !unspaced {
                 out.push(' ');
             }
             out.push_str(&token.text);

@@ -358,7 +358,7 @@ fn setting(line: &Line, at: usize, end: usize, starts_cell: bool) -> f32 {
             if glued {
                 0.9
             } else {
-                0.62
+                0.52
             }
         }
         (false, true, _, _) => 0.8,
@@ -407,6 +407,9 @@ fn amounts(line: &Line, dates: &[Spot<Written>], style: Style) -> Vec<Spot<Amoun
     spots
 }
 
+/// The widest space within a number, in heights: that of a typewriter, and less than parts cells.
+const WORD_GAP: f32 = 0.7;
+
 fn amount_at(line: &Line, at: usize, style: Style) -> Option<Spot<Amount>> {
     let first = &line.tokens[at].text;
     let may_begin = has_digit(first) || first.chars().count() <= 4;
@@ -414,7 +417,7 @@ fn amount_at(line: &Line, at: usize, style: Style) -> Option<Spot<Amount>> {
         return None;
     }
     let mut tight = 1;
-    while tight < 5 && at + tight < line.tokens.len() && line.gap_before(at + tight) < 0.6 {
+    while tight < 5 && at + tight < line.tokens.len() && line.gap_before(at + tight) < WORD_GAP {
         tight += 1;
     }
     (1..=tight).rev().find_map(|n| {

@@ -67,15 +67,12 @@ impl Solver<'_> {
             return self.rows(field);
         }
         let given = self.find(field).filter(|g| allowed(field, &g.value));
-        let value = match given {
-            Some(given) => {
-                self.out.evidence.insert(field.name.clone(), given.evidence);
-                given.value
-            }
-            None => {
-                self.out.missing.push(field.name.clone());
-                Value::Null
-            }
+        let value = if let Some(given) = given {
+            self.out.evidence.insert(field.name.clone(), given.evidence);
+            given.value
+        } else {
+            self.out.missing.push(field.name.clone());
+            Value::Null
         };
         self.out.fields.insert(field.name.clone(), value);
     }
@@ -107,7 +104,8 @@ impl Solver<'_> {
                 let fits =
                     |f: &Found<String>| field.pattern.as_ref().is_none_or(|p| p.is_match(&f.value));
                 let found = values::identifiers(reading, field.concept, table);
-                self.one(field, found.into_iter().filter(fits).collect())
+                let found: Vec<_> = found.into_iter().filter(fits).collect();
+                self.one(field, &found)
             }
             Kind::Currency => self.currency(field),
             Kind::Party | Kind::Address | Kind::Text | Kind::Table => self.text(field),
@@ -116,7 +114,7 @@ impl Solver<'_> {
     }
 
     /// The best of the candidates, unless another one contradicts it with equal right.
-    fn one(&mut self, field: &Field, found: Vec<Found<String>>) -> Option<Given> {
+    fn one(&mut self, field: &Field, found: &[Found<String>]) -> Option<Given> {
         let best = found.first().filter(|f| f.score >= FLOOR)?;
         let rival = found[1..].iter().find(|f| {
             f.value != best.value
@@ -146,7 +144,7 @@ impl Solver<'_> {
             }
         }
         found.retain(|f| field.pattern.as_ref().is_none_or(|p| p.is_match(&f.value)));
-        self.one(field, found)
+        self.one(field, &found)
     }
 
     fn boolean(&self, field: &Field) -> Option<Given> {
@@ -191,7 +189,7 @@ impl Solver<'_> {
             found.extend(values::unclaimed_date(self.reading));
         }
         let order = self.reading.order;
-        let found = found
+        let found: Vec<_> = found
             .into_iter()
             .map(|f| Found {
                 value: f.value.resolve(order).to_string(),
@@ -199,7 +197,7 @@ impl Solver<'_> {
                 score: f.score,
             })
             .collect();
-        self.one(field, found)
+        self.one(field, &found)
     }
 
     fn currency(&self, field: &Field) -> Option<Given> {

@@ -78,12 +78,16 @@ fn between(start: usize, end: usize, counts: impl Fn(usize) -> bool) -> usize {
     (start..end).filter(|i| counts(*i)).count().min(8)
 }
 
-/// Sorts best first and keeps one candidate a place.
+/// Sorts best first and keeps one candidate a place; a sum of parts is one of its own.
 pub(super) fn sorted(mut found: Vec<Candidate>) -> Vec<Candidate> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Candidate> = Vec::new();
     for candidate in found {
-        if kept.len() < 64 && !kept.iter().any(|k| k.place == candidate.place) {
+        if kept.len() < 64
+            && !kept
+                .iter()
+                .any(|k| k.place == candidate.place && k.parts == candidate.parts)
+        {
             kept.push(candidate);
         }
     }
