@@ -23,6 +23,7 @@ fn cases() -> Vec<Case> {
     all.extend(european());
     all.extend(asian());
     all.extend(traps());
+    all.extend(mixed());
     all
 }
 
@@ -495,6 +496,141 @@ Repair                     1         20.00     20.00
 Total                                         100.00
 ",
             json!({"total": 100, "lines": [{"description": "Survey of the roof with photographs"}, {"description": "Repair"}]}),
+        ),
+    ]
+}
+
+fn mixed() -> Vec<Case> {
+    vec![
+        (
+            "stripe-like, labels without colons",
+            "
+Invoice                                                     Acme Cloud, Inc.
+
+Invoice number  8F3A2C1D-0004
+Date of issue   October 3, 2023
+Date due        November 2, 2023
+
+Acme Cloud, Inc.              Bill to
+100 Market St                 Jane Roe
+San Francisco, CA 94105       jane@roe.example
+billing@acmecloud.example
+
+$49.00 USD due November 2, 2023
+
+Description                Qty       Unit price       Amount
+Pro plan                     1           $49.00       $49.00
+
+                               Subtotal               $49.00
+                               Total                  $49.00
+                               Amount due         $49.00 USD
+",
+            json!({"vendor": "Acme Cloud, Inc.", "buyer": "Jane Roe", "number": "8F3A2C1D-0004", "date": "2023-10-03", "due_date": "2023-11-02",
+            "currency": "USD", "subtotal": 49, "total": 49}),
+        ),
+        (
+            "sums in one row below their labels",
+            "
+Linden KG
+Rechnung
+Rechnungsnr.: 771-A          Datum: 12.05.2023
+Telefon: 030 1234567
+Netto            MwSt. 19%        Gesamtbetrag
+100,00 €         19,00 €          119,00 €
+",
+            json!({"number": "771-A", "date": "2023-05-12", "subtotal": 100, "tax": 19, "total": 119, "currency": "EUR"}),
+        ),
+        (
+            "tax included in the total",
+            "
+Quick Mart
+14/02/2023 18:22
+Bread              2.50
+Milk               1.50
+TOTAL             £4.00
+VAT included      £0.67
+CASH              £5.00
+CHANGE            £1.00
+",
+            json!({"vendor": "Quick Mart", "date": "2023-02-14", "total": 4, "currency": "GBP"}),
+        ),
+        (
+            "two parties side by side",
+            "
+From:                               To:
+Violet Studio                       Big Client Corp.
+3 Elm Street                        9 Low Road
+Invoice No: VS-12                   Date: 2024-05-01
+Terms: Net 30
+Total: €300.00
+",
+            json!({"vendor": "Violet Studio", "buyer": "Big Client Corp.", "number": "VS-12", "date": "2024-05-01", "due_date": null, "total": 300, "currency": "EUR"}),
+        ),
+        (
+            "new zealand dollars and narrow columns",
+            "
+Kea Gardens Ltd
+GST No: 12-345-678
+Tax Invoice No: 204
+Date: 5 June 2023
+Description    Qty Price   Total
+Lawn work      12  40.00  480.00
+Subtotal                  480.00
+GST 15%                    72.00
+Total NZD                 552.00
+",
+            json!({"number": "204", "currency": "NZD", "subtotal": 480, "tax": 72, "total": 552, "lines": [{"quantity": 12, "unit_price": 40, "amount": 480}]}),
+        ),
+        (
+            "norwegian crowns",
+            "
+Fjell Sport AS
+Org.nr 912 345 678 MVA
+Fakturanr: 5567
+Fakturadato: 01.02.2023
+Forfallsdato: 15.02.2023
+Netto                1 600,00
+MVA 25%                400,00
+Å betale             2 000,00
+Kontonr. 1234.56.78901
+Alle beløp i NOK
+",
+            json!({"number": "5567", "date": "2023-02-01", "due_date": "2023-02-15", "currency": "NOK", "subtotal": 1600, "tax": 400, "total": 2000}),
+        ),
+        (
+            "balance only, after a deposit",
+            "
+Rowan Boats Ltd
+Invoice: 77
+Date: 3 Mar 2023
+Subtotal            £1,000.00
+VAT                   £200.00
+Total               £1,200.00
+Deposit paid          £500.00
+Balance due           £700.00
+",
+            json!({"number": "77", "subtotal": 1000, "tax": 200, "total": 1200}),
+        ),
+        (
+            "no vat",
+            "
+Holly Tuition
+Invoice no. 5
+12th January 2024
+Four lessons        £80.00
+Total to pay        £80.00
+",
+            json!({"vendor": "Holly Tuition", "number": "5", "date": "2024-01-12", "tax": null, "total": 80}),
+        ),
+        (
+            "words of the total",
+            "
+Teak House Pvt. Ltd.
+Invoice No.: TH/77   Dated: 1-Apr-2023
+Total                  ₹ 5,90,000.00
+Amount in words: Five lakh ninety thousand only
+",
+            json!({"number": "TH/77", "date": "2023-04-01", "total": 590_000, "currency": "INR"}),
         ),
     ]
 }
