@@ -5,6 +5,7 @@
 
 mod layouts;
 mod others;
+mod traps;
 
 use serde_json::{Value, json};
 
