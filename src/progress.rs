@@ -161,6 +161,17 @@ impl Bars {
         }
     }
 
+    /// Prints a line above the bars, or where there are none just so.
+    fn say(&self, line: &str) {
+        let bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        if bars.is_empty() {
+            output::note(&format!("{line}\n"));
+        } else {
+            // A terminal that went away hears nothing, and the run goes on.
+            let _ = self.screen.println(line);
+        }
+    }
+
     fn settle(&self, path: &str) {
         let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = bars.remove(path) {
@@ -189,7 +200,7 @@ impl Observer for Bars {
                 self.settle(at.path.as_str());
                 let counted = at.path.as_str().contains('[') && *status == StepStatus::Succeeded;
                 if let Some(line) = line(progress).filter(|_| !counted) {
-                    let _ = self.screen.println(line);
+                    self.say(&line);
                 }
             }
             Progress::Opened { count: None, .. } => {}
@@ -200,7 +211,7 @@ impl Observer for Bars {
             }
             Progress::Retrying { .. } | Progress::Line { .. } => {
                 if let Some(line) = line(progress) {
-                    let _ = self.screen.println(line);
+                    self.say(&line);
                 }
             }
         }
