@@ -292,7 +292,7 @@ fn a_lost_call_fails_where_the_file_says_so_whatever_is_killed_then() {
     for at in 1.. {
         assert!(at < 100, "no end");
         let world = World::with(
-            r#"
+            r"
 name: lost
 models: { mine: here/model }
 providers:
@@ -301,7 +301,7 @@ defaults: { on_lost: fail }
 steps:
   - { id: x, uses: model.generate, model: mine, with: { prompt: x } }
   - { id: y, uses: model.generate, model: mine, with: { prompt: y } }
-"#,
+",
         );
         world.script(
             "answer.sh",

@@ -16,7 +16,8 @@
 //!    └─ skipped, blocked, cancelled
 //! ```
 //!
-//! A step whose action only computes goes from `Idle` straight to its end: its start needs
+//! What waits may be sent again: a person allowed it, or the question has changed. A step
+//! whose action only computes goes from `Idle` straight to its end: its start needs
 //! no record, because running it again is invisible.
 
 mod event;

@@ -199,8 +199,13 @@ impl StepState {
         }
     }
 
+    /// Whether an attempt may begin. What waits is attempted again where a person allows it
+    /// or what was asked has changed.
     fn may_send(&self) -> bool {
-        matches!(self, Self::Idle { .. } | Self::Retrying { .. })
+        matches!(
+            self,
+            Self::Idle { .. } | Self::Retrying { .. } | Self::Waiting { .. }
+        )
     }
 
     fn is_sent(&self, attempt: u32) -> bool {

@@ -1,0 +1,99 @@
+//! Budgets are kept before a call is made, and costs are told as they were.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Output, World};
+
+fn run(price: &str, rest: &str) -> (World, Output) {
+    let world = World::with(&format!(
+        "name: money\nmodels: {{ mine: here/model }}\nproviders:\n  here: {{ type: command, command: [./answer.sh]{price} }}\n{rest}"
+    ));
+    let output = world.flow(&["run", "w.yaml", "--json"]);
+    (world, output)
+}
+
+const ONE_CALL: &str =
+    "steps: [{ id: ask, uses: model.generate, model: mine, with: { prompt: hello } }]\n";
+
+#[test]
+fn a_call_that_the_budget_does_not_allow_is_not_made() {
+    let (world, output) = run(", price: 1 USD", &format!("budget: 0.50 USD\n{ONE_CALL}"));
+    let output = output.exits(4);
+    assert_eq!(
+        output.json()["error"],
+        "step `ask`: the call may cost 1.00 USD, and of the run's budget of 0.50 USD 0.00 USD is spent and 0.00 USD set aside"
+    );
+    assert!(
+        output
+            .stderr
+            .contains("hint: raise `budget` and resume: nothing that is done is paid again\n"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(world.lines("calls"), [] as [&str; 0]);
+    assert_eq!(output.json()["cost"], 0.0);
+}
+
+#[test]
+fn a_raised_budget_lets_the_run_go_on() {
+    let rest = "steps: [{ id: ask, for_each: [a, b, c], max_parallel: 1, uses: model.generate, model: mine, with: { prompt: \"{{ item }}\" } }]\n";
+    let (world, output) = run(", price: 1 USD", &format!("budget: 2.50 USD\n{rest}"));
+    let output = output.exits(4);
+    assert_eq!(world.lines("calls"), ["a", "b"]);
+    assert_eq!(output.json()["cost"], 2.0);
+    let text = std::fs::read_to_string(world.path("w.yaml")).unwrap();
+    world.write("w.yaml", &text.replace("2.50 USD", "3 USD"));
+    let resumed = world.flow(&["resume", &output.run(), "--from-file", "w.yaml", "--json"]);
+    assert_eq!(resumed.exits(0).json()["cost"], 3.0);
+    assert_eq!(world.lines("calls"), ["a", "b", "c"]);
+}
+
+#[test]
+fn calls_at_once_do_not_overdraw_a_budget_together() {
+    let rest = "budget: 3 USD\nsteps: [{ id: ask, for_each: 8, uses: model.generate, model: mine, with: { prompt: \"n{{ item }}\" } }]\n";
+    let (world, output) = run(", price: 1 USD", rest);
+    assert_eq!(output.exits(4).json()["cost"], 3.0);
+    assert_eq!(world.lines("calls").len(), 3);
+}
+
+/// The budget of a step is of the run's whole life.
+#[test]
+fn a_resumed_run_knows_what_its_step_has_spent() {
+    let rest = "steps: [{ id: ask, for_each: [a, b, c, d], max_parallel: 1, budget: 2 USD, uses: model.generate, model: mine, with: { prompt: \"{{ item }}\" } }]\n";
+    let (world, output) = run(", price: 1 USD", rest);
+    let output = output.exits(4);
+    assert_eq!(world.lines("calls"), ["a", "b"]);
+    world.flow(&["resume", &output.run(), "--json"]).exits(4);
+    assert_eq!(world.lines("calls"), ["a", "b"]);
+}
+
+#[test]
+fn a_price_that_nobody_knows_is_refused_under_a_budget_and_told_without_one() {
+    let (world, output) = run("", &format!("budget: 0.50 USD\n{ONE_CALL}"));
+    let output = output.exits(4);
+    assert_eq!(
+        output.json()["error"],
+        "step `ask`: the model's price is unknown, and there is a budget"
+    );
+    assert_eq!(world.lines("calls"), [] as [&str; 0]);
+    let allowed = format!("budget: {{ cost: 0.50 USD, allow_unknown: true }}\n{ONE_CALL}");
+    let (_world, output) = run("", &allowed);
+    let output = output.exits(0);
+    assert_eq!(output.json()["cost_uncertain"], true);
+    assert!(
+        output.stderr.contains(", cost: unknown\n"),
+        "{}",
+        output.stderr
+    );
+    let (_world, output) = run(", price: 0.25 USD", ONE_CALL);
+    let output = output.exits(0);
+    let json = output.json();
+    let told: [&Value; 2] = [&json["cost"], &json["cost_uncertain"]];
+    assert_eq!(told, [&json!(0.25), &json!(false)]);
+    assert!(
+        output.stderr.contains(", cost: 0.25 USD\n"),
+        "{}",
+        output.stderr
+    );
+}
