@@ -1,0 +1,244 @@
+//! A run that is told to stop does, takes its children with it, and goes on when resumed.
+#![cfg(unix)]
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+
+use support::{World, ended, signal, until};
+
+/// A call that works until it is killed, unless there is a file `quick`.
+const WORKER: &str =
+    "#!/bin/sh\n[ ! -e quick ] || exec echo done\necho $$ > worker\nexec sleep 60\n";
+
+const WORKFLOW: &str = r"
+name: stop
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./answer.sh] }
+steps:
+  - { id: before, uses: value.set, with: { value: 1 } }
+  - { id: call, needs: [before], uses: model.generate, model: mine, with: { prompt: x } }
+outputs: { said: '{{ steps.call.output }}' }
+";
+
+fn world() -> World {
+    let world = World::with(WORKFLOW);
+    world.script("answer.sh", WORKER);
+    world
+}
+
+/// The id of the program that the call runs, once it does.
+fn worker(world: &World) -> String {
+    let mut id = None;
+    until("the call", || {
+        id = world
+            .lines("worker")
+            .first()
+            .filter(|id| !id.is_empty())
+            .cloned();
+        id.is_some()
+    });
+    id.unwrap()
+}
+
+fn is_gone(world: &World) {
+    let id = worker(world);
+    until("the end of the child", || {
+        // A zombie that nobody has waited for yet works no more.
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    });
+}
+
+fn goes_on(world: &World, run: &str) {
+    world.write("quick", "");
+    let output = world.flow(&["resume", run, "--json"]).exits(0);
+    assert_eq!(output.json()["outputs"]["said"], "done");
+    let kept = support::kept(&world.path(".flow"));
+    kept.follows_its_journal();
+    assert_eq!(kept.count("before", "step_succeeded"), 1);
+}
+
+fn started(world: &World) -> Child {
+    let child = world.start(&["run", "w.yaml", "--json"]);
+    worker(world);
+    child
+}
+
+#[test]
+fn an_interrupted_run_takes_its_children_with_it_and_goes_on_later() {
+    for name in ["INT", "TERM"] {
+        let world = world();
+        let child = started(&world);
+        signal(child.id(), name);
+        let output = ended(child).exits(130);
+        assert_eq!(output.json()["status"], "interrupted");
+        assert!(
+            output
+                .stderr
+                .contains("stopping; press Ctrl-C again to stop at once\n"),
+            "{}",
+            output.stderr
+        );
+        is_gone(&world);
+        let kept = support::kept(&world.path(".flow"));
+        kept.follows_its_journal();
+        assert_eq!(kept.steps["call"], "cancelled");
+        goes_on(&world, &output.run());
+    }
+}
+
+/// The first signal is heard, and the child does not let the second be waited for.
+#[test]
+fn a_second_interrupt_ends_at_once() {
+    let world = world();
+    // This one takes its output with it to a process that no signal reaches, so that the
+    // call does not end when it is told to.
+    world.script(
+        "answer.sh",
+        "#!/bin/sh\n[ ! -e quick ] || exec echo done\nsleep 2 &\necho $! > worker\nwait\n",
+    );
+    let mut child = started(&world);
+    signal(child.id(), "INT");
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut heard = String::new();
+    while !heard.contains("stopping;") {
+        assert_ne!(stderr.read_line(&mut heard).unwrap(), 0, "{heard}");
+    }
+    signal(child.id(), "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    goes_on(&world, &world.only_run());
+}
+
+#[test]
+fn a_run_is_cancelled_from_another_process() {
+    let world = world();
+    let child = started(&world);
+    let run = world.only_run();
+    let cancelled = world.flow(&["cancel", &run, "--json"]).exits(0);
+    assert_eq!(cancelled.json()["status"], "cancelled");
+    let output = ended(child).exits(1);
+    assert_eq!(output.json()["status"], "cancelled");
+    assert_eq!(output.json()["error"], "the run was cancelled");
+    is_gone(&world);
+    goes_on(&world, &run);
+}
+
+#[test]
+fn a_run_that_nobody_drives_is_cancelled_where_it_stands() {
+    let world = world();
+    let mut child = started(&world);
+    child.kill().unwrap();
+    let _ = ended(child);
+    let run = world.only_run();
+    world.flow(&["cancel", &run]).exits(0);
+    let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
+    assert_eq!(shown["status"], "cancelled");
+    goes_on(&world, &run);
+}
+
+#[test]
+fn a_run_has_one_owner_at_a_time() {
+    let world = world();
+    let mut child = started(&world);
+    let run = world.only_run();
+    let second = world.flow(&["resume", &run]).exits(1);
+    let owner = format!("error: run {run} is driven by process {}", child.id());
+    assert!(second.stderr.starts_with(&owner), "{}", second.stderr);
+    child.kill().unwrap();
+    let _ = ended(child);
+    // The owner is dead, and is replaced at once.
+    goes_on(&world, &run);
+}
+
+/// What a secret is stands nowhere but in the environment of who needs it.
+#[test]
+fn a_secret_is_in_no_store_log_or_output() {
+    let secret = "hunter2-3f9c";
+    let world = World::with(
+        r"
+name: secret
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./answer.sh, '{{ secrets.THE_KEY }}'] }
+steps:
+  - { id: call, retry: { initial: 1ms }, uses: model.generate, model: mine, with: { prompt: x } }
+  - { id: bad, needs: [call], uses: file.glob, with: { pattern: 'a/**b' } }
+",
+    );
+    world.script(
+        "answer.sh",
+        "#!/bin/sh\necho \"key of ${#1} letters\" >&2\necho done\n",
+    );
+    let output = support::run(
+        world
+            .command(&["run", "w.yaml", "--json"])
+            .env("THE_KEY", secret),
+    );
+    let output = output.exits(1);
+    assert!(
+        output.stderr.contains("key of 12 letters"),
+        "{}",
+        output.stderr
+    );
+    let run = output.run();
+    let mut said = vec![format!("{output:?}")];
+    for args in [
+        &["show", &run, "--json"][..],
+        &["show", &run, "--step", "call", "--json"],
+        &["logs", &run, "--json"],
+        &["logs", &run, "--events", "--json"],
+    ] {
+        said.push(format!("{:?}", world.flow(args).exits(0)));
+    }
+    said.push(format!(
+        "{:?}",
+        world.flow(&["resume", &run, "--from-file", "w.yaml"])
+    ));
+    assert!(said.iter().all(|text| !text.contains(secret)), "{said:#?}");
+    let files = support::files(&world.path(".flow"));
+    assert!(!files.is_empty());
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        let found = bytes
+            .windows(secret.len())
+            .any(|part| part == secret.as_bytes());
+        assert!(!found, "{}", file.display());
+    }
+}
+
+/// A program that says its secret must not make the store tell it.
+#[test]
+fn a_secret_that_a_program_repeats_is_not_kept() {
+    let secret = "hunter2-3f9c";
+    let world = World::with(
+        r"
+name: secret
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./answer.sh, '{{ secrets.THE_KEY }}'] }
+steps:
+  - { id: call, uses: model.generate, model: mine, with: { prompt: x } }
+",
+    );
+    world.script(
+        "answer.sh",
+        "#!/bin/sh\necho \"wrong key $1\" >&2\nexit 1\n",
+    );
+    let output = support::run(
+        world
+            .command(&["run", "w.yaml", "--json"])
+            .env("THE_KEY", secret),
+    );
+    let output = output.exits(1);
+    assert!(!format!("{output:?}").contains(secret), "{output:#?}");
+    for file in support::files(&world.path(".flow")) {
+        let bytes = std::fs::read(&file).unwrap();
+        let found = bytes
+            .windows(secret.len())
+            .any(|part| part == secret.as_bytes());
+        assert!(!found, "{}", file.display());
+    }
+}
