@@ -4,7 +4,7 @@
 //! the key `$artifact`. Whoever needs the bytes asks the artifact store for them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::content::ContentHash;
 
@@ -45,6 +45,24 @@ impl ArtifactRef {
     pub fn to_value(&self) -> Value {
         serde_json::to_value(self).expect("an artifact reference has string keys only")
     }
+}
+
+/// JSON Schema of an artifact as a value.
+pub fn schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "$artifact": { "type": "string" },
+            "media_type": { "type": "string" },
+            "name": { "type": "string" },
+            "size": { "type": "integer" },
+            "width": { "type": "integer" },
+            "height": { "type": "integer" },
+            "dpi": { "type": "number" },
+            "page": { "type": "integer" },
+        },
+        "additionalProperties": false,
+    })
 }
 
 /// Calls `visit` with each artifact that a value holds, however deep.

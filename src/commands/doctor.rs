@@ -37,62 +37,45 @@ pub(crate) async fn run(global: &Global) -> Result<Exit, CommandError> {
 async fn store(global: &Global) -> Finding {
     let folder = world::store_here(global);
     let shown = folder.display();
-    let name = "store";
-    match Store::open_existing(&folder).await {
-        Ok(None) => Finding {
-            name,
-            found: true,
-            what: format!("none in `{shown}` yet; the first run makes one"),
-            hint: None,
-        },
-        Ok(Some(store)) => match store.integrity_check().await {
-            Ok(()) => Finding {
-                name,
-                found: true,
-                what: format!("`{shown}` is whole"),
-                hint: None,
-            },
-            Err(error) => {
-                let hint = error.hint().map(str::to_owned);
-                Finding {
-                    name,
-                    found: false,
-                    what: error.to_string(),
-                    hint,
-                }
-            }
-        },
-        Err(error) => {
-            let hint = error.hint().map(str::to_owned);
-            Finding {
-                name,
-                found: false,
-                what: error.to_string(),
-                hint,
-            }
-        }
-    }
+    let whole = match Store::open_existing(&folder).await {
+        Ok(Some(store)) => store
+            .integrity_check()
+            .await
+            .map(|()| format!("`{shown}` is whole")),
+        Ok(None) => Ok(format!("none in `{shown}` yet; the first run makes one")),
+        Err(error) => Err(error),
+    };
+    finding(
+        "store",
+        whole.map_err(|error| (error.to_string(), error.hint())),
+    )
 }
 
 fn ocr() -> Finding {
     let folder = world::ocr_models();
-    let name = "ocr models";
-    match OcrModels::in_folder(&folder).verify() {
-        Ok(()) => Finding {
+    let models = OcrModels::in_folder(&folder).verify();
+    let found = models.map(|()| folder.display().to_string());
+    finding(
+        "ocr models",
+        found.map_err(|error| (error.to_string(), error.hint())),
+    )
+}
+
+/// What was found, or what is wrong and what to do about it.
+fn finding(name: &'static str, found: Result<String, (String, Option<&'static str>)>) -> Finding {
+    match found {
+        Ok(what) => Finding {
             name,
             found: true,
-            what: folder.display().to_string(),
+            what,
             hint: None,
         },
-        Err(error) => {
-            let hint = error.hint().map(str::to_owned);
-            Finding {
-                name,
-                found: false,
-                what: error.to_string(),
-                hint,
-            }
-        }
+        Err((what, hint)) => Finding {
+            name,
+            found: false,
+            what,
+            hint: hint.map(str::to_owned),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::action::{Action, ActionSpec, Effect, Outcome, StepContext};
+use crate::artifact;
 use crate::error::{ErrorClass, Failure};
 
 /// Writes a file, whole or not at all.
@@ -151,19 +152,16 @@ impl Glob {
                 "required": ["pattern"],
                 "additionalProperties": false,
             }),
-            output: json!({ "type": "array", "items": {
-                "type": "object",
-                "properties": {
-                    "$artifact": { "type": "string" },
-                    "media_type": { "type": "string" },
-                    "name": { "type": "string" },
-                    "size": { "type": "integer" },
-                    "path": { "type": "string" },
-                },
-                "additionalProperties": false,
-            } }),
+            output: json!({ "type": "array", "items": found() }),
         })
     }
+}
+
+/// JSON Schema of a file that was found: an artifact with its path.
+fn found() -> Value {
+    let mut file = artifact::schema();
+    file["properties"]["path"] = json!({ "type": "string" });
+    file
 }
 
 #[async_trait]

@@ -277,7 +277,7 @@ impl Driver {
                 ..StepView::default()
             };
             let at = self.at(slot, step, &path);
-            self.tell_settled(at, &view, false, None, None);
+            self.tell(at, view.status, report::Told::default());
             self.settled(slot, step, view);
             self.ledger.forget(slot);
         }

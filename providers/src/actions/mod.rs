@@ -83,20 +83,9 @@ fn word_schema() -> Value {
     })
 }
 
-/// JSON Schema of an artifact that shows a page.
+/// JSON Schema of an artifact that shows a page; null where a page has no pixels.
 fn image_schema() -> Value {
-    json!({
-        "type": ["object", "null"],
-        "properties": {
-            "$artifact": { "type": "string" },
-            "media_type": { "type": "string" },
-            "name": { "type": "string" },
-            "size": { "type": "integer" },
-            "width": { "type": "integer" },
-            "height": { "type": "integer" },
-            "dpi": { "type": "number" },
-            "page": { "type": "integer" },
-        },
-        "additionalProperties": false,
-    })
+    let mut image = flow_core::artifact::schema();
+    image["type"] = json!(["object", "null"]);
+    image
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::report::Told;
 use super::{Driver, FrameLife, LoopLife};
 use crate::engine::embedded::EngineError;
 use crate::engine::items::Items;
@@ -31,7 +32,7 @@ impl Driver {
             match holds(when, &scope) {
                 Ok(true) => {}
                 Ok(false) => return self.skip(slot, step, &path),
-                Err(failure) => return self.fail_early(slot, step, &path, failure),
+                Err(failure) => return self.fail(slot, step, &path, failure.into()),
             }
         }
         match &step.for_each {
@@ -90,13 +91,13 @@ impl Driver {
         let path = life.path.instance(&key);
         let recorded = self.follow(slot, step, path.clone()).await?;
         if let Some(failure) = failure {
-            return self.fail_early(slot, step, &path, failure);
+            return self.fail(slot, step, &path, failure.into());
         }
         if let Some(when) = step.when.as_ref().filter(|_| step.when_per_item) {
             match holds(when, &scope) {
                 Ok(true) => {}
                 Ok(false) => return self.skip(slot, step, &path),
-                Err(failure) => return self.fail_early(slot, step, &path, failure),
+                Err(failure) => return self.fail(slot, step, &path, failure.into()),
             }
         }
         self.begin_work(slot, &block, path, scope, recorded).await
@@ -180,7 +181,7 @@ impl Driver {
         });
         let bound = match self.sub_inputs(workflow, inputs, &scope).await {
             Ok(bound) => Arc::new(bound),
-            Err(failure) => return self.fail_early(slot, step, &path, failure),
+            Err(failure) => return self.fail(slot, step, &path, failure.into()),
         };
         let run = serde_json::json!({ "id": self.shared.run.as_str(), "workflow": workflow.name });
         let values = FrameValues::of_workflow(&bound, run);
@@ -239,7 +240,7 @@ impl Driver {
             .and_then(|items| Items::of(items, self.shared.workshop.store.artifacts()));
         let items = match items {
             Ok(items) => items,
-            Err(failure) => return self.fail_early(slot, step, &path, failure),
+            Err(failure) => return self.fail(slot, step, &path, failure.into()),
         };
         let count = items.count();
         self.step_event(slot, &StepEvent::Opened { count })?;
@@ -350,22 +351,8 @@ impl Driver {
             status: StepStatus::Skipped,
             ..StepView::default()
         };
-        let at = self.at(slot, step, path);
-        self.tell_settled(at, &view, false, None, None);
-        self.settled(slot, step, view);
-        self.settle(slot, Ending::Skipped);
+        self.conclude(slot, step, path, view, Ending::Skipped, Told::default());
         Ok(())
-    }
-
-    /// Fails what could not even begin.
-    fn fail_early(
-        &mut self,
-        slot: Slot,
-        step: &Step,
-        path: &InstancePath,
-        failure: Failure,
-    ) -> Result<(), EngineError> {
-        self.fail(slot, step, path, 0, failure, None)
     }
 
     pub(super) fn step_event(&mut self, slot: Slot, event: &StepEvent) -> Result<(), EngineError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Driver;
+use super::report::Told;
 use crate::engine::embedded::EngineError;
 use crate::engine::scheduler::{Ending, FrameId, Slot};
 use crate::error::Failure;
@@ -29,7 +30,7 @@ impl Driver {
             );
             let failure = Failure { message, ..first };
             // The instances have had their `on_error`; what is left counts.
-            return self.close_failed(slot, step, &life.path, failure);
+            return self.end_failed(slot, step, &life.path, failure.into(), None);
         }
         let outputs = life.outputs.map_or(Value::Null, |mut outputs| {
             outputs.resize_with(life.total as usize, Arc::default);
@@ -56,7 +57,7 @@ impl Driver {
                 },
                 None => Failure::internal("a step failed without a reason"),
             };
-            return self.fail(holder, step, &path, 0, failure, None);
+            return self.fail(holder, step, &path, failure.into());
         }
         let outputs = &life.values.outputs;
         let output = match &step.work {
@@ -80,7 +81,7 @@ impl Driver {
         };
         match output {
             Ok(output) => self.close_done(holder, step, &path, output),
-            Err(failure) => self.fail(holder, step, &path, 0, failure, None),
+            Err(failure) => self.fail(holder, step, &path, failure.into()),
         }
     }
 
@@ -147,41 +148,7 @@ impl Driver {
             status,
             ..StepView::default()
         };
-        let at = self.at(slot, step, path);
-        self.tell_settled(at, &view, false, None, None);
-        self.settled(slot, step, view);
-        self.settle(slot, Ending::Done);
-        Ok(())
-    }
-
-    fn close_failed(
-        &mut self,
-        slot: Slot,
-        step: &Step,
-        path: &InstancePath,
-        failure: Failure,
-    ) -> Result<(), EngineError> {
-        let event = StepEvent::Failed {
-            attempt: 0,
-            failure: failure.clone(),
-            usage: None,
-            tolerated: false,
-        };
-        self.step_event(slot, &event)?;
-        let error =
-            serde_json::json!({ "class": failure.class.as_str(), "message": failure.message });
-        let view = StepView {
-            status: StepStatus::Failed,
-            error: Some(Arc::new(error)),
-            ..StepView::default()
-        };
-        let at = self.at(slot, step, path);
-        self.tell_settled(at, &view, false, Some(failure.clone()), None);
-        if let Some(frame) = self.frames.get_mut(&slot.frame) {
-            frame.first_failure.get_or_insert((path.clone(), failure));
-        }
-        self.settled(slot, step, view);
-        self.settle(slot, Ending::Failed);
+        self.conclude(slot, step, path, view, Ending::Done, Told::default());
         Ok(())
     }
 }

@@ -155,10 +155,12 @@ impl Driver {
                     error: None,
                     meta: Arc::new(meta),
                 };
-                let at = self.at(slot, step, &path);
-                self.tell_settled(at, &view, number == 0, None, cost);
-                self.settled(slot, step, view);
-                self.settle(slot, Ending::Done);
+                let told = Told {
+                    reused: number == 0,
+                    failure: None,
+                    cost,
+                };
+                self.conclude(slot, step, &path, view, Ending::Done, told);
                 Ok(())
             }
             End::Asked {
@@ -185,7 +187,7 @@ impl Driver {
                     ..StepView::default()
                 };
                 let at = self.at(slot, step, &path);
-                self.tell_settled(at, &view, false, None, None);
+                self.tell(at, view.status, Told::default());
                 Ok(())
             }
             End::Failed {
@@ -196,8 +198,17 @@ impl Driver {
                 if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
                     self.note_attempt(slot, attempt);
                 }
-                let number = attempt.map_or(0, |attempt| attempt.number);
-                self.fail(slot, step, &path, number, failure, usage)
+                let attempt = attempt.map_or(0, |attempt| attempt.number);
+                self.fail(
+                    slot,
+                    step,
+                    &path,
+                    Failed {
+                        attempt,
+                        failure,
+                        usage,
+                    },
+                )
             }
             End::Cancelled { attempt } => {
                 let attempt = attempt.map_or(0, |attempt| attempt.number);
@@ -212,21 +223,38 @@ impl Driver {
         slot: Slot,
         step: &Step,
         path: &InstancePath,
-        attempt: u32,
-        failure: Failure,
-        usage: Option<Box<CallUsage>>,
+        failed: Failed,
     ) -> Result<(), EngineError> {
-        let (tolerated, output) = match &step.on_error {
-            OnError::Fail => (false, Value::Null),
-            OnError::Continue => (true, Value::Null),
-            OnError::Value(value) => (true, value.clone()),
-        };
         // An interrupted step has not failed: it is run when the run is resumed.
-        if failure.class == ErrorClass::Cancelled && self.shared.cancel.is_cancelled() {
+        if failed.failure.class == ErrorClass::Cancelled && self.shared.cancel.is_cancelled() {
+            let attempt = failed.attempt;
             return self.step_event(slot, &StepEvent::Cancelled { attempt });
         }
+        let instead = match &step.on_error {
+            OnError::Fail => None,
+            OnError::Continue => Some(Value::Null),
+            OnError::Value(value) => Some(value.clone()),
+        };
+        self.end_failed(slot, step, path, failed, instead)
+    }
+
+    /// Records a failure. With a value instead of the output it does not count.
+    pub(super) fn end_failed(
+        &mut self,
+        slot: Slot,
+        step: &Step,
+        path: &InstancePath,
+        failed: Failed,
+        instead: Option<Value>,
+    ) -> Result<(), EngineError> {
+        let Failed {
+            attempt,
+            failure,
+            usage,
+        } = failed;
         let meta = meta(usage.as_deref(), attempt, false);
         let cost = usage.as_ref().and_then(|usage| usage.cost);
+        let tolerated = instead.is_some();
         let event = StepEvent::Failed {
             attempt,
             failure: failure.clone(),
@@ -234,13 +262,16 @@ impl Driver {
             tolerated,
         };
         let details = Details {
-            value: tolerated.then(|| output.clone()),
+            value: instead.clone(),
             cache: false,
         };
         let now = self.shared.clock.now_ms();
         self.ledger.step_event(slot, &event, details, now)?;
+        if !tolerated {
+            self.count_failure(slot, path, failure.clone());
+        }
         let view = StepView {
-            output: Arc::new(output),
+            output: Arc::new(instead.unwrap_or_default()),
             status: StepStatus::Failed,
             error: Some(Arc::new(serde_json::json!({
                 "class": failure.class.as_str(),
@@ -248,20 +279,17 @@ impl Driver {
             }))),
             meta: Arc::new(meta),
         };
-        let at = self.at(slot, step, path);
-        self.tell_settled(at, &view, false, Some(failure.clone()), cost);
-        if !tolerated {
-            self.count_failure(slot, path, failure);
-        }
-        self.settled(slot, step, view);
-        self.settle(
-            slot,
-            if tolerated {
-                Ending::Done
-            } else {
-                Ending::Failed
-            },
-        );
+        let ending = if tolerated {
+            Ending::Done
+        } else {
+            Ending::Failed
+        };
+        let told = Told {
+            reused: false,
+            failure: Some(failure),
+            cost,
+        };
+        self.conclude(slot, step, path, view, ending, told);
         Ok(())
     }
 
@@ -312,21 +340,28 @@ impl Driver {
         }
     }
 
-    /// Lets the end of a step count once it is durable.
-    pub(super) fn settle(&mut self, slot: Slot, ending: Ending) {
+    /// Ends an instance: what it came to is visible now, and counts once it is durable.
+    pub(super) fn conclude(
+        &mut self,
+        slot: Slot,
+        step: &Step,
+        path: &InstancePath,
+        view: StepView,
+        ending: Ending,
+        told: Told,
+    ) {
+        self.tell(self.at(slot, step, path), view.status, told);
+        self.settled(slot, step, view);
         self.ledger.forget(slot);
         self.after.push(After::Settle(slot, ending));
     }
 
-    pub(super) fn tell_settled(
-        &mut self,
-        at: At,
-        view: &StepView,
-        reused: bool,
-        failure: Option<Failure>,
-        cost: Option<Money>,
-    ) {
-        let status = view.status;
+    pub(super) fn tell(&mut self, at: At, status: StepStatus, told: Told) {
+        let Told {
+            reused,
+            failure,
+            cost,
+        } = told;
         self.after.push(After::Tell(Progress::Settled {
             at,
             status,
@@ -334,5 +369,31 @@ impl Driver {
             failure,
             cost,
         }));
+    }
+}
+
+/// What a watcher is told of an end besides how it is.
+#[derive(Default)]
+pub(super) struct Told {
+    reused: bool,
+    failure: Option<Failure>,
+    cost: Option<Money>,
+}
+
+/// A failure for good, and the attempt it was.
+pub(super) struct Failed {
+    /// 0 where none was made.
+    attempt: u32,
+    failure: Failure,
+    usage: Option<Box<CallUsage>>,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self {
+            attempt: 0,
+            failure,
+            usage: None,
+        }
     }
 }

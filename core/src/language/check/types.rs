@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::workflow::{InputType, Workflow};
+use crate::artifact;
 use crate::template::Segment;
 
 /// A part that a type has not.
@@ -43,24 +44,6 @@ pub(super) fn bounded(schema: &Value) -> Value {
     schema.clone()
 }
 
-/// The type of an artifact.
-pub(super) fn artifact() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "$artifact": { "type": "string" },
-            "media_type": { "type": "string" },
-            "name": { "type": "string" },
-            "size": { "type": "integer" },
-            "width": { "type": "integer" },
-            "height": { "type": "integer" },
-            "dpi": { "type": "number" },
-            "page": { "type": "integer" },
-        },
-        "additionalProperties": false,
-    })
-}
-
 /// The type of an input's value.
 pub(super) fn of_input(kind: &InputType) -> Value {
     match kind {
@@ -68,8 +51,8 @@ pub(super) fn of_input(kind: &InputType) -> Value {
         InputType::Integer => json!({ "type": "integer" }),
         InputType::Number => json!({ "type": "number" }),
         InputType::Boolean => json!({ "type": "boolean" }),
-        InputType::File { .. } => artifact(),
-        InputType::Files { .. } => json!({ "type": "array", "items": artifact() }),
+        InputType::File { .. } => artifact::schema(),
+        InputType::Files { .. } => json!({ "type": "array", "items": artifact::schema() }),
         InputType::Array => json!({ "type": "array" }),
         InputType::Json { schema } => schema.clone(),
     }
