@@ -8,8 +8,9 @@
 
 mod store;
 
-pub(crate) use store::{Kept, kept};
+pub(crate) use store::{Kept, execute, kept};
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -156,6 +157,11 @@ impl World {
         assert_eq!(runs.as_array().map(Vec::len), Some(1), "{runs:#}");
         runs[0]["run"].as_str().expect("an id").to_owned()
     }
+}
+
+/// Says why a test did not do all it could.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Runs a command to its end.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flow_core::state::{StepEvent, StepState};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Row};
+use sqlx::{ConnectOptions, Connection, Row};
 
 /// The rows of a store with one run.
 #[derive(Debug)]
@@ -89,4 +89,19 @@ impl Kept {
         let attempts = self.attempts.get(path).into_iter().flatten();
         attempts.filter(|found| *found == status).count()
     }
+}
+
+/// Changes a store behind the binary's back.
+pub(crate) fn execute(folder: &Path, sql: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let done = runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(folder.join("flow.db"));
+        let mut database = options.connect().await?;
+        sqlx::raw_sql(sql).execute(&mut database).await?;
+        database.close().await
+    });
+    done.expect("a store");
 }
