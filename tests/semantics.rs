@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use support::{Output, World};
 
 /// The providers that the workflows here share.
-const HEAD: &str = r#"
+const HEAD: &str = r"
 name: decided
 models: { mine: here/model }
 providers:
   here: { type: command, command: [./answer.sh] }
-"#;
+";
 
 /// Runs a workflow that is `HEAD` and this.
 fn run(rest: &str) -> (World, Output) {

@@ -1,5 +1,6 @@
 //! A run that is told to stop does, takes its children with it, and goes on when resumed.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
