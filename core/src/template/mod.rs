@@ -16,11 +16,15 @@ mod scope;
 
 use std::sync::Arc;
 
+use minijinja::machinery::{Token, tokenize};
 use serde_json::{Map, Value};
 
 pub use expression::{Expression, TemplateError};
 pub use references::{Reference, Segment};
 pub use scope::{Scope, StepView, StepsView};
+
+/// The most words and signs that one expression may have.
+const LONGEST: usize = 2_000;
 
 /// A compiled value: literals as they are, strings with expressions to be rendered.
 #[derive(Clone, Debug)]
@@ -43,6 +47,7 @@ impl Template {
         if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
             return Ok(Self::Literal(Value::String(text.into())));
         }
+        short_enough(text)?;
         match sole_expression(text) {
             Some(inner) => Ok(Self::Expression(Arc::new(Expression::compile(inner)?))),
             None => Ok(Self::Text(Arc::new(Expression::compile_text(text)?))),
@@ -135,6 +140,26 @@ impl Template {
                 .collect(),
         }
     }
+}
+
+/// Refuses an expression whose tree may be deeper than the stack that walks it.
+fn short_enough(text: &str) -> Result<(), TemplateError> {
+    let mut words = 0;
+    for token in tokenize(text, false, environment::syntax()) {
+        match token {
+            Ok((Token::TemplateData(_) | Token::VariableStart | Token::BlockStart, _)) => words = 0,
+            Ok(_) => words += 1,
+            // What is wrong here is for the parser to say, which comes no further.
+            Err(_) => break,
+        }
+        if words > LONGEST {
+            return Err(TemplateError {
+                message: format!("an expression has more than {LONGEST} words and signs"),
+                hint: Some("compute it in several steps".into()),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What stands between the braces, where the text is nothing but one `{{ … }}`.

@@ -4,7 +4,7 @@
 //! of each block; an order of the block gives the types of outputs one after another, and
 //! with them the faults that only types show.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::super::workflow::Input;
 use super::follow::{Gathered, Names, is_computed};
 use super::steps::{Draft, DraftWork};
 use super::{Checker, types};
-use crate::template::{Reference, Segment, Template};
+use crate::template::Template;
 
 impl Checker<'_> {
     pub(super) fn resolve(
@@ -110,88 +110,6 @@ impl Checker<'_> {
             let output = gathered.remembered(output);
             names.steps.insert(block[at].id.to_string(), output);
         }
-    }
-
-    /// The steps of its block that a step waits for.
-    fn edges(
-        &mut self,
-        draft: &Draft,
-        own: usize,
-        index: &HashMap<String, usize>,
-        names: &Names<'_>,
-    ) -> Vec<usize> {
-        let mut after = BTreeSet::new();
-        for (need, place) in &draft.needs {
-            match index.get(need) {
-                Some(at) if *at == own => {
-                    self.error(
-                        *place,
-                        format!("step `{need}` cannot wait for itself"),
-                        None,
-                    );
-                }
-                Some(at) => {
-                    after.insert(*at);
-                }
-                None => {
-                    let hint = self.meant(need, index.keys().map(String::as_str));
-                    let where_ = if names.step(need).is_some() {
-                        " beside it"
-                    } else {
-                        ""
-                    };
-                    self.error(*place, format!("there is no step `{need}`{where_}"), hint);
-                }
-            }
-        }
-        let mut referred = Vec::new();
-        references(draft, &mut |reference| {
-            if let ("steps", Some(Segment::Key(id))) =
-                (reference.root.as_str(), reference.segments.first())
-                && let Some(at) = index.get(id)
-            {
-                referred.push(*at);
-            }
-        });
-        if referred.contains(&own) {
-            let message = format!("step `{}` refers to itself", draft.id);
-            self.error(draft.place, message, None);
-        }
-        after.extend(referred.into_iter().filter(|at| *at != own));
-        after.into_iter().collect()
-    }
-
-    /// An order in which every step comes after those it waits for. Steps that wait for
-    /// each other are a fault and come last.
-    fn in_order(&mut self, block: &[Draft]) -> Vec<usize> {
-        let mut missing: Vec<usize> = block.iter().map(|draft| draft.after.len()).collect();
-        let mut behind = vec![Vec::new(); block.len()];
-        for (at, draft) in block.iter().enumerate() {
-            draft
-                .after
-                .iter()
-                .for_each(|before| behind[*before].push(at));
-        }
-        let mut order: Vec<usize> = (0..block.len()).filter(|at| missing[*at] == 0).collect();
-        let mut done = 0;
-        while let Some(at) = order.get(done).copied() {
-            done += 1;
-            for next in &behind[at] {
-                missing[*next] -= 1;
-                if missing[*next] == 0 {
-                    order.push(*next);
-                }
-            }
-        }
-        if order.len() < block.len() {
-            let placed: HashSet<usize> = order.iter().copied().collect();
-            let cycle = cycle(block, &placed);
-            let names: Vec<_> = cycle.iter().map(|at| block[*at].id.as_str()).collect();
-            let message = format!("steps wait for each other: {}", names.join(" → "));
-            self.error(block[cycle[0]].place, message, None);
-            order.extend((0..block.len()).filter(|at| !placed.contains(at)));
-        }
-        order
     }
 
     /// Follows what a step refers to; the type of its output.
@@ -357,48 +275,4 @@ fn mark_used(block: &mut [Draft], gathered: &Gathered) {
             mark_used(steps, gathered);
         }
     }
-}
-
-/// Calls `visit` with every reference of a step, those of its body included.
-fn references(draft: &Draft, visit: &mut dyn FnMut(&Reference)) {
-    let mut each = |template: &Template| template.references().into_iter().for_each(&mut *visit);
-    let own = [&draft.when, &draft.items, &draft.key];
-    own.into_iter()
-        .flatten()
-        .for_each(|(template, _)| each(template));
-    match &draft.work {
-        DraftWork::Action { with, .. } => with.iter().for_each(|(_, _, value)| each(value)),
-        DraftWork::Workflow { inputs, .. } => each(inputs),
-        DraftWork::Body { steps, collect } => {
-            if let Some((collect, _)) = collect {
-                each(collect);
-            }
-            for step in steps {
-                references(step, visit);
-            }
-        }
-        DraftWork::Unknown => {}
-    }
-}
-
-/// A cycle among the steps that could not be placed, its first step repeated at the end.
-fn cycle(block: &[Draft], placed: &HashSet<usize>) -> Vec<usize> {
-    let unplaced = |at: &usize| !placed.contains(at);
-    let mut way: Vec<usize> = (0..block.len()).filter(unplaced).take(1).collect();
-    let mut seen: HashSet<usize> = way.iter().copied().collect();
-    while let Some(next) = way
-        .last()
-        .and_then(|at| block[*at].after.iter().copied().find(unplaced))
-    {
-        if !seen.insert(next) {
-            let start = way.iter().position(|at| *at == next).unwrap_or(0);
-            way.drain(..start);
-            way.push(next);
-            break;
-        }
-        way.push(next);
-    }
-    // `after` leads backwards; people read forwards.
-    way.reverse();
-    way
 }

@@ -162,7 +162,7 @@ impl Checker<'_> {
         let key = fields
             .get("key")
             .and_then(|node| located(self.expression(node), node));
-        for loop_key in ["as", "key", "max_parallel", "collect"] {
+        for loop_key in ["as", "key", "max_parallel"] {
             if let (None, Some(entry)) = (for_each, fields.entry(loop_key)) {
                 let message = format!("`{loop_key}` needs `for_each`");
                 self.error(entry.place, message, None);

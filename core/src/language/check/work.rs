@@ -31,7 +31,7 @@ impl Checker<'_> {
                     let hint = Some("steps outside a loop stand beside each other".to_owned());
                     self.error(steps.place, "`steps` within a step needs `for_each`", hint);
                 }
-                if let Some(entry) = fields.entry("with").or_else(|| fields.entry("model")) {
+                for entry in ["with", "model"].iter().filter_map(|key| fields.entry(key)) {
                     let message = format!("`{}` needs `uses`", entry.key);
                     self.error(entry.place, message, None);
                 }

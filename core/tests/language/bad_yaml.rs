@@ -1,0 +1,161 @@
+//! Files that are hardly YAML, or meant to harm.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{check_text, check_with, lines_of};
+
+/// The faults of bytes that are no workflow.
+fn faults(bytes: &[u8]) -> Vec<String> {
+    let started = Instant::now();
+    let checked = check_with(bytes, &[], &[]);
+    assert!(checked.workflow.is_none());
+    assert!(checked.diagnostics.has_errors());
+    let _ = checked.diagnostics.to_string();
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "it took {:?}",
+        started.elapsed()
+    );
+    lines_of(&checked)
+}
+
+#[test]
+fn what_is_no_yaml_is_refused_with_its_place() {
+    let wrong: Vec<_> = ROWS
+        .iter()
+        .map(|(bytes, expected)| (bytes, faults(bytes), expected))
+        .filter(|(_, found, expected)| found != *expected)
+        .map(|(bytes, found, _)| format!("{:?}: {found:#?}", String::from_utf8_lossy(bytes)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+const ROWS: &[(&[u8], &[&str])] = &[
+    (b"", &[""]),
+    (b" \n\n", &[""]),
+    (b"# nothing but this\n", &[""]),
+    (b"name: x\nb: \xff", &[""]),
+    (b"a: [1, 2", &[""]),
+    (b"a: b: c", &[""]),
+    (b"steps:\n\t- id: a", &[""]),
+    (b"steps: *nowhere", &[""]),
+    (b"a: 1\n---\nb: 2\n", &[""]),
+    (b"just text", &[""]),
+    (b"name: {{ inputs.x }}", &[""]),
+    (
+        b"steps:\n  - id: a\n    when: {{ inputs.x }}\n    uses: value.set\n",
+        &[""],
+    ),
+    (b"? [a, b]\n: c\n", &[""]),
+    (b"{a: 1}: b\n", &[""]),
+    (b"a: .nan", &[""]),
+    (b"a: .inf", &[""]),
+    (b"a: 99999999999999999999999999", &[""]),
+    (b"a: \"\\q\"", &[""]),
+    (b"a: 'never closed", &[""]),
+    (b"\0", &[""]),
+    (b"a: !!binary x", &[""]),
+    (b"a: &a [*a]", &[""]),
+];
+
+#[test]
+fn a_bomb_of_aliases_ends_at_once() {
+    let mut laughs = String::from("a0: &a0 [x, x]\n");
+    for n in 1..40 {
+        laughs += &format!("a{n}: &a{n} [*a{}, *a{}]\n", n - 1, n - 1);
+    }
+    let found = faults(laughs.as_bytes());
+    assert_eq!(found, [""]);
+    let wide = format!(
+        "a: &a [{}]\nb: [{}]\n",
+        "x, ".repeat(10_000),
+        "*a, ".repeat(900)
+    );
+    assert_eq!(faults(wide.as_bytes()), [""]);
+}
+
+#[test]
+fn deep_nesting_ends_at_once() {
+    let block: String = (0..2_000)
+        .map(|n| format!("{}a:\n", " ".repeat(n)))
+        .collect();
+    for bomb in [
+        "[".repeat(10_000),
+        format!("a: {}", "{a: ".repeat(10_000)),
+        block,
+        "- ".repeat(10_000),
+    ] {
+        assert_eq!(faults(bomb.as_bytes()), [""]);
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_is_not_read() {
+    assert_eq!(faults(&vec![b'a'; 33 << 20]), [""]);
+}
+
+#[test]
+fn a_huge_scalar_is_told_in_short() {
+    for text in [
+        format!("name: x\nsteps: {}\n", "a".repeat(20 << 20)),
+        format!("steps: [{{id: {}, uses: value.set}}]", "a".repeat(5 << 20)),
+        format!("steps: [{{id: a, uses: {}}}]", "a".repeat(5 << 20)),
+        format!(
+            "steps: [{{id: a, uses: value.set, with: {{value: \"{{{{ steps.{} }}}}\"}}}}]",
+            "a".repeat(5 << 20)
+        ),
+    ] {
+        for line in faults(text.as_bytes()) {
+            assert!(line.chars().count() < 1_200, "{}", line.len());
+        }
+    }
+}
+
+#[test]
+fn deep_expressions_end_at_once() {
+    for expression in [
+        "(".repeat(50_000),
+        format!("inputs{}", ".a".repeat(200_000)),
+        format!("inputs{}", "[0]".repeat(200_000)),
+        format!("1{}", "+1".repeat(200_000)),
+        format!("1{}", "|int".repeat(200_000)),
+        "not ".repeat(200_000),
+        "-".repeat(200_000),
+        format!("1{}", " if 1 else 1".repeat(100_000)),
+        format!("x{}", "()".repeat(100_000)),
+        format!("1{}", " is defined".repeat(100_000)),
+        format!("1{}", " and 1".repeat(100_000)),
+        format!("1{}", " == 1".repeat(100_000)),
+        format!("1{}", " ~ 1".repeat(100_000)),
+        format!("1{}", "**1".repeat(100_000)),
+    ] {
+        let text = format!(
+            "steps: [{{id: a, uses: value.set, with: {{value: \"{{{{ {expression} }}}}\"}}}}, {{}}]"
+        );
+        faults(text.as_bytes());
+    }
+    let blocks = "{% if 1 %}".repeat(20_000);
+    faults(
+        format!("steps: [{{id: a, uses: value.set, with: {{value: \"{blocks}\"}}}}, {{}}]")
+            .as_bytes(),
+    );
+}
+
+#[test]
+fn types_that_would_double_from_step_to_step_do_not() {
+    let mut text =
+        String::from("steps:\n  - {id: s0, uses: value.set, with: {value: {a: 1, b: 2}}}\n");
+    for n in 1..60 {
+        let before = format!("{{{{ steps.s{}.output }}}}", n - 1);
+        text += &format!(
+            "  - {{id: s{n}, uses: value.set, with: {{value: {{a: '{before}', b: '{before}'}}}}}}\n"
+        );
+    }
+    assert_eq!(lines_of(&check_text(&text)), [""; 0]);
+    let nested = format!(
+        "steps: [{{id: a, uses: value.set, with: {{value: {}1{}}}}}]",
+        "[".repeat(55),
+        "]".repeat(55)
+    );
+    assert_eq!(lines_of(&check_text(&nested)), [""; 0]);
+}

@@ -1,0 +1,15 @@
+//! The language: bad files with their exact faults, good ones with what they become.
+
+mod bad_references;
+mod bad_steps;
+mod bad_workflow;
+mod bad_yaml;
+mod good_files;
+mod inputs;
+mod large_files;
+mod models;
+mod mutations;
+mod other_files;
+mod rendering;
+mod schema;
+mod support;
