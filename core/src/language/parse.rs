@@ -3,10 +3,11 @@
 //! Bounds on size, nesting and aliases stand before anything is built, so that a hostile
 //! file costs no more than its length.
 
-use serde_saphyr::{DuplicateKeyPolicy, Options};
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::{DuplicateKeyPolicy, Error, Options};
 
 use super::diagnostic::{Diagnostic, Lines, Severity};
-use super::document::{Node, Place, Root};
+use super::document::{Data, Node, Place, Root};
 
 /// The most bytes a file may have.
 pub(super) const LARGEST_FILE: usize = 32 << 20;
@@ -34,8 +35,11 @@ pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Diagn
     std::str::from_utf8(bytes).map_err(|error| {
         let (at, byte) = (error.valid_up_to(), bytes[error.valid_up_to()]);
         let line = bytes[..at].split(|b| *b == b'\n').count() as u32;
+        let last = bytes[..at].rsplit(|b| *b == b'\n').next();
+        let before = String::from_utf8_lossy(last.unwrap_or_default());
+        let column = before.chars().count() as u32 + 1;
         let message = format!("the file is not UTF-8: byte 0x{byte:02x} at offset {at}");
-        bare(message, "save it as UTF-8", Place { line, column: 1 })
+        bare(message, "save it as UTF-8", Place { line, column })
     })
 }
 
@@ -43,11 +47,12 @@ pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Diagn
 pub(super) fn parse(lines: &Lines<'_>, text: &str) -> Result<Node, Box<Diagnostic>> {
     let fault =
         |place, message: String, hint| Box::new(lines.fault(Severity::Error, place, message, hint));
-    if text.trim().is_empty() {
+    let empty = || {
         let hint = Some("a workflow has at least `steps:`".to_owned());
-        return Err(fault(Place::default(), "the file is empty".into(), hint));
-    }
+        fault(Place::default(), "the file is empty".into(), hint)
+    };
     match serde_saphyr::from_str_with_options::<Root>(text, options()) {
+        Ok(Root(node)) if node.data == Data::Null => Err(empty()),
         Ok(Root(node)) => Ok(node),
         Err(error) => {
             let error = error.without_snippet();
@@ -55,7 +60,7 @@ pub(super) fn parse(lines: &Lines<'_>, text: &str) -> Result<Node, Box<Diagnosti
                 line: at.line() as u32,
                 column: at.column() as u32,
             });
-            Err(fault(place, reason(&error.to_string()), hint(lines, place)))
+            Err(fault(place, reason(&error), hint(lines, place)))
         }
     }
 }
@@ -78,16 +83,48 @@ fn options() -> Options {
     }
 }
 
-/// The library's sentence, without the place that we say ourselves.
-fn reason(message: &str) -> String {
-    let message = message.lines().next().unwrap_or_default();
-    let end = message.find(" at line ").unwrap_or(message.len());
-    message[..end].trim_end_matches('.').to_owned()
+/// What is wrong, in our words where the library's speak of its own settings.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Budget { breach, .. } => match breach {
+            BudgetBreach::Documents { .. } => "the file holds several documents".into(),
+            BudgetBreach::Depth { .. } => too_deep(),
+            _ => too_much(),
+        },
+        Error::NonFiniteFloat { value, .. } => {
+            format!("a number must be finite, and `{value}` is not")
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            "an alias stands within what it stands for".into()
+        }
+        _ => {
+            let message = error.to_string();
+            let message = message.lines().next().unwrap_or_default();
+            let end = message.find(" at line ").unwrap_or(message.len());
+            match message[..end].trim_end_matches('.') {
+                "recursion limit exceeded" => too_deep(),
+                reason if reason.starts_with("budget breached") => too_much(),
+                reason => reason.to_owned(),
+            }
+        }
+    }
+}
+
+fn too_much() -> String {
+    "the file has too many values or aliases".into()
+}
+
+fn too_deep() -> String {
+    format!("values nest deeper than {DEEPEST} levels")
 }
 
 fn hint(lines: &Lines<'_>, place: Place) -> Option<String> {
     let near = [place.line, place.line.saturating_sub(1)].map(|line| lines.line(line));
-    let unquoted = |line: &str| line.contains(": {{") || line.contains("- {{");
+    let unquoted = |line: &str| {
+        [": {{", "- {{", "[{{"]
+            .iter()
+            .any(|open| line.contains(open))
+    };
     if near.iter().any(|line| unquoted(line)) {
         return Some("put quotes around it: \"{{ … }}\"".into());
     }

@@ -31,31 +31,82 @@ fn what_is_no_yaml_is_refused_with_its_place() {
 }
 
 const ROWS: &[(&[u8], &[&str])] = &[
-    (b"", &[""]),
-    (b" \n\n", &[""]),
-    (b"# nothing but this\n", &[""]),
-    (b"name: x\nb: \xff", &[""]),
-    (b"a: [1, 2", &[""]),
-    (b"a: b: c", &[""]),
-    (b"steps:\n\t- id: a", &[""]),
-    (b"steps: *nowhere", &[""]),
-    (b"a: 1\n---\nb: 2\n", &[""]),
-    (b"just text", &[""]),
-    (b"name: {{ inputs.x }}", &[""]),
+    (
+        b"",
+        &["1:1 the file is empty; a workflow has at least `steps:`"],
+    ),
+    (
+        b" \n\n",
+        &["1:1 the file is empty; a workflow has at least `steps:`"],
+    ),
+    (
+        b"# nothing but this\n",
+        &["1:1 the file is empty; a workflow has at least `steps:`"],
+    ),
+    (
+        b"name: x\nb: \xff",
+        &["2:4 the file is not UTF-8: byte 0xff at offset 11; save it as UTF-8"],
+    ),
+    (b"a: [1, 2", &["1:4 unclosed bracket '['"]),
+    (
+        b"a: b: c",
+        &["1:5 mapping values are not allowed in this context"],
+    ),
+    (
+        b"steps:\n\t- id: a",
+        &[
+            "2:2 tabs disallowed within this context (block indentation); indent with spaces, not with tabs",
+        ],
+    ),
+    (b"steps: *nowhere", &["1:8 alias references unknown anchor"]),
+    (
+        b"a: 1\n---\nb: 2\n",
+        &["2:1 the file holds several documents"],
+    ),
+    (b"just text", &["1:1 a workflow is a map, and this is text"]),
+    (
+        b"name: {{ inputs.x }}",
+        &["1:7 a key must be a name, not a list or a map; put quotes around it: \"{{ … }}\""],
+    ),
     (
         b"steps:\n  - id: a\n    when: {{ inputs.x }}\n    uses: value.set\n",
-        &[""],
+        &["3:11 a key must be a name, not a list or a map; put quotes around it: \"{{ … }}\""],
     ),
-    (b"? [a, b]\n: c\n", &[""]),
-    (b"{a: 1}: b\n", &[""]),
-    (b"a: .nan", &[""]),
-    (b"a: .inf", &[""]),
-    (b"a: 99999999999999999999999999", &[""]),
-    (b"a: \"\\q\"", &[""]),
-    (b"a: 'never closed", &[""]),
-    (b"\0", &[""]),
-    (b"a: !!binary x", &[""]),
-    (b"a: &a [*a]", &[""]),
+    (
+        b"steps: [{{ x }}]",
+        &["1:9 a key must be a name, not a list or a map; put quotes around it: \"{{ … }}\""],
+    ),
+    (
+        b"? [a, b]\n: c\n",
+        &["1:1 a key must be a name, not a list or a map"],
+    ),
+    (
+        b"{a: 1}: b\n",
+        &["1:1 a key must be a name, not a list or a map"],
+    ),
+    (
+        b"a: .nan",
+        &["1:4 a number must be finite, and `.nan` is not"],
+    ),
+    (
+        b"a: -.inf",
+        &["1:4 a number must be finite, and `-.inf` is not"],
+    ),
+    (
+        b"steps: 99999999999999999999999999",
+        &["1:8 `steps` is a list, and this is a number"],
+    ),
+    (
+        b"a: \"\\q\"",
+        &["1:4 while parsing a quoted scalar, found unknown escape character"],
+    ),
+    (b"a: 'never closed", &["1:4 unclosed quote"]),
+    (b"\0", &["1:1 unexpected character: `\\u{0}'"]),
+    (b"a: !!binary x", &["1:13 invalid !!binary base64"]),
+    (
+        b"a: &a [*a]",
+        &["1:8 an alias stands within what it stands for"],
+    ),
 ];
 
 #[test]
@@ -65,13 +116,16 @@ fn a_bomb_of_aliases_ends_at_once() {
         laughs += &format!("a{n}: &a{n} [*a{}, *a{}]\n", n - 1, n - 1);
     }
     let found = faults(laughs.as_bytes());
-    assert_eq!(found, [""]);
+    assert_eq!(found, ["18:12 the file has too many values or aliases"]);
     let wide = format!(
         "a: &a [{}]\nb: [{}]\n",
         "x, ".repeat(10_000),
         "*a, ".repeat(900)
     );
-    assert_eq!(faults(wide.as_bytes()), [""]);
+    assert_eq!(
+        faults(wide.as_bytes()),
+        ["2:1 the file has too many values or aliases"]
+    );
 }
 
 #[test]
@@ -85,13 +139,21 @@ fn deep_nesting_ends_at_once() {
         block,
         "- ".repeat(10_000),
     ] {
-        assert_eq!(faults(bomb.as_bytes()), [""]);
+        let found = faults(bomb.as_bytes());
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].ends_with(" values nest deeper than 64 levels"),
+            "{}",
+            found[0]
+        );
     }
 }
 
 #[test]
 fn a_file_that_is_too_large_is_not_read() {
-    assert_eq!(faults(&vec![b'a'; 33 << 20]), [""]);
+    let expected =
+        "1:1 the file has 34603008 bytes, and 33554432 are allowed; keep data in files of its own";
+    assert_eq!(faults(&vec![b'a'; 33 << 20]), [expected]);
 }
 
 #[test]

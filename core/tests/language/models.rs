@@ -1,1 +1,123 @@
-//! x
+//! Which models a step asks, and what replaces them.
+
+use flow_core::language::{Checked, Work};
+
+use crate::support::{check_with, lines_of};
+
+const TEXT: &str = "
+providers: {mine: {type: command, command: [answer]}, other: {type: command, command: [answer]}}
+models:
+  reader: [mine/a, {provider: other, model: b, options: {z: 1, a: 2}}, auto]
+  file: {provider: mine, path: m.gguf, projector: p.gguf}
+defaults: {model: reader}
+steps:
+  - {id: default, uses: model.generate, with: {prompt: x}}
+  - {id: named, uses: model.generate, model: file, with: {prompt: x}}
+  - {id: chain, uses: model.generate, model: [file, reader, mine/deep/name], with: {prompt: x}}
+";
+
+fn asked(checked: Checked) -> Vec<Vec<String>> {
+    assert_eq!(checked.diagnostics.to_string(), "");
+    let workflow = checked.workflow.unwrap();
+    let chain = |work: &Work| match work {
+        Work::Action { models, .. } => models
+            .iter()
+            .map(|m| format!("{}/{}", m.provider, m.model))
+            .collect(),
+        Work::Body { .. } | Work::Workflow { .. } => Vec::new(),
+    };
+    workflow
+        .steps
+        .steps
+        .iter()
+        .map(|step| chain(&step.work))
+        .collect()
+}
+
+fn with(models: &[(&str, &str)]) -> Checked {
+    check_with(TEXT.as_bytes(), &[], models)
+}
+
+#[test]
+fn a_step_asks_the_models_it_names_in_their_order() {
+    let reader = ["mine/a", "other/b", "auto/auto"];
+    let chain = [
+        "mine/m.gguf",
+        "mine/a",
+        "other/b",
+        "auto/auto",
+        "mine/deep/name",
+    ];
+    assert_eq!(asked(with(&[])), [&reader[..], &["mine/m.gguf"], &chain]);
+    let workflow = with(&[]).workflow.unwrap();
+    assert_eq!(
+        workflow.models["reader"][1].options.as_deref(),
+        Some("{\"a\":2,\"z\":1}")
+    );
+    let file = &workflow.models["file"][0];
+    assert_eq!(
+        (file.path.as_deref(), file.projector.as_deref()),
+        (Some("m.gguf"), Some("p.gguf"))
+    );
+    assert_eq!(file.config.kind, "command");
+}
+
+#[test]
+fn a_model_is_replaced_by_name_or_with_all_others() {
+    let chain = ["mine/m.gguf", "other/c", "mine/deep/name"];
+    assert_eq!(
+        asked(with(&[("reader", "other/c")])),
+        [&["other/c"][..], &["mine/m.gguf"], &chain]
+    );
+    assert_eq!(
+        asked(with(&[("*", "auto")])),
+        [["auto/auto"], ["auto/auto"], ["auto/auto"]]
+    );
+    assert_eq!(
+        asked(with(&[("*", "auto"), ("reader", "other/c")])),
+        [["auto/auto"], ["auto/auto"], ["auto/auto"]]
+    );
+}
+
+#[test]
+fn a_replacement_that_cannot_be_is_told() {
+    for (models, expected) in [
+        (&[("readr", "auto")][..], &[""][..]),
+        (&[("zzzzzz", "auto")], &[""]),
+        (&[("reader", "nobody/x")], &[""]),
+        (&[("*", "openai/gpt")], &[""]),
+    ] {
+        assert_eq!(lines_of(&with(models)), expected, "{models:?}");
+    }
+}
+
+#[test]
+fn a_replacement_reaches_the_workflows_that_are_run() {
+    let text = "models: {reader: auto}\nsteps: [{id: a, uses: workflow.run, with: {workflow: c.yaml}}, {id: b, uses: model.generate, model: reader, with: {prompt: x}}]\n";
+    let files = [("c.yaml", TEXT)];
+    let checked = check_with(text.as_bytes(), &files, &[("reader", "auto")]);
+    assert_eq!(checked.diagnostics.to_string(), "");
+    assert_eq!(checked.bundle.models["reader"], "auto");
+    let workflow = checked.workflow.unwrap();
+    let Work::Workflow {
+        workflow: child, ..
+    } = &workflow.steps.steps[0].work
+    else {
+        panic!()
+    };
+    assert_eq!(child.models["reader"].len(), 1);
+}
+
+#[test]
+fn providers_that_are_not_built_yet_are_told_so() {
+    for kind in ["llama", "ollama", "openai", "gemini", "anthropic"] {
+        let text = format!(
+            "models: {{m: {kind}/x}}\nsteps: [{{id: a, uses: model.generate, model: m, with: {{prompt: x}}}}]\n"
+        );
+        let found = lines_of(&check_with(text.as_bytes(), &[], &[]));
+        assert_eq!(
+            found[0],
+            format!("1:13 provider `{kind}` is not built yet; leave it out until it is")
+        );
+    }
+}
