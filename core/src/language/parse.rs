@@ -103,7 +103,12 @@ fn reason(error: &Error) -> String {
             let end = message.find(" at line ").unwrap_or(message.len());
             match message[..end].trim_end_matches('.') {
                 "recursion limit exceeded" => too_deep(),
-                reason if reason.starts_with("budget breached") => too_much(),
+                reason
+                    if reason.starts_with("budget breached")
+                        || reason.starts_with("alias replay limit") =>
+                {
+                    too_much()
+                }
                 reason => reason.to_owned(),
             }
         }

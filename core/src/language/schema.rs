@@ -131,8 +131,9 @@ fn step(actions: &ActionRegistry) -> Value {
         .map(|spec| {
             let keys = spec.input["properties"].as_object();
             let keys = keys.into_iter().flatten().map(|(key, property)| {
-                let description = &property["description"];
-                (key.clone(), json!({ "description": description }))
+                let description = property.get("description");
+                let schema = description.map(|text| json!({ "description": text }));
+                (key.clone(), schema.unwrap_or(json!(true)))
             });
             json!({
                 "if": { "properties": { "uses": { "const": spec.name } }, "required": ["uses"] },

@@ -74,7 +74,7 @@ fn the_example_of_the_design_becomes_a_workflow() {
     let used: Vec<_> = steps.iter().map(|step| step.output_used).collect();
     assert_eq!(used, [true, true, true, false]);
     let lines: Vec<_> = steps.iter().map(|step| step.line).collect();
-    assert_eq!(lines, [17, 20, 26, 30]);
+    assert_eq!(lines, [18, 21, 27, 31]);
     assert_eq!(workflow.steps.dependents(0), [1]);
     let each = steps[1].for_each.as_ref().unwrap();
     assert_eq!(

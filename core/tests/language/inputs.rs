@@ -75,17 +75,53 @@ fn what_does_not_fit_is_told_by_name_and_value() {
         )
     );
     for (given, expected) in [
-        (json!({"fss": "x"}), &[""][..]),
-        (json!({"zzzzzz": "x"}), &[""]),
-        (json!({"s": "c", "i": "1.5", "n": "x"}), &[""]),
-        (json!({"s": 5}), &[""]),
-        (json!({"b": "yes"}), &[""]),
-        (json!({"f": 5}), &[""]),
-        (json!({"fs": [5]}), &[""]),
-        (json!({"l": "x"}), &[""]),
-        (json!({"o": "{}"}), &[""]),
-        (json!({"i": "99999999999999999999"}), &[""]),
-        (json!({"i": "x".repeat(100)}), &[""]),
+        (
+            json!({"fss": "x"}),
+            &["workflow `w` has no input `fss`; did you mean `fs`?"][..],
+        ),
+        (
+            json!({"zzzzzz": "x"}),
+            &["workflow `w` has no input `zzzzzz`; its inputs are: s, i, n, b, f, fs, l, o, j"],
+        ),
+        (
+            json!({"s": "c", "i": "1.5", "n": "x"}),
+            &[
+                "input `s` must be one of a, b, and `c` is not",
+                "input `i` must be a whole number, and `1.5` is not",
+                "input `n` must be a number, and `x` is not",
+            ],
+        ),
+        (json!({"s": 5}), &["input `s` must be text, and `5` is not"]),
+        (
+            json!({"b": "yes"}),
+            &["input `b` must be `true` or `false`, and `yes` is not; Yes or no"],
+        ),
+        (
+            json!({"f": 5}),
+            &["input `f` must be a file, and `5` is not"],
+        ),
+        (
+            json!({"fs": [5]}),
+            &["input `fs` must be a list of files, and `[5]` is not"],
+        ),
+        (
+            json!({"l": "x"}),
+            &["input `l` must be a list, and `x` is not"],
+        ),
+        (
+            json!({"o": "{}"}),
+            &["input `o` does not fit its schema: \"k\" is a required property"],
+        ),
+        (
+            json!({"i": "99999999999999999999"}),
+            &["input `i` must be a whole number, and `1e+20` is not"],
+        ),
+        (
+            json!({"i": "x".repeat(100)}),
+            &[
+                "input `i` must be a whole number, and `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is not",
+            ],
+        ),
     ] {
         assert_eq!(bind(&given).unwrap_err(), expected, "{given}");
     }

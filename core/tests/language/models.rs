@@ -82,10 +82,29 @@ fn a_model_is_replaced_by_name_or_with_all_others() {
 #[test]
 fn a_replacement_that_cannot_be_is_told() {
     for (models, expected) in [
-        (&[("readr", "auto")][..], &[""][..]),
-        (&[("zzzzzz", "auto")], &[""]),
-        (&[("reader", "nobody/x")], &[""]),
-        (&[("*", "openai/gpt")], &[""]),
+        (
+            &[("readr", "auto")][..],
+            &["2:1 `--model readr=…`: the workflow names no model `readr`; did you mean `reader`?"]
+                [..],
+        ),
+        (
+            &[("zzzzzz", "auto")],
+            &[
+                "2:1 `--model zzzzzz=…`: the workflow names no model `zzzzzz`; `*=…` replaces every model",
+            ],
+        ),
+        (
+            &[("reader", "nobody/x")],
+            &["4:3 there is no provider `nobody`; name it under `providers:` with its `type`"],
+        ),
+        (
+            &[("*", "openai/gpt")],
+            &[
+                "6:19 provider `openai` is not built yet; leave it out until it is",
+                "9:46 provider `openai` is not built yet; leave it out until it is",
+                "10:46 provider `openai` is not built yet; leave it out until it is",
+            ],
+        ),
     ] {
         assert_eq!(lines_of(&with(models)), expected, "{models:?}");
     }

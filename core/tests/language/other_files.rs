@@ -20,20 +20,37 @@ fn a_schema_may_stand_in_a_file_of_json_or_yaml() {
 
 #[test]
 fn a_file_that_is_no_schema_is_told_where_it_is_named() {
-    assert_eq!(faults(ASK, &[]), [""]);
-    assert_eq!(faults(ASK, &[("s.json", "{\"type\": 5}")]), [""]);
-    assert_eq!(faults(ASK, &[("s.json", "{\"type\": [}")]), [""]);
     assert_eq!(
-        faults(
-            ASK,
-            &[("s.json", "{\"$ref\": \"http://example.com/s.json\"}")]
-        ),
-        [""]
+        faults(ASK, &[]),
+        [
+            "1:86 cannot read `s.json`: there is no such file; paths are relative to the workflow's file"
+        ]
+    );
+    assert_eq!(
+        faults(ASK, &[("s.json", "{\"type\": 5}")]),
+        [
+            "1:78 the schema is not a JSON Schema: 5 is not valid under any of the schemas listed in the 'anyOf' keyword; see json-schema.org for what a schema may say"
+        ]
+    );
+    assert_eq!(
+        faults(ASK, &[("s.json", "{\"type\": [}")]),
+        ["s.json:1:10 mismatched bracket '[' closed by '}'"]
+    );
+    let remote = faults(
+        ASK,
+        &[("s.json", "{\"$ref\": \"http://example.com/s.json\"}")],
+    );
+    assert!(
+        remote[0].starts_with("1:78 the schema is not a JSON Schema: Resource 'http://example.com/s.json' is not present"),
+        "nothing is fetched: {remote:?}"
     );
     let input = "inputs: {o: {type: object, schema: {$file: s.json}}}\nsteps: [{id: a, uses: value.set, with: {value: '{{ inputs.o.x }}'}}]\n";
     let schema =
         "{\"type\": \"object\", \"properties\": {\"y\": {}}, \"additionalProperties\": false}";
-    assert_eq!(faults(input, &[("s.json", schema)]), [""]);
+    assert_eq!(
+        faults(input, &[("s.json", schema)]),
+        ["2:48 `inputs.o` has no `x`; did you mean `y`?"]
+    );
 }
 
 #[test]
@@ -49,11 +66,17 @@ fn inputs_of_another_workflow_are_checked() {
         (", inputs: {n: 3}", &[][..]),
         (", inputs: {n: '{{ run.id }}', m: x}", &[]),
         (", inputs: '{{ run }}'", &[]),
-        ("", &[""]),
-        (", inputs: {n: 3, k: 4}", &[""]),
-        (", inputs: {n: many}", &[""]),
-        (", inputs: [3]", &[""]),
-        (", inputs: 'a {{ run.id }}'", &[""]),
+        ("", &["2:19 workflow `child` needs input `n`"]),
+        (
+            ", inputs: {n: 3, k: 4}",
+            &["2:66 workflow `child` has no input `k`; did you mean `m`?"],
+        ),
+        (
+            ", inputs: {n: many}",
+            &["2:66 input `n` must be a whole number, and `many` is not"],
+        ),
+        (", inputs: [3]", &["2:66 `inputs` is a map"]),
+        (", inputs: 'a {{ run.id }}'", &["2:66 `inputs` is a map"]),
     ] {
         assert_eq!(run(with), expected, "{with}");
     }
@@ -63,7 +86,10 @@ fn inputs_of_another_workflow_are_checked() {
 fn outputs_of_another_workflow_are_known_by_name() {
     let child = "steps: [{id: s, uses: value.set, with: {value: 1}}]\noutputs: {done: 1}\n";
     let text = "steps: [{id: a, uses: workflow.run, with: {workflow: c.yaml}}]\noutputs: {x: '{{ steps.a.output.dnoe }}', y: '{{ steps.a.output.done.z }}'}\n";
-    assert_eq!(faults(text, &[("c.yaml", child)]), [""]);
+    assert_eq!(
+        faults(text, &[("c.yaml", child)]),
+        ["2:14 `steps.a.output` has no `dnoe`; did you mean `done`?"]
+    );
 }
 
 #[test]
@@ -71,8 +97,14 @@ fn workflows_that_run_each_other_are_refused() {
     let run = |file: &str| {
         format!("steps: [{{id: a, uses: workflow.run, with: {{workflow: {file}}}}}]\n")
     };
-    assert_eq!(faults(&run("w.yaml"), &[]), [""]);
-    assert_eq!(faults(&run("b.yaml"), &[("b.yaml", &run("w.yaml"))]), [""]);
+    assert_eq!(
+        faults(&run("w.yaml"), &[]),
+        ["1:54 workflows run each other: w.yaml → w.yaml"]
+    );
+    assert_eq!(
+        faults(&run("b.yaml"), &[("b.yaml", &run("w.yaml"))]),
+        ["b.yaml:1:54 workflows run each other: w.yaml → b.yaml → w.yaml"]
+    );
     let chain: Vec<_> = (0..20)
         .map(|n| (format!("f{n}"), run(&format!("f{}", n + 1))))
         .collect();
@@ -80,7 +112,10 @@ fn workflows_that_run_each_other_are_refused() {
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    assert_eq!(faults(&run("f0"), &files), [""]);
+    assert_eq!(
+        faults(&run("f0"), &files),
+        ["f7:1:54 workflows nest deeper than 8 levels"]
+    );
 }
 
 #[test]

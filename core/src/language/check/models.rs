@@ -122,9 +122,9 @@ impl Checker<'_> {
             let replaced = self.environment.models.get(&entry.key);
             let node =
                 replaced.map_or_else(|| entry.value.clone(), |text| written(text, entry.place));
-            if let Some(chain) = self.bounded(&node, &Models::new(), providers) {
-                models.insert(entry.key.clone(), chain);
-            }
+            // A name whose model is at fault is still a name: one fault is enough.
+            let chain = self.bounded(&node, &Models::new(), providers);
+            models.insert(entry.key.clone(), chain.unwrap_or_default());
         }
         models
     }

@@ -213,7 +213,7 @@ impl Checker<'_> {
         defaults.policy = self.policy(&fields, &Policy::default());
         defaults.models = fields
             .get("model")
-            .and_then(|node| self.chain(node, models, providers));
+            .map(|node| self.chain(node, models, providers).unwrap_or_default());
         defaults
     }
 

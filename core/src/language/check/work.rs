@@ -200,13 +200,15 @@ impl Checker<'_> {
             self.error(file.place, "`workflow` cannot be computed", hint);
             return DraftWork::Unknown;
         }
-        if self.session.open.iter().any(|open| open == path) || self.session.open.len() > DEEPEST {
+        if self.session.open.iter().any(|open| open == path) {
             let chain = self.session.open.join(" → ");
-            self.error(
-                file.place,
-                format!("workflows run each other: {chain} → {path}"),
-                None,
-            );
+            let message = format!("workflows run each other: {chain} → {path}");
+            self.error(file.place, message, None);
+            return DraftWork::Unknown;
+        }
+        if self.session.open.len() > DEEPEST {
+            let message = format!("workflows nest deeper than {DEEPEST} levels");
+            self.error(file.place, message, None);
             return DraftWork::Unknown;
         }
         let Some(workflow) = self.checked(file, path) else {
