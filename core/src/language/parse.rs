@@ -60,7 +60,7 @@ pub(super) fn parse(lines: &Lines<'_>, text: &str) -> Result<Node, Box<Diagnosti
                 line: at.line() as u32,
                 column: at.column() as u32,
             });
-            Err(fault(place, reason(&error), hint(lines, place)))
+            Err(fault(place, reason(error), hint(lines, place)))
         }
     }
 }

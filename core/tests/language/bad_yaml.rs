@@ -1,5 +1,6 @@
 //! Files that are hardly YAML, or meant to harm.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use crate::support::{check_text, check_with, lines_of};
@@ -113,7 +114,7 @@ const ROWS: &[(&[u8], &[&str])] = &[
 fn a_bomb_of_aliases_ends_at_once() {
     let mut laughs = String::from("a0: &a0 [x, x]\n");
     for n in 1..40 {
-        laughs += &format!("a{n}: &a{n} [*a{}, *a{}]\n", n - 1, n - 1);
+        writeln!(laughs, "a{n}: &a{n} [*a{}, *a{}]", n - 1, n - 1).unwrap();
     }
     let found = faults(laughs.as_bytes());
     assert_eq!(found, ["18:12 the file has too many values or aliases"]);
@@ -130,9 +131,7 @@ fn a_bomb_of_aliases_ends_at_once() {
 
 #[test]
 fn deep_nesting_ends_at_once() {
-    let block: String = (0..2_000)
-        .map(|n| format!("{}a:\n", " ".repeat(n)))
-        .collect();
+    let block = (0..2_000).map(|n| " ".repeat(n) + "a:\n").collect();
     for bomb in [
         "[".repeat(10_000),
         format!("a: {}", "{a: ".repeat(10_000)),
@@ -209,9 +208,12 @@ fn types_that_would_double_from_step_to_step_do_not() {
         String::from("steps:\n  - {id: s0, uses: value.set, with: {value: {a: 1, b: 2}}}\n");
     for n in 1..60 {
         let before = format!("{{{{ steps.s{}.output }}}}", n - 1);
-        text += &format!(
-            "  - {{id: s{n}, uses: value.set, with: {{value: {{a: '{before}', b: '{before}'}}}}}}\n"
-        );
+        let value = format!("{{a: '{before}', b: '{before}'}}");
+        writeln!(
+            text,
+            "  - {{id: s{n}, uses: value.set, with: {{value: {value}}}}}"
+        )
+        .unwrap();
     }
     assert_eq!(lines_of(&check_text(&text)), [""; 0]);
     let nested = format!(

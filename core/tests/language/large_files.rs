@@ -6,10 +6,19 @@ use std::time::Instant;
 
 use flow_core::language::Checked;
 
-use crate::support::{check_text, check_with, workflow};
+use crate::support::{check_text, check_with, lines_of, workflow};
 
 const MANY: usize = 100_000;
 
+/// What is written for each number, one after another.
+fn each(count: usize, write: impl Fn(usize) -> String) -> String {
+    (0..count).map(write).collect::<Vec<_>>().concat()
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "how long it took is for people to read"
+)]
 fn timed(what: &str, text: &str) -> Checked {
     let started = Instant::now();
     let checked = check_text(text);
@@ -111,9 +120,7 @@ fn very_many_faults_are_counted_and_the_first_are_kept() {
 
 #[test]
 fn one_text_with_very_many_references_is_quick() {
-    let references: String = (0..MANY)
-        .map(|n| format!("{{{{ inputs.a.b{n} }}}}"))
-        .collect();
+    let references = each(MANY, |n| format!("{{{{ inputs.a.b{n} }}}}"));
     let text = format!(
         "inputs: {{a: json}}\nsteps: [{{id: a, uses: value.set, with: {{value: \"{references}\"}}}}]\n"
     );
@@ -122,7 +129,7 @@ fn one_text_with_very_many_references_is_quick() {
 
 #[test]
 fn a_large_output_that_every_step_asks_for_is_quick() {
-    let parts: String = (0..MANY).map(|n| format!("k{n}: 1, ")).collect();
+    let parts = each(MANY, |n| format!("k{n}: 1, "));
     let mut text =
         format!("steps:\n  - {{id: large, uses: value.set, with: {{value: {{{parts}}}}}}}\n");
     for n in 0..10_000 {
@@ -136,11 +143,15 @@ fn a_large_output_that_every_step_asks_for_is_quick() {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "how long it took is for people to read"
+)]
 fn workflows_that_run_many_workflows_are_checked_once_each() {
     let run = |name: &str| {
-        let steps: String = (0..50)
-            .map(|n| format!("  - {{id: s{n}, uses: workflow.run, with: {{workflow: {name}}}}}\n"))
-            .collect();
+        let steps = each(50, |n| {
+            format!("  - {{id: s{n}, uses: workflow.run, with: {{workflow: {name}}}}}\n")
+        });
         format!("steps:\n{steps}")
     };
     let leaf = "steps: [{id: a, uses: value.set, with: {value: 1}}]\n".to_owned();
@@ -155,4 +166,28 @@ fn workflows_that_run_many_workflows_are_checked_once_each() {
         "50 to the power of 6 sub-workflows: {:?}",
         started.elapsed()
     );
+}
+
+#[test]
+fn what_a_machine_wrote_too_long_is_refused_in_a_word() {
+    let sum = format!(
+        "steps: [{{id: a, when: \"1{}\", uses: value.set, with: {{value: 1}}}}]",
+        " + 1".repeat(1_000)
+    );
+    let inputs = each(1_001, |n| format!("i{n}: string, "));
+    let inputs = format!(
+        "inputs: {{{inputs}}}\nsteps: [{{id: a, uses: value.set, with: {{value: \"{{{{ inputs }}}}\"}}}}]"
+    );
+    for (text, expected) in [
+        (
+            sum,
+            "1:23 an expression has more than 2000 words and signs; compute it in several steps",
+        ),
+        (
+            inputs,
+            "1:9 a workflow has at most 1000 inputs, and this has 1001; pass many values as one list",
+        ),
+    ] {
+        assert_eq!(lines_of(&check_text(&text)), [expected]);
+    }
 }
