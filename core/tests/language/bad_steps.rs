@@ -9,6 +9,13 @@ fn each_fault_is_told_where_it_stands_and_what_to_do() {
 
 const ROWS: &[Row] = &[
     (
+        "a policy on what only holds other steps",
+        "steps: [{id: a, for_each: 2, retry: false, steps: [{id: b, uses: value.set, with: {value: 1}}]}]",
+        &[
+            "1:30 `retry` has no effect on a loop's body; set it on the steps in it, or under `defaults:`",
+        ],
+    ),
+    (
         "a step without an id",
         "steps: [{uses: value.set, with: {value: 1}}]",
         &[

@@ -229,6 +229,9 @@ impl Checker<'_> {
         }
         let defaults = self.defaults(&fields, &models, &providers);
         let budget = fields.get("budget").and_then(|node| self.budget(node));
+        if self.session.open.len() > 1 {
+            self.only_by_itself(&fields);
+        }
         let concurrency = self.optional_count(&fields, "concurrency");
         let triggers = self.triggers(&fields, &inputs);
         let context = steps::Context {
@@ -266,6 +269,17 @@ impl Checker<'_> {
                 .map(|(name, _, template)| (name, template))
                 .collect(),
         })
+    }
+
+    /// Says which settings of a sub-workflow are not used: the run is that of the workflow
+    /// around it.
+    fn only_by_itself(&mut self, fields: &Fields<'_>) {
+        for key in ["budget", "concurrency", "triggers"] {
+            if let Some(entry) = fields.entry(key) {
+                let message = format!("`{key}` counts only when the workflow is run by itself");
+                self.warning(entry.place, message, None);
+            }
+        }
     }
 
     fn version(&mut self, fields: &Fields<'_>) {

@@ -35,6 +35,7 @@ impl Checker<'_> {
                     let message = format!("`{}` needs `uses`", entry.key);
                     self.error(entry.place, message, None);
                 }
+                self.no_policies(fields, "a loop's body");
                 let collect = fields
                     .get("collect")
                     .and_then(|node| Some((self.template(node)?, node.place)));
@@ -66,6 +67,7 @@ impl Checker<'_> {
                 let hint = Some("its steps name the models they ask".to_owned());
                 self.error(model.place, "`workflow.run` asks no model", hint);
             }
+            self.no_policies(fields, "`workflow.run`");
             return self.sub_workflow(node, fields);
         }
         for family in ["plugin.", "task."] {
@@ -176,6 +178,21 @@ impl Checker<'_> {
         };
         if let Err(error) = validator.validate(value) {
             self.error(place, format!("`{key}` is wrong: {error}"), None);
+        }
+    }
+
+    /// Policies are of steps that do something themselves: of what only holds others they
+    /// would say nothing.
+    fn no_policies(&mut self, fields: &Fields<'_>, what: &str) {
+        for key in ["timeout", "deadline", "retry", "cache", "budget", "on_lost"] {
+            if let Some(entry) = fields.entry(key) {
+                let hint = Some("set it on the steps in it, or under `defaults:`".to_owned());
+                self.error(
+                    entry.place,
+                    format!("`{key}` has no effect on {what}"),
+                    hint,
+                );
+            }
         }
     }
 
