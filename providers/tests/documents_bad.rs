@@ -1,11 +1,15 @@
 //! What is said about documents that cannot be read, word for word.
 
-mod support;
+#[path = "support/office.rs"]
+mod office;
+#[path = "support/pdf.rs"]
+mod pdf;
 
 use std::time::{Duration, Instant};
 
 use flow_providers::documents::{Limits, OpenDocument, decode_image};
-use support::{docx, page, pdf};
+use office::docx;
+use pdf::{page, pdf};
 
 fn data(path: &str) -> Vec<u8> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/");

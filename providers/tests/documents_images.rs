@@ -70,9 +70,13 @@ fn a_tiff_of_too_many_pages_is_refused() {
         ..Limits::default()
     };
     let outcome = OpenDocument::open("fax.tiff", tiff(&[1, 2, 3]), &limits);
+    let error = outcome.map(drop).expect_err("three");
     assert_eq!(
-        outcome.map(drop).expect_err("three").to_string(),
-        "fax.tiff: the document has 3 pages, more than the 2 allowed"
+        (error.to_string().as_str(), error.hint()),
+        (
+            "fax.tiff: the document has more than the 2 pages allowed",
+            "split the document, or raise the limit on its pages"
+        )
     );
 }
 

@@ -1,12 +1,12 @@
 //! Documents without pixels come as Markdown, a page a slide and a sheet.
 
-#[expect(dead_code, reason = "each test file uses a part of it")]
-mod support;
+#[path = "support/office.rs"]
+mod office;
 
 use std::fmt::Write as _;
 
 use flow_providers::documents::{Limits, OpenDocument};
-use support::{docx, package};
+use office::{docx, package};
 
 const WORD: &str = r#"xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main""#;
 

@@ -1,10 +1,10 @@
 //! Words stand where their ink is, however a page is turned or cut.
 
-#[expect(dead_code, reason = "each test file uses a part of it")]
-mod support;
+#[path = "support/pdf.rs"]
+mod pdf;
 
 use flow_providers::documents::{Limits, OpenDocument, Page, Rendered, decode_image, encode_png};
-use support::page;
+use pdf::page;
 
 const TEXT: &str = "BT /F1 24 Tf 60 250 Td (Total amount) Tj 0 -80 Td (Amsterdam 42.17) Tj ET";
 

@@ -42,6 +42,12 @@ pub enum Fault {
         /// Media type of the file.
         media: &'static str,
     },
+    /// The bytes are no image, where an image is wanted.
+    #[error("{media} is not an image")]
+    NotAnImage {
+        /// Media type of the file.
+        media: &'static str,
+    },
     /// The name promises another format than the bytes hold.
     #[error("the name says {named}, but the file holds {found}")]
     Mismatch {
@@ -66,6 +72,12 @@ pub enum Fault {
     TooManyPages {
         /// Pages in the document.
         pages: u64,
+        /// The limit.
+        max: u32,
+    },
+    /// The document has more pages than the limit, and they were not counted to the end.
+    #[error("the document has more than the {max} pages allowed")]
+    PagesUnending {
         /// The limit.
         max: u32,
     },
@@ -139,6 +151,14 @@ pub enum Fault {
         /// The limit.
         max: u64,
     },
+    /// A font claims more glyphs than a font can have.
+    #[error("a font has a table of {entries} entries, more than the {max} allowed")]
+    FontTooLarge {
+        /// Entries of the table.
+        entries: u64,
+        /// The limit.
+        max: u64,
+    },
     /// A reader failed on an error of its own.
     #[error("the reader crashed while {doing}")]
     Crashed {
@@ -161,7 +181,7 @@ impl DocumentError {
         match self.fault {
             Fault::Empty => "check the program that wrote the file, or fetch it again",
             Fault::TooLarge { .. } => "split the file, or raise the limit on its size",
-            Fault::Unknown { .. } | Fault::Unsupported { .. } => {
+            Fault::Unknown { .. } | Fault::Unsupported { .. } | Fault::NotAnImage { .. } => {
                 "convert the file to PDF, PNG, JPEG or TIFF"
             }
             Fault::Mismatch { .. } => {
@@ -171,13 +191,17 @@ impl DocumentError {
             Fault::Damaged { .. } => {
                 "open the file in a viewer: if it shows, print it to a new PDF, else fetch it again"
             }
-            Fault::TooManyPages { .. } => "split the document, or raise the limit on its pages",
+            Fault::TooManyPages { .. } | Fault::PagesUnending { .. } => {
+                "split the document, or raise the limit on its pages"
+            }
             Fault::NoSuchPage { .. } => "pages count from 1",
             Fault::ImageTooLarge { .. } => "scale the image down, or raise the limit on pixels",
             Fault::PageTooLarge { .. } => "lower the dpi, or raise the limit on pixels",
             Fault::PageTooLong { .. } => "lower the dpi",
             Fault::Dpi { .. } => "300 suits recognition, 150 suits a model that looks at pages",
-            Fault::Bomb { .. } => "do not trust the file: data so dense is made to fill memory",
+            Fault::Bomb { .. } | Fault::FontTooLarge { .. } => {
+                "do not trust the file: it seems made to fill memory"
+            }
             Fault::Crashed { .. } | Fault::TimedOut { .. } => {
                 "print the file to a new PDF and use that, and report the file as a bug"
             }

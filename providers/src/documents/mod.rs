@@ -5,6 +5,7 @@
 
 mod error;
 mod fields;
+mod fonts;
 mod guard;
 mod layout;
 mod ocr;

@@ -4,6 +4,9 @@
 //! machine and its cached results stay valid. It also says how many pages there are and
 //! how large: words are placed into its page, as shown. docling reads the words; where it
 //! cannot read a file that hayro draws, the page has no words and is read like a scan.
+//!
+//! docling parses objects on the threads of rayon's pool, whose stack is not chosen here;
+//! its parser bounds nesting itself, which a test with 100,000 levels holds it to.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -17,6 +20,7 @@ use hayro::{PixmapSettings, RenderCache, RenderSettings};
 use image::RgbImage;
 
 use super::error::Fault;
+use super::fonts;
 use super::guard::fenced;
 use super::layout::{Page, Rect, Word};
 use super::open::{Limits, Rendered};
@@ -53,6 +57,7 @@ impl Pdf {
         fenced("opening the PDF", limits.max_time, move || {
             unpacked::check_streams(&bytes)?;
             let pdf = PdfFile::new(PdfData::from(Arc::new(bytes.clone()))).map_err(refusal)?;
+            fonts::check_widths(&pdf)?;
             let pages = pdf.pages().len();
             if pages == 0 {
                 return Err(Fault::damaged(MEDIA, "it has no page"));
@@ -80,9 +85,10 @@ impl Pdf {
 
     /// Reads the words of a page.
     pub(crate) fn page(&self, number: u32, limits: &Limits) -> Result<Page, Fault> {
+        let own = limits.clone();
         self.on_page("reading the text", number, limits, move |file, page| {
             let (width, height) = page.render_dimensions();
-            let words = file.words(number, page);
+            let words = file.words(number, page, &own);
             let (words, text) = in_reading_order(words);
             Ok(Page {
                 number,
@@ -133,18 +139,39 @@ impl Pdf {
 }
 
 impl File {
+    /// The reader of words, opened once and within the limits.
+    ///
+    /// A text layer that cannot be read is no reason to refuse a page that can be seen.
+    fn text(&self, limits: &Limits) -> Option<&Mutex<PageTextParser>> {
+        let open = || {
+            if !fonts::maps_are_sane(&self.pdf) {
+                tracing::warn!("the words of this PDF are not read: a font has too many glyphs");
+                return None;
+            }
+            let bytes = Arc::clone(&self.bytes);
+            // Less than the page has, which is left time to say that it has no words.
+            let doing = "opening the text layer";
+            let opened = fenced(doing, limits.max_time / 2, move || {
+                Ok(PageTextParser::open(&bytes).map(Mutex::new))
+            });
+            opened.unwrap_or_else(|fault| {
+                tracing::warn!(%fault, "the words of this PDF are not read");
+                None
+            })
+        };
+        self.text.get_or_init(open).as_ref()
+    }
+
     /// The words of a page as shown; none where there is no text layer that can be read.
-    fn words(&self, number: u32, page: &PdfPage<'_>) -> Vec<Word> {
-        let text = self
-            .text
-            .get_or_init(|| PageTextParser::open(&self.bytes).map(Mutex::new));
-        let Some(text) = text else {
+    fn words(&self, number: u32, page: &PdfPage<'_>, limits: &Limits) -> Vec<Word> {
+        let Some(text) = self.text(limits) else {
             return Vec::new();
         };
         // A page that crashed the reader leaves only caches behind, which stay usable.
         let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
         // Two readers that disagree on the pages would give one page another's words.
         if text.page_count() != self.pdf.pages().len() {
+            tracing::warn!("the words of this PDF are not read: its pages are not clear");
             return Vec::new();
         }
         let cells = text.cells(number as usize - 1).words;

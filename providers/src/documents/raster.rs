@@ -46,7 +46,7 @@ pub fn decode_image(
             let raster = Raster::open(bytes.into(), media, limits).map_err(|e| e.of(name))?;
             return raster.decode(1, limits).map_err(|e| e.of(name));
         }
-        Some(media) => Fault::Unsupported { media },
+        Some(media) => Fault::NotAnImage { media },
         None => Fault::unknown(bytes),
     };
     Err(fault.of(name))
@@ -76,8 +76,7 @@ impl Raster {
             Some(tiff) => {
                 let found = tiff.pages(limits.max_pages as usize + 1);
                 if found.len() > limits.max_pages as usize {
-                    return Err(Fault::TooManyPages {
-                        pages: found.len() as u64,
+                    return Err(Fault::PagesUnending {
                         max: limits.max_pages,
                     });
                 }
