@@ -85,7 +85,10 @@ impl From<OcrError> for Failure {
     fn from(error: OcrError) -> Self {
         let class = match &error {
             OcrError::Cancelled => ErrorClass::Cancelled,
-            _ => ErrorClass::NotFound,
+            OcrError::Run(_) => ErrorClass::Internal,
+            OcrError::Missing(_) | OcrError::Damaged { .. } | OcrError::Unreadable { .. } => {
+                ErrorClass::NotFound
+            }
         };
         let hint = error.hint().map(str::to_owned);
         let failure = Self::new(class, error.to_string());

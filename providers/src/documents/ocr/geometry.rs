@@ -62,10 +62,16 @@ impl Quad {
         Self(self.0.map(|corner| Point::new(corner.x * x, corner.y * y)))
     }
 
-    /// The same quad, read along its other side: for text that runs upwards.
-    pub(super) fn turned(&self) -> Self {
+    /// The same quad, read from its top to its bottom.
+    pub(super) fn downwards(&self) -> Self {
         let [tl, tr, br, bl] = self.0;
         Self([tr, br, bl, tl])
+    }
+
+    /// The same quad, read from its bottom to its top.
+    pub(super) fn upwards(&self) -> Self {
+        let [tl, tr, br, bl] = self.0;
+        Self([bl, tl, tr, br])
     }
 
     /// The upright box around the part between two shares of the width.
@@ -209,7 +215,11 @@ mod tests {
     fn growing_moves_every_side() {
         let quad =
             Quad([(0.0, 0.0), (10.0, 0.0), (10.0, 4.0), (0.0, 4.0)].map(|(x, y)| Point::new(x, y)));
-        assert_eq!(quad.grown(1.0).part(0.0, 1.0), [-1.0, -1.0, 11.0, 5.0]);
-        assert_eq!(quad.part(0.5, 1.0), [5.0, 0.0, 10.0, 4.0]);
+        let near = |found: [f32; 4], wanted: [f32; 4]| {
+            let apart = found.iter().zip(wanted).map(|(a, b)| (a - b).abs());
+            assert!(apart.into_iter().all(|apart| apart < 1e-4), "{found:?}");
+        };
+        near(quad.grown(1.0).part(0.0, 1.0), [-1.0, -1.0, 11.0, 5.0]);
+        near(quad.part(0.5, 1.0), [5.0, 0.0, 10.0, 4.0]);
     }
 }

@@ -12,7 +12,7 @@ const WIDE_GAP: f32 = 1.5;
 const SAME_ROW: f32 = 0.5;
 
 /// A page from its lines. `points` is how many points a pixel is.
-pub(super) fn page(lines: Vec<ReadLine>, points: f32) -> OcrPage {
+pub(super) fn page(lines: &[ReadLine], points: f32) -> OcrPage {
     let mut lines: Vec<(Line, Vec<Word>)> = lines
         .iter()
         .map(|line| read(line, points))
@@ -148,13 +148,13 @@ mod tests {
             line("right", 100.0, 2.0, 50.0),
             line("left", 0.0, 0.0, 40.0),
         ];
-        let page = page(lines, 1.0);
+        let page = page(&lines, 1.0);
         assert_eq!(page.text, "left right\ntotal");
     }
 
     #[test]
     fn a_space_ends_a_word_and_boxes_follow() {
-        let page = page(vec![line("ab cd", 10.0, 0.0, 50.0)], 0.5);
+        let page = page(&[line("ab cd", 10.0, 0.0, 50.0)], 0.5);
         let texts: Vec<_> = page.words.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(texts, ["ab", "cd"]);
         assert_eq!(page.words[1].rect, Rect::new(20.0, 0.0, 30.0, 5.0));

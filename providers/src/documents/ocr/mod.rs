@@ -9,7 +9,7 @@
 //! One network says for each pixel whether it belongs to text; what hangs together becomes
 //! a quad. The other reads a quad's pixels as a sequence of characters, and the step at
 //! which it reads a character tells where the character stands. Lines that neither is sure
-//! of are left out. Upside-down pages are not turned.
+//! of are left out. Text that runs up or down is read; upside-down pages are not turned.
 
 mod detect;
 mod geometry;
@@ -56,8 +56,8 @@ impl OcrEngine {
     pub fn load(models: &OcrModels, threads: usize) -> Result<Self, OcrError> {
         let pool = Arc::new(ThreadPool::with_num_threads(threads.max(1)));
         let options = RunOptions::default().with_thread_pool(Some(pool));
-        let detector = Detector::new(models.load_detector()?, options.clone());
-        let recogniser = Recogniser::new(models.load_recogniser()?, options)?;
+        let detector = Detector::new(models.load_detector()?, options);
+        let recogniser = Recogniser::new(models.load_recogniser()?, threads.max(1))?;
         Ok(Self {
             detector,
             recogniser,
@@ -72,7 +72,7 @@ impl OcrEngine {
         &self,
         image: &DynamicImage,
         dpi: Option<f32>,
-        cancelled: &dyn Fn() -> bool,
+        cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<OcrPage, OcrError> {
         let (pixels, scale) = bounded(image);
         if pixels.width().min(pixels.height()) < SHORTEST_SIDE {
@@ -89,7 +89,7 @@ impl OcrEngine {
         let quads = self.detector.detect(&pixels)?;
         let lines = self.recogniser.read(&pixels, &quads, &stop)?;
         let points = 72.0 / dpi.unwrap_or(72.0) / scale;
-        Ok(layout::page(lines, points))
+        Ok(layout::page(&lines, points))
     }
 }
 

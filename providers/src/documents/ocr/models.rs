@@ -1,5 +1,6 @@
 //! The files of the networks: where they are, and whether they are what they should be.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -108,10 +109,10 @@ impl OcrModels {
             let why = format!("it has {} bytes instead of {size}", bytes.len());
             return Err(OcrError::Damaged { file, why });
         }
-        let found: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut found = String::with_capacity(64);
+        for byte in Sha256::digest(&bytes) {
+            write!(found, "{byte:02x}").expect("a string takes all");
+        }
         if found != hash {
             let why = format!("its SHA-256 is {found} instead of {hash}");
             return Err(OcrError::Damaged { file, why });

@@ -1,7 +1,13 @@
 //! What stands there: the pixels of a quad, read as a sequence of characters.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use image::RgbImage;
-use rten::{Model, RunOptions};
+use rten::{Model, RunOptions, ThreadPool};
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
 
@@ -18,10 +24,13 @@ const WIDEST: usize = 3200;
 const NARROWEST: usize = 160;
 
 /// The most lines the network is given at once.
-const BATCH: usize = 8;
+const BATCH: usize = 4;
 
-/// How much taller than wide a quad must be to hold text that runs upwards.
-const UPWARDS: f32 = 1.5;
+/// How much taller than wide a quad must be to hold text that runs up or down.
+const TALL: f32 = 1.5;
+
+/// How much taller than wide a quad must be to hold no single character.
+const VERY_TALL: f32 = 3.0;
 
 /// The mean confidence from which a line was read.
 const SURE: f32 = 0.5;
@@ -47,23 +56,31 @@ pub(super) struct Character {
 /// Reads lines.
 pub(super) struct Recogniser {
     model: Model,
-    options: RunOptions,
+    /// One for each batch that may be read at once, of one thread.
+    workers: Vec<RunOptions>,
     /// What each class stands for; the first stands for nothing.
     classes: Vec<String>,
 }
 
 impl Recogniser {
     /// Takes the characters from the model's own metadata.
-    pub(super) fn new(model: Model, options: RunOptions) -> Result<Self, OcrError> {
+    ///
+    /// Batches are read side by side, each on one thread: the network's layers are too small
+    /// to be worth sharing, and what it reads does not depend on the number of threads.
+    pub(super) fn new(model: Model, threads: usize) -> Result<Self, OcrError> {
         let characters = model.metadata().get("character").map(str::to_owned);
         let characters = characters
             .ok_or_else(|| OcrError::Run("the model that reads names no characters".to_owned()))?;
         let mut classes = vec![String::new()];
         classes.extend(characters.lines().map(str::to_owned));
         classes.push(" ".to_owned());
+        let worker = || {
+            let pool = ThreadPool::with_num_threads(1);
+            RunOptions::default().with_thread_pool(Some(Arc::new(pool)))
+        };
         Ok(Self {
             model,
-            options,
+            workers: (0..threads).map(|_| worker()).collect(),
             classes,
         })
     }
@@ -73,49 +90,92 @@ impl Recogniser {
         &self,
         image: &RgbImage,
         quads: &[Quad],
-        stop: &dyn Fn() -> Result<(), OcrError>,
+        stop: &(dyn Fn() -> Result<(), OcrError> + Sync),
     ) -> Result<Vec<ReadLine>, OcrError> {
-        let direction = |quad: &Quad| match quad.height() > quad.width() * UPWARDS {
-            true => quad.turned(),
-            false => *quad,
-        };
-        let mut quads: Vec<Quad> = quads.iter().map(direction).collect();
-        quads.sort_by(|a, b| line_width(a).cmp(&line_width(b)));
-        let mut lines = Vec::with_capacity(quads.len());
-        for batch in quads.chunks(BATCH) {
-            stop()?;
-            lines.extend(self.read_batch(image, batch)?);
+        let directed = |(at, quad)| directions(quad).into_iter().map(move |quad| (at, quad));
+        let mut quads: Vec<(usize, Quad)> = quads.iter().enumerate().flat_map(directed).collect();
+        // The widest first, so that no worker begins a long batch when the others are done.
+        quads.sort_by_key(|(_, quad)| Reverse(line_width(quad)));
+        let read = self.read_batches(image, &quads, stop)?;
+        // Of several directions the one that is read with the most confidence is right.
+        let mut lines: BTreeMap<usize, ReadLine> = BTreeMap::new();
+        for ((at, _), line) in quads.iter().zip(read) {
+            let sure = |line: &ReadLine| line.confidence >= SURE && !line.characters.is_empty();
+            let better = |known: &ReadLine| line.confidence > known.confidence;
+            if sure(&line) && lines.get(at).is_none_or(better) {
+                lines.insert(*at, line);
+            }
         }
-        lines.retain(|line| line.confidence >= SURE && !line.characters.is_empty());
-        Ok(lines)
+        Ok(lines.into_values().collect())
     }
 
-    fn read_batch(&self, image: &RgbImage, quads: &[Quad]) -> Result<Vec<ReadLine>, OcrError> {
-        let width = quads
+    /// Reads batches side by side; the lines come in the order of their quads.
+    fn read_batches(
+        &self,
+        image: &RgbImage,
+        quads: &[(usize, Quad)],
+        stop: &(dyn Fn() -> Result<(), OcrError> + Sync),
+    ) -> Result<Vec<ReadLine>, OcrError> {
+        let batches: Vec<&[(usize, Quad)]> = quads.chunks(BATCH).collect();
+        let next = AtomicUsize::new(0);
+        let work = |options: &RunOptions| -> Result<Vec<_>, OcrError> {
+            let mut read = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(batch) = batches.get(number) else {
+                    return Ok(read);
+                };
+                stop()?;
+                read.push((number, self.read_batch(image, batch, options)?));
+            }
+        };
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let start = |options| scope.spawn(move || work(options));
+            let started: Vec<_> = self.workers.iter().take(batches.len()).map(start).collect();
+            let end = |worker: thread::ScopedJoinHandle<'_, _>| {
+                worker.join().unwrap_or_else(|_| Err(crashed()))
+            };
+            started.into_iter().map(end).collect()
+        });
+        let mut read: Vec<(usize, Vec<ReadLine>)> = Vec::with_capacity(batches.len());
+        for outcome in outcomes {
+            read.extend(outcome?);
+        }
+        read.sort_by_key(|(number, _)| *number);
+        Ok(read.into_iter().flat_map(|(_, lines)| lines).collect())
+    }
+
+    fn read_batch(
+        &self,
+        image: &RgbImage,
+        quads: &[(usize, Quad)],
+        options: &RunOptions,
+    ) -> Result<Vec<ReadLine>, OcrError> {
+        let widest = quads
             .iter()
-            .map(line_width)
+            .map(|(_, quad)| line_width(quad))
             .max()
-            .unwrap_or(0)
-            .max(NARROWEST);
+            .unwrap_or(0);
+        let width = widest.max(NARROWEST);
         let mut pixels = vec![0.0; quads.len() * 3 * HEIGHT * width];
-        for (quad, planes) in quads.iter().zip(pixels.chunks_mut(3 * HEIGHT * width)) {
+        for ((_, quad), planes) in quads.iter().zip(pixels.chunks_mut(3 * HEIGHT * width)) {
             crop(image, quad, planes, width);
         }
         let input = NdTensor::from_data([quads.len(), 3, HEIGHT, width], pixels);
         let failed = |error: String| OcrError::Run(format!("reading lines: {error}"));
         let output = self
             .model
-            .run_one(input.view().into(), Some(self.options.clone()))
+            .run_one(input.view().into(), Some(options.clone()))
             .map_err(|error| failed(error.to_string()))?;
         let output: NdTensor<f32, 3> = output
             .try_into()
             .map_err(|error| failed(format!("{error:?}")))?;
         let [_, steps, classes] = output.shape();
-        let data = output.to_vec();
+        let data = output.into_data();
         let lines = quads
             .iter()
             .zip(data.chunks(steps * classes))
-            .map(|(quad, scores)| {
+            .map(|((_, quad), scores)| {
                 // The line fills only its share of the batch's width.
                 let share = line_width(quad) as f32 / width as f32;
                 let characters = decode(scores, classes, share, &self.classes);
@@ -132,6 +192,23 @@ impl Recogniser {
             });
         Ok(lines.collect())
     }
+}
+
+fn crashed() -> OcrError {
+    OcrError::Run("reading lines: the reader crashed".to_owned())
+}
+
+/// The directions in which a quad may be read.
+fn directions(quad: &Quad) -> Vec<Quad> {
+    let slope = quad.height() / quad.width().max(1.0);
+    if slope <= TALL {
+        return vec![*quad];
+    }
+    let mut directions = vec![quad.downwards(), quad.upwards()];
+    if slope < VERY_TALL {
+        directions.push(*quad);
+    }
+    directions
 }
 
 /// The width a quad has at the height the network wants.
@@ -195,6 +272,18 @@ fn sampled(image: &RgbImage, at: Point) -> [f32; 3] {
     })
 }
 
+/// The class of the highest score, and the score.
+fn best_of(scores: &[f32]) -> (usize, f32) {
+    let higher = |best: (usize, f32), (class, score): (usize, &f32)| {
+        if *score > best.1 {
+            (class, *score)
+        } else {
+            best
+        }
+    };
+    scores.iter().enumerate().fold((0, 0.0), higher)
+}
+
 /// Reads the best class of each step; repeats and the class for nothing fall away.
 fn decode(scores: &[f32], classes: usize, share: f32, names: &[String]) -> Vec<Character> {
     let steps = scores.len() / classes.max(1);
@@ -202,8 +291,7 @@ fn decode(scores: &[f32], classes: usize, share: f32, names: &[String]) -> Vec<C
     let mut characters: Vec<Character> = Vec::new();
     let mut before = 0;
     for (step, scores) in scores.chunks(classes).enumerate() {
-        let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        let Some((class, score)) = best else { continue };
+        let (class, score) = best_of(scores);
         if class != 0
             && class != before
             && let Some(name) = names.get(class)
@@ -213,7 +301,7 @@ fn decode(scores: &[f32], classes: usize, share: f32, names: &[String]) -> Vec<C
                 text: name.clone(),
                 at,
                 half,
-                confidence: *score,
+                confidence: score,
             });
         }
         before = class;
