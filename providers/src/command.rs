@@ -81,7 +81,7 @@ impl Provider for Program {
         request: &Request,
         context: &CallContext<'_>,
     ) -> Result<Answer, Failure> {
-        let input = self.request_json(request, context)?.to_string();
+        let input = request_json(request, context)?.to_string();
         let mut child = self.spawn()?;
         let (status, answer, complaint) = tokio::select! {
             done = exchange(&mut child, input) => done.map_err(|error| self.broken(&error))?,
@@ -92,10 +92,6 @@ impl Provider for Program {
         };
         let (answer, complaint) = (self.redactor.bytes(answer), self.redactor.text(&complaint));
         complaint.lines().for_each(|line| (context.sink)(line));
-        if answer.len() as u64 > LARGEST_ANSWER {
-            let message = format!("`{}` answered more than {LARGEST_ANSWER} bytes", self.name);
-            return Err(Failure::new(ErrorClass::Limit, message));
-        }
         let raw = context.intake.keep(answer.clone(), "reply").await?;
         let (text, mut usage) = self.read(request, &answer);
         usage.raw = Some(raw.to_value());
@@ -141,6 +137,13 @@ impl Program {
     }
 
     fn broken(&self, error: &std::io::Error) -> Failure {
+        if error.kind() == std::io::ErrorKind::FileTooLarge {
+            let message = format!(
+                "provider `{}` answered more than {LARGEST_ANSWER} bytes",
+                self.name
+            );
+            return Failure::new(ErrorClass::Limit, message);
+        }
         let message = format!("provider `{}` broke off: {error}", self.name);
         Failure::new(ErrorClass::Connection, message)
     }
@@ -161,49 +164,40 @@ impl Program {
         Failure::new(class, message)
     }
 
-    fn request_json(&self, request: &Request, context: &CallContext<'_>) -> Result<Value, Failure> {
-        let messages = request
-            .messages
-            .iter()
-            .map(|message| message_json(message, context));
-        let messages = messages.collect::<Result<Vec<_>, _>>()?;
-        let mut object = serde_json::to_value(request)
-            .map_err(|error| Failure::internal(format!("the request is no JSON: {error}")))?;
-        object["messages"] = Value::Array(messages);
-        Ok(object)
-    }
-
     fn read(&self, request: &Request, answer: &[u8]) -> (String, CallUsage) {
         let usage = CallUsage {
             provider: self.name.clone(),
             model: request.model.clone(),
             ..CallUsage::default()
         };
-        match serde_json::from_slice::<Reply>(answer) {
-            Ok(reply) => {
-                let cost = reply.cost.filter(|cost| cost.is_finite() && *cost >= 0.0);
-                let usage = CallUsage {
-                    input_tokens: reply.input_tokens,
-                    output_tokens: reply.output_tokens,
-                    cost: cost.map(|usd| Money::from_micros((usd * 1e6).round() as i64)),
-                    finish: reply.finish,
-                    request_id: reply.request_id,
-                    ..usage
-                };
-                (reply.text, usage)
-            }
-            Err(_) => {
-                let text = String::from_utf8_lossy(answer).trim().to_owned();
-                (
-                    text,
-                    CallUsage {
-                        cost: self.price,
-                        ..usage
-                    },
-                )
-            }
-        }
+        let Ok(reply) = serde_json::from_slice::<Reply>(answer) else {
+            let cost = self.price;
+            let text = String::from_utf8_lossy(answer).trim().to_owned();
+            return (text, CallUsage { cost, ..usage });
+        };
+        let cost = reply.cost.filter(|cost| cost.is_finite() && *cost >= 0.0);
+        let usage = CallUsage {
+            input_tokens: reply.input_tokens,
+            output_tokens: reply.output_tokens,
+            cost: cost.map(|usd| Money::from_micros((usd * 1e6).round() as i64)),
+            finish: reply.finish,
+            request_id: reply.request_id,
+            ..usage
+        };
+        (reply.text, usage)
     }
+}
+
+fn request_json(request: &Request, context: &CallContext<'_>) -> Result<Value, Failure> {
+    let messages = request
+        .messages
+        .iter()
+        .map(|message| message_json(message, context));
+    let messages = messages.collect::<Result<Vec<_>, _>>()?;
+    let mut object = serde_json::to_value(request)
+        .map_err(|error| Failure::internal(format!("the request is no JSON: {error}")))?;
+    object["messages"] = Value::Array(messages);
+    Ok(object)
 }
 
 fn message_json(message: &Message, context: &CallContext<'_>) -> Result<Value, Failure> {
@@ -228,6 +222,8 @@ fn message_json(message: &Message, context: &CallContext<'_>) -> Result<Value, F
 }
 
 /// Writes the request and reads what comes back, all at once so that no pipe fills up.
+///
+/// An answer of more than [`LARGEST_ANSWER`] bytes is an error of kind `FileTooLarge`.
 async fn exchange(
     child: &mut Child,
     input: String,
@@ -239,33 +235,30 @@ async fn exchange(
             // A program that does not read its input answers all the same.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
+        Ok::<(), std::io::Error>(())
     };
     let (mut answer, mut complaint) = (Vec::new(), Vec::new());
     let read_answer = async {
-        match stdout {
-            Some(stdout) => {
-                stdout
-                    .take(LARGEST_ANSWER + 1)
-                    .read_to_end(&mut answer)
-                    .await
-            }
-            None => Ok(0),
+        if let Some(stdout) = stdout {
+            let mut kept = stdout.take(LARGEST_ANSWER + 1);
+            kept.read_to_end(&mut answer).await?;
         }
+        // Whoever wrote so much may never end.
+        if answer.len() as u64 > LARGEST_ANSWER {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(())
     };
     let read_complaint = async {
-        match stderr {
-            Some(stderr) => {
-                stderr
-                    .take(LARGEST_COMPLAINT)
-                    .read_to_end(&mut complaint)
-                    .await
-            }
-            None => Ok(0),
+        if let Some(mut stderr) = stderr {
+            let mut kept = (&mut stderr).take(LARGEST_COMPLAINT);
+            kept.read_to_end(&mut complaint).await?;
+            // A pipe that nobody empties would stop the program.
+            tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
         }
+        Ok(())
     };
-    let ((), read, heard) = tokio::join!(write, read_answer, read_complaint);
-    read?;
-    heard?;
+    tokio::try_join!(write, read_answer, read_complaint)?;
     let status = child.wait().await?;
     Ok((
         status,

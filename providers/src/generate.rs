@@ -206,8 +206,11 @@ fn messages(input: &Value) -> Result<Vec<Message>, Failure> {
     Ok(messages)
 }
 
+/// Makes a file a part.
+type Wrap = fn(Media) -> Part;
+
 /// The keys of files, in the order they are sent, and what each is.
-const FILES: &[(&str, fn(Media) -> Part)] = &[
+const FILES: &[(&str, Wrap)] = &[
     ("image", Part::Image),
     ("images", Part::Image),
     ("document", Part::Document),

@@ -91,7 +91,7 @@ impl Action for Pages {
                 Some(drawn) => Some(keep(context, &file.name, number, drawn).await?),
                 None => None,
             };
-            pages.push(page_json(page, image.as_ref()));
+            pages.push(page_json(&page, image.as_ref()));
         }
         Ok(Outcome::Done(json!({ "pages": pages })))
     }
@@ -143,16 +143,17 @@ fn selected(pages: &Value, count: u32) -> Result<Vec<u32>, Failure> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let selection = match text.is_empty() {
-        true => Ok(PageSelection::default()),
-        false => text.parse::<PageSelection>(),
+    let selection = if text.is_empty() {
+        Ok(PageSelection::default())
+    } else {
+        text.parse::<PageSelection>()
     };
     selection
         .and_then(|selection| selection.select(count))
         .map_err(|error| Failure::input(format!("`pages`: {error}")))
 }
 
-fn page_json(page: Page, image: Option<&ArtifactRef>) -> Value {
+fn page_json(page: &Page, image: Option<&ArtifactRef>) -> Value {
     json!({
         "number": page.number,
         "width": page.width,
