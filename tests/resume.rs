@@ -320,3 +320,38 @@ fn a_later_run_takes_from_the_cache_unless_told_otherwise() {
     world.flow(&["run", "never.yaml"]).exits(0);
     assert_eq!(calls(&world), set(&["beside"]));
 }
+
+#[test]
+fn what_runs_last_is_planned_and_runs_again_where_it_sees_another_end() {
+    let world = World::with(
+        r"
+name: last
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./answer.sh] }
+steps:
+  - { id: a, uses: model.generate, model: mine, with: { prompt: a } }
+on_failure:
+  - { id: told, uses: model.generate, model: mine, with: { prompt: told } }
+finally:
+  - { id: last, uses: model.generate, model: mine, with: { prompt: 'last-{{ run.status }}' } }
+",
+    );
+    let answer = support::ANSWER.replace(
+        "echo \"$prompt\" |",
+        "[ \"$prompt\" != a ] || [ -e mended ] || exit 1\necho \"$prompt\" |",
+    );
+    world.script("answer.sh", &answer);
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
+    assert_eq!(calls(&world), set(&["a", "told", "last-failed"]));
+    let plan = ["plan", "--resume", &run, "--json"];
+    let before = world.flow(&plan).exits(0).json();
+    assert_eq!(planned(&before), (set(&["a"]), set(&["last"])));
+    world.write("mended", "");
+    world.flow(&["resume", &run]).exits(0);
+    assert_eq!(calls(&world), set(&["a", "last-succeeded"]));
+    let after = world.flow(&plan).exits(0).json();
+    assert_eq!(planned(&after), (set(&[]), set(&[])));
+    world.flow(&["resume", &run]).exits(0);
+    assert_eq!(calls(&world), set(&[]));
+}

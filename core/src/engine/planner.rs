@@ -78,7 +78,8 @@ impl Embedded {
         let workflow = &program.workflow;
         let about = json!({ "id": run.as_str(), "workflow": workflow.name });
         let values = FrameValues::of_workflow(&Arc::new(row.inputs), about);
-        planner.block(&workflow.steps, &values, None, "").await?;
+        let kept = planner.block(&workflow.steps, &values, None, "").await?;
+        planner.finally(workflow, &values, kept).await?;
         Ok(planner.planned())
     }
 }
@@ -91,6 +92,12 @@ struct Tally {
     behind: Option<String>,
     cost: Money,
     cost_unknown: bool,
+}
+
+impl Tally {
+    fn is_kept(&self) -> bool {
+        self.reason.is_none() && self.behind.is_none()
+    }
 }
 
 struct Planner {
@@ -133,6 +140,33 @@ impl Planner {
             self.order.push(path.to_owned());
         }
         self.steps.entry(path.to_owned()).or_default()
+    }
+
+    /// Plans what runs last, and may ask how the run came out: that is known only where
+    /// all before it is kept.
+    async fn finally(
+        &mut self,
+        workflow: &Workflow,
+        values: &FrameValues,
+        kept: bool,
+    ) -> Result<(), EngineError> {
+        if kept {
+            let run = json!({
+                "id": self.run.as_str(),
+                "workflow": workflow.name,
+                "status": "succeeded",
+                "error": null,
+            });
+            let values = values.with_run(run);
+            self.block(&workflow.finally, &values, None, "").await?;
+            return Ok(());
+        }
+        let open = self.order.iter().find(|path| !self.steps[*path].is_kept());
+        let behind = open.cloned();
+        for step in &workflow.finally.steps {
+            self.tally(step.id.as_str()).behind.clone_from(&behind);
+        }
+        Ok(())
     }
 
     /// Plans the steps of a frame. Says whether all are kept.
