@@ -97,3 +97,33 @@ fn a_price_that_nobody_knows_is_refused_under_a_budget_and_told_without_one() {
         output.stderr
     );
 }
+
+/// Nobody knows whether a call that was cut off is paid, so its price is held against the
+/// budget, and the cost is said to be uncertain.
+#[test]
+fn a_call_that_timed_out_may_have_been_paid() {
+    let world = World::with(
+        "name: money\nmodels: { mine: here/model }\nproviders:\n  here: { type: command, command: [sleep, '30'], price: 1 USD }\nsteps: [{ id: ask, timeout: 50ms, budget: 2 USD, retry: { attempts: 4, initial: 1ms }, uses: model.generate, model: mine, with: { prompt: x } }]\n",
+    );
+    let output = world.flow(&["run", "w.yaml", "--json"]).exits(4);
+    let json = output.json();
+    assert_eq!(
+        (&json["cost"], &json["cost_uncertain"]),
+        (&json!(2.0), &json!(true))
+    );
+    world.flow(&["resume", &output.run(), "--json"]).exits(4);
+    let kept = support::kept(&world.path(".flow"));
+    assert_eq!(kept.attempts_of("ask", "failed"), 2, "{kept:#?}");
+}
+
+/// What was set aside for a failed attempt is free for the next.
+#[test]
+fn a_call_that_is_tried_again_is_not_held_against_the_budget_twice() {
+    let world = World::with(
+        "name: money\nmodels: { mine: here/model }\nproviders:\n  here: { type: command, command: [./answer.sh], price: 1 USD }\nbudget: 2 USD\nsteps: [{ id: ask, retry: { initial: 1ms }, uses: model.generate, model: mine, with: { prompt: x } }]\n",
+    );
+    world.write("flaky", "");
+    let json = world.flow(&["run", "w.yaml", "--json"]).exits(0).json();
+    assert_eq!(json["cost"], 2.0);
+    assert_eq!(world.lines("calls"), ["x", "x"]);
+}

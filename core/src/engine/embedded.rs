@@ -22,7 +22,7 @@ use crate::action::ActionRegistry;
 use crate::content::ContentHash;
 use crate::engine::clock::Clock;
 use crate::engine::driver::{Driver, Stop};
-use crate::engine::ledger::Ledger;
+use crate::engine::ledger::{Ledger, may_be_paid};
 use crate::engine::observer::Observer;
 use crate::engine::prepare::Workshop;
 use crate::engine::runner::Shared;
@@ -31,9 +31,7 @@ use crate::ids::{InstancePath, RunId};
 use crate::intake::{Intake, Sniff};
 use crate::language::Workflow;
 use crate::state::{IllegalTransition, RunEvent, RunState};
-use crate::store::{
-    ApprovalRow, AttemptStatus, Batch, LockError, RunLock, RunRow, RunStatus, Store, StoreError,
-};
+use crate::store::{ApprovalRow, Batch, LockError, RunLock, RunRow, RunStatus, Store, StoreError};
 use crate::template::StepView;
 use crate::units::Money;
 
@@ -335,11 +333,8 @@ impl Embedded {
         loop {
             let page = self.setup.store.attempts_of_run(run, after, PAGE).await?;
             for attempt in page.rows {
-                let lost = matches!(
-                    attempt.status,
-                    AttemptStatus::Lost | AttemptStatus::Cancelled
-                );
-                let cost = attempt.cost.or(attempt.reserved.filter(|_| lost));
+                let reserved = attempt.reserved.filter(|_| may_be_paid(&attempt));
+                let cost = attempt.cost.or(reserved);
                 if let (Some(cost), Some(step)) = (cost, attempt.path.last_step()) {
                     ledger.spent_before(step, cost);
                 }

@@ -322,6 +322,10 @@ impl Ledger {
             Some(_) | None => self.new_attempt(entry, number, now),
         };
         row.status = status;
+        if let Some(failure) = failure {
+            row.error_class = Some(failure.class);
+            row.error = Some(failure.message.clone());
+        }
         if let StepEvent::Sent { reserved, .. } = event {
             row.reserved = *reserved;
             self.reserved += reserved.unwrap_or_default();
@@ -331,8 +335,6 @@ impl Ledger {
             self.account(&entry.step, &mut row, usage);
         }
         if let Some(failure) = failure {
-            row.error_class = Some(failure.class);
-            row.error = Some(failure.message.clone());
             row.request_id = failure.request_id.clone().or(row.request_id);
         }
         self.batch.attempts.push(row.clone());
@@ -381,7 +383,7 @@ impl Ledger {
     }
 
     /// Books what an attempt took: what was set aside for it is free again, and what it
-    /// cost is spent. A lost or stopped one may have been paid, so that its reserve counts.
+    /// cost is spent. One that was cut off may have been paid, so that its reserve counts.
     fn account(&mut self, step: &StepId, row: &mut AttemptRow, usage: Option<&CallUsage>) {
         let reserve = row.reserved.unwrap_or_default();
         self.reserved = Money::from_micros((self.reserved.micros() - reserve.micros()).max(0));
@@ -397,7 +399,7 @@ impl Ledger {
                 self.run.cost_uncertain |= usage.cost.is_none();
                 usage.cost.unwrap_or_default()
             }
-            (None, AttemptStatus::Lost | AttemptStatus::Cancelled) if row.provider.is_some() => {
+            (None, _) if may_be_paid(row) => {
                 self.run.cost_uncertain = true;
                 reserve
             }
@@ -460,6 +462,14 @@ impl Ledger {
             line,
         });
     }
+}
+
+/// Whether an attempt was cut off while a model may have been at work for it: nobody told
+/// what it cost.
+pub(crate) fn may_be_paid(row: &AttemptRow) -> bool {
+    let cut_off = matches!(row.status, AttemptStatus::Lost | AttemptStatus::Cancelled)
+        || row.error_class == Some(ErrorClass::Timeout);
+    cut_off && row.provider.is_some()
 }
 
 /// Whether an event would only repeat what is recorded of a settled instance.

@@ -57,7 +57,9 @@ impl Driver {
                 usage,
                 wait,
             } => {
-                self.note_attempt(slot, &attempt);
+                if !attempt.external {
+                    self.note_attempt(slot, &attempt);
+                }
                 let retry_in_ms = wait.as_millis() as u64;
                 let path = self.path(slot)?;
                 let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
