@@ -205,6 +205,10 @@ fn cut(word: &str, labels: &Labels) -> Option<usize> {
     if word.len() < 3 || word.len() > 400 {
         return None;
     }
+    // Recognition often glues the colon to the value: `Date :28/11/2022`.
+    if word.starts_with(':') {
+        return Some(1);
+    }
     let colon = word.char_indices().find(|(at, c)| {
         let before = word[..*at].chars().next_back();
         let after = word[at + c.len_utf8()..].chars().next();
@@ -264,6 +268,20 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0].text(0..3), "Total due: 12.00");
         assert_eq!(lines[0].cells, vec![0..2, 2..3]);
+    }
+
+    #[test]
+    fn a_colon_that_leads_a_value_is_cut_off() {
+        let lines = lines(
+            &page(&[("Date", 10.0, 30.0), (":28/11/2022", 36.0, 30.0)]),
+            &Labels::new([]),
+        );
+        let texts: Vec<_> = lines[0]
+            .tokens
+            .iter()
+            .map(|token| token.text.as_str())
+            .collect();
+        assert_eq!(texts, ["Date", ":", "28/11/2022"]);
     }
 
     #[test]
