@@ -1,38 +1,72 @@
-//! A way for tests to kill the process between any two events of a run.
+//! Ways for tests to kill the process at any point of a run. Not in release builds.
 //!
 //! `FLOW_TEST_KILL_AFTER=N` aborts the process as soon as the Nth thing a watcher is told
-//! has happened. Not in release builds. No destructor runs, nothing is flushed, as under `kill -9`.
+//! has happened: after a commit, before anything follows from it.
+//! `FLOW_TEST_KILL_AT_TIME=N` aborts it when the engine asks for the time the Nth time, as
+//! it does for each event it writes: before a commit, with everything in flight. No
+//! destructor runs and nothing is flushed, as under `kill -9`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use flow_core::engine::{Observer, Progress};
+use async_trait::async_trait;
+use flow_core::engine::{Clock, Observer, Progress, SystemClock};
 
-struct KillAfter {
-    left: AtomicU64,
-    inner: Arc<dyn Observer>,
+/// Counts down to the end of the process.
+struct Countdown(AtomicU64);
+
+impl Countdown {
+    /// The countdown that a variable of the environment asks for.
+    fn from(variable: &str) -> Option<Self> {
+        let asked = std::env::var(variable)
+            .ok()
+            .filter(|_| cfg!(debug_assertions));
+        asked?.parse().ok().map(|after| Self(AtomicU64::new(after)))
+    }
+
+    fn tick(&self) {
+        if self.0.fetch_sub(1, Ordering::SeqCst) == 1 {
+            std::process::abort();
+        }
+    }
 }
+
+struct KillAfter(Countdown, Arc<dyn Observer>);
 
 impl Observer for KillAfter {
     fn progress(&self, progress: &Progress) {
-        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            std::process::abort();
-        }
-        self.inner.progress(progress);
+        self.0.tick();
+        self.1.progress(progress);
+    }
+}
+
+struct KillAtTime(Countdown);
+
+#[async_trait]
+impl Clock for KillAtTime {
+    fn now_ms(&self) -> i64 {
+        self.0.tick();
+        SystemClock.now_ms()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        SystemClock.sleep(duration).await;
     }
 }
 
 /// Puts the failpoint before a watcher, if the environment asks for it.
 pub(crate) fn guard(observer: Arc<dyn Observer>) -> Arc<dyn Observer> {
-    if !cfg!(debug_assertions) {
-        return observer;
-    }
-    let asked = std::env::var("FLOW_TEST_KILL_AFTER").ok();
-    match asked.and_then(|after| after.parse().ok()) {
-        Some(after) => Arc::new(KillAfter {
-            left: AtomicU64::new(after),
-            inner: observer,
-        }),
+    match Countdown::from("FLOW_TEST_KILL_AFTER") {
+        Some(countdown) => Arc::new(KillAfter(countdown, observer)),
         None => observer,
+    }
+}
+
+/// The clock of the machine, with the failpoint in it if the environment asks for it.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    match Countdown::from("FLOW_TEST_KILL_AT_TIME") {
+        Some(countdown) => Arc::new(KillAtTime(countdown)),
+        None => Arc::new(SystemClock),
     }
 }

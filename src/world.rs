@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use flow_core::action::ActionRegistry;
-use flow_core::engine::{Embedded, Program, Setup, SystemClock};
+use flow_core::engine::{Embedded, Program, Setup};
 use flow_core::ids::RunId;
 use flow_core::language::{Bundle, Checked, Environment, Files, check, check_bundle};
 use flow_core::store::{RunRow, Store};
@@ -16,6 +16,7 @@ use flow_providers::{ModelFolder, Providers};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
+use crate::failpoint;
 use crate::output;
 use crate::report::{CommandError, Exit};
 
@@ -220,7 +221,7 @@ pub(crate) fn engine(store: Store, actions: ActionRegistry, use_cache: bool) -> 
     Embedded::new(Setup {
         store,
         actions,
-        clock: Arc::new(SystemClock),
+        clock: failpoint::clock(),
         sniff: flow_providers::documents::sniff,
         parallel: (cores() * 4).max(8),
         use_cache,
