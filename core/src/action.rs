@@ -297,3 +297,71 @@ impl ActionRegistry {
             .map(|registered| registered.action.spec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(folder: &Path) -> PathPolicy {
+        PathPolicy {
+            folder: folder.to_path_buf(),
+            computed: vec!["path".into()],
+        }
+    }
+
+    #[test]
+    fn a_path_that_the_owner_wrote_may_lead_anywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = policy(folder.path());
+        assert_eq!(
+            policy.resolve("file", "/etc/hosts").unwrap(),
+            Path::new("/etc/hosts")
+        );
+        assert_eq!(
+            policy.resolve("file", "a.txt").unwrap(),
+            folder.path().join("a.txt")
+        );
+    }
+
+    #[test]
+    fn a_computed_path_stays_within_the_folder() {
+        let around = tempfile::tempdir().unwrap();
+        let folder = around.path().join("flows");
+        std::fs::create_dir_all(folder.join("out")).unwrap();
+        let policy = policy(&folder);
+        let inside = policy.resolve("path", "out/new/a.txt").unwrap();
+        assert_eq!(inside, folder.canonicalize().unwrap().join("out/new/a.txt"));
+        for outside in [
+            "/etc/passwd",
+            "../a.txt",
+            "out/../../a.txt",
+            "missing/../../../a.txt",
+        ] {
+            let refused = policy.resolve("path", outside).unwrap_err();
+            assert_eq!(
+                refused.message,
+                format!(
+                    "`path: {outside}` is outside the workflow's folder `{}`",
+                    folder.display()
+                )
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_does_not_lead_a_computed_path_out() {
+        let around = tempfile::tempdir().unwrap();
+        let folder = around.path().join("flows");
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(around.path(), folder.join("up")).unwrap();
+        std::os::unix::fs::symlink(around.path().join("nothing"), folder.join("dangling")).unwrap();
+        let policy = policy(&folder);
+        for outside in ["up/a.txt", "up/new/a.txt", "dangling"] {
+            assert!(
+                policy.resolve("path", outside).is_err(),
+                "{outside} was taken"
+            );
+        }
+    }
+}
