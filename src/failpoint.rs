@@ -19,9 +19,7 @@ struct Countdown(AtomicU64);
 impl Countdown {
     /// The countdown that a variable of the environment asks for.
     fn from(variable: &str) -> Option<Self> {
-        let asked = std::env::var(variable)
-            .ok()
-            .filter(|_| cfg!(debug_assertions));
+        let asked = std::env::var(variable).ok().filter(|_| cfg!(debug_assertions));
         asked?.parse().ok().map(|after| Self(AtomicU64::new(after)))
     }
 

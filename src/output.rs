@@ -22,9 +22,7 @@ pub(crate) fn note(text: &str) {
 }
 
 fn write(stream: &mut dyn Write, text: &str) {
-    let _ = stream
-        .write_all(text.as_bytes())
-        .and_then(|()| stream.flush());
+    let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
 }
 
 /// A time in milliseconds since 1970 as people read it, in their own zone.
@@ -44,11 +42,7 @@ pub(crate) fn duration(millis: i64) -> String {
         ..1000 => format!("{millis} ms"),
         1000..60_000 => format!("{:.1} s", millis as f64 / 1000.0),
         60_000..3_600_000 => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1000),
-        _ => format!(
-            "{} h {} min",
-            millis / 3_600_000,
-            millis % 3_600_000 / 60_000
-        ),
+        _ => format!("{} h {} min", millis / 3_600_000, millis % 3_600_000 / 60_000),
     }
 }
 
@@ -60,16 +54,9 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..heads.len()).map(width).collect();
     let mut text = String::new();
-    let heads = heads
-        .iter()
-        .map(|head| (*head).to_owned())
-        .collect::<Vec<_>>();
+    let heads = heads.iter().map(|head| (*head).to_owned()).collect::<Vec<_>>();
     for row in std::iter::once(&heads).chain(rows) {
-        let cells: Vec<_> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, w)| format!("{cell:w$}"))
-            .collect();
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }

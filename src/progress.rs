@@ -37,11 +37,9 @@ impl Observer for Lines {
             Progress::Opened { at, count } if count.is_none_or(|count| count > LISTED) => {
                 large.insert(at.path.to_string());
             }
-            Progress::Settled {
-                at,
-                status: StepStatus::Succeeded,
-                ..
-            } if within(&large, at.path.as_str()) => {
+            Progress::Settled { at, status: StepStatus::Succeeded, .. }
+                if within(&large, at.path.as_str()) =>
+            {
                 return;
             }
             _ => {}
@@ -54,38 +52,19 @@ impl Observer for Lines {
 
 /// Whether a path is of an instance of one of these loops, or of what is in it.
 fn within(loops: &HashSet<String>, path: &str) -> bool {
-    !loops.is_empty()
-        && path
-            .match_indices('[')
-            .any(|(at, _)| loops.contains(&path[..at]))
+    !loops.is_empty() && path.match_indices('[').any(|(at, _)| loops.contains(&path[..at]))
 }
 
 /// What happened, as a line; none for what only a terminal shows.
 fn line(progress: &Progress) -> Option<String> {
     Some(match progress {
         Progress::Began { .. } | Progress::Opened { count: None, .. } => return None,
-        Progress::Opened {
-            at,
-            count: Some(count),
-        } => format!("  {}: {count} items", at.shown),
-        Progress::Retrying {
-            at,
-            failure,
-            wait_ms,
-        } => {
+        Progress::Opened { at, count: Some(count) } => format!("  {}: {count} items", at.shown),
+        Progress::Retrying { at, failure, wait_ms } => {
             let wait = output::duration(*wait_ms as i64);
-            format!(
-                "↻ {}: {} ({}); again in {wait}",
-                at.shown, failure.message, failure.class
-            )
+            format!("↻ {}: {} ({}); again in {wait}", at.shown, failure.message, failure.class)
         }
-        Progress::Settled {
-            at,
-            status,
-            reused,
-            failure,
-            cost,
-        } => {
+        Progress::Settled { at, status, reused, failure, cost } => {
             let mut line = format!("{} {}", sign(*status), at.shown);
             if *reused && *status == StepStatus::Succeeded {
                 line.push_str(" (known)");
@@ -178,10 +157,8 @@ impl Bars {
             bar.finish_and_clear();
         }
         let is_instance = path.ends_with(']');
-        if let Some(bar) = path
-            .rfind('[')
-            .filter(|_| is_instance)
-            .and_then(|at| bars.get(&path[..at]))
+        if let Some(bar) =
+            path.rfind('[').filter(|_| is_instance).and_then(|at| bars.get(&path[..at]))
         {
             bar.inc(1);
         }
@@ -192,10 +169,7 @@ impl Observer for Bars {
     fn progress(&self, progress: &Progress) {
         match progress {
             Progress::Began { at, action } => self.start(at, action.as_deref()),
-            Progress::Opened {
-                at,
-                count: Some(count),
-            } => self.open(at, *count),
+            Progress::Opened { at, count: Some(count) } => self.open(at, *count),
             Progress::Settled { at, status, .. } => {
                 self.settle(at.path.as_str());
                 let counted = at.path.as_str().contains('[') && *status == StepStatus::Succeeded;

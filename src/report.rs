@@ -56,20 +56,12 @@ pub(crate) struct CommandError {
 impl CommandError {
     /// The command could not be carried out.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self {
-            exit: Exit::Failed,
-            message: message.into(),
-            hints: Vec::new(),
-        }
+        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new() }
     }
 
     /// What was asked for makes no sense.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
-        Self {
-            exit: Exit::Invalid,
-            message: message.into(),
-            hints: Vec::new(),
-        }
+        Self { exit: Exit::Invalid, message: message.into(), hints: Vec::new() }
     }
 
     /// Adds what to do about it.
@@ -82,9 +74,7 @@ impl CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "error: {}", self.message)?;
-        self.hints
-            .iter()
-            .try_for_each(|hint| writeln!(f, "hint: {hint}"))
+        self.hints.iter().try_for_each(|hint| writeln!(f, "hint: {hint}"))
     }
 }
 
@@ -103,11 +93,7 @@ impl From<EngineError> for CommandError {
             | EngineError::Stuck { .. } => Exit::Failed,
         };
         let hints = error.hint().into_iter().collect();
-        Self {
-            exit,
-            message: error.to_string(),
-            hints,
-        }
+        Self { exit, message: error.to_string(), hints }
     }
 }
 
@@ -118,11 +104,7 @@ impl From<StoreError> for CommandError {
             _ => Exit::Failed,
         };
         let hints = error.hint().map(str::to_owned).into_iter().collect();
-        Self {
-            exit,
-            message: error.to_string(),
-            hints,
-        }
+        Self { exit, message: error.to_string(), hints }
     }
 }
 

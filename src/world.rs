@@ -31,12 +31,7 @@ pub(crate) fn actions(secrets: BTreeMap<String, String>) -> ActionRegistry {
     let mut registry = ActionRegistry::default();
     flow_core::actions::register(&mut registry);
     let providers = Arc::new(Providers::new(secrets));
-    flow_providers::register(
-        &mut registry,
-        providers,
-        ModelFolder::new(ocr_models()),
-        cores(),
-    );
+    flow_providers::register(&mut registry, providers, ModelFolder::new(ocr_models()), cores());
     registry
 }
 
@@ -47,10 +42,8 @@ pub(crate) fn ocr_models() -> PathBuf {
     }
     let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    let cache = variable("FLOW_CACHE").map_or_else(
-        || cache().unwrap_or_else(std::env::temp_dir).join("flow"),
-        PathBuf::from,
-    );
+    let cache = variable("FLOW_CACHE")
+        .map_or_else(|| cache().unwrap_or_else(std::env::temp_dir).join("flow"), PathBuf::from);
     cache.join(OCR_MODELS)
 }
 
@@ -68,10 +61,7 @@ pub(crate) fn secrets(file: Option<&Path>) -> Result<BTreeMap<String, String>, C
     let mut secrets: BTreeMap<String, String> = std::env::vars().collect();
     let Some(file) = file else { return Ok(secrets) };
     let text = std::fs::read_to_string(file).map_err(|error| {
-        CommandError::invalid(format!(
-            "cannot read the secrets in `{}`: {error}",
-            file.display()
-        ))
+        CommandError::invalid(format!("cannot read the secrets in `{}`: {error}", file.display()))
     })?;
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -84,9 +74,7 @@ pub(crate) fn secrets(file: Option<&Path>) -> Result<BTreeMap<String, String>, C
             CommandError::invalid(format!("{place}: a secret is written `NAME=VALUE`"))
         })?;
         let value = value.trim();
-        let unquoted = value
-            .strip_prefix('"')
-            .and_then(|value| value.strip_suffix('"'));
+        let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
         secrets.insert(name.trim().to_owned(), unquoted.unwrap_or(value).to_owned());
     }
     Ok(secrets)
@@ -107,13 +95,9 @@ impl Files for Beside {
 
 /// The folder of a workflow's file.
 pub(crate) fn folder_of(file: &Path) -> PathBuf {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    folder
-        .canonicalize()
-        .unwrap_or_else(|_| folder.to_path_buf())
+    folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf())
 }
 
 /// Checks a workflow's file. Its faults are the caller's to report.
@@ -133,12 +117,7 @@ pub(crate) fn checked(
     })?;
     let files = Beside(folder_of(file));
     let kinds = Providers::KINDS;
-    let environment = Environment {
-        actions,
-        provider_kinds: kinds,
-        files: &files,
-        models,
-    };
+    let environment = Environment { actions, provider_kinds: kinds, files: &files, models };
     Ok(check(&name, &bytes, environment))
 }
 
@@ -165,10 +144,7 @@ pub(crate) async fn kept_program(
             CommandError::failed(message).hint("`--from-file FILE` goes on with a workflow's file")
         );
     };
-    usable(
-        check_bundle(&bundle, actions, Providers::KINDS),
-        folder.into(),
-    )
+    usable(check_bundle(&bundle, actions, Providers::KINDS), folder.into())
 }
 
 fn usable(checked: Checked, folder: PathBuf) -> Result<Program, CommandError> {
@@ -181,20 +157,12 @@ fn usable(checked: Checked, folder: PathBuf) -> Result<Program, CommandError> {
     };
     let bundle = json!({ "bundle": checked.bundle.to_value(), "folder": folder });
     let definition = flow_core::content::ContentHash::of_json(&bundle);
-    Ok(Program {
-        workflow,
-        definition,
-        bundle,
-        folder,
-    })
+    Ok(Program { workflow, definition, bundle, folder })
 }
 
 /// The folder of the store for a workflow.
 pub(crate) fn store_beside(global: &Global, file: &Path) -> PathBuf {
-    global
-        .store
-        .clone()
-        .unwrap_or_else(|| folder_of(file).join(STORE))
+    global.store.clone().unwrap_or_else(|| folder_of(file).join(STORE))
 }
 
 /// The folder of the store where no workflow is named.
@@ -231,10 +199,7 @@ pub(crate) fn engine(store: Store, actions: ActionRegistry, use_cache: bool) -> 
 /// A new run's id.
 pub(crate) fn new_run_id() -> RunId {
     use std::hash::{BuildHasher, Hasher, RandomState};
-    let millis = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     // Every `RandomState` is keyed anew by the system's randomness.
     let random = || u128::from(RandomState::new().build_hasher().finish());
     RunId::from_parts(millis as u64, (random() << 64) | random())
@@ -242,24 +207,16 @@ pub(crate) fn new_run_id() -> RunId {
 
 /// Ends a command by how its run stands.
 pub(crate) fn exit_of(report: &flow_core::engine::RunReport) -> Exit {
-    Exit::of_run(
-        report.run.status,
-        report.failure.as_ref().map(|failure| failure.class),
-    )
+    Exit::of_run(report.run.status, report.failure.as_ref().map(|failure| failure.class))
 }
 
 /// A value as one line, cut where it is long.
 pub(crate) fn shown(value: &Value, most: usize) -> String {
-    let text = value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned);
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let line = text.replace('\n', " ");
     if line.chars().count() <= most {
         line
     } else {
-        line.chars()
-            .take(most.saturating_sub(1))
-            .chain(['…'])
-            .collect()
+        line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
     }
 }

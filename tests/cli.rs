@@ -27,21 +27,12 @@ fn is(output: &Output, code: i32, stdout: &str, stderr: &str) {
 fn wrong_usage_is_named_with_what_to_do() {
     let world = World::with(PLAIN);
     std::fs::create_dir(world.path("folder")).unwrap();
-    world.write(
-        "typo.yaml",
-        "steps: [{ id: a, uses: value.sett, with: { value: 1 } }]\n",
-    );
+    world.write("typo.yaml", "steps: [{ id: a, uses: value.sett, with: { value: 1 } }]\n");
     world.write("binary.yaml", "a: \u{0}\n");
     world.write("notes.txt", "x");
     let cases: [(&[&str], &str); 12] = [
-        (
-            &["run", "none.yaml"],
-            "error: cannot read `none.yaml`: there is no such file\n",
-        ),
-        (
-            &["check", "folder"],
-            "error: cannot read `folder`: it is a directory\n",
-        ),
+        (&["run", "none.yaml"], "error: cannot read `none.yaml`: there is no such file\n"),
+        (&["check", "folder"], "error: cannot read `folder`: it is a directory\n"),
         (
             &["run", "w.yaml", "--input", "count=many"],
             "error: input `count` must be a whole number, and `many` is not\nhint: How many\n",
@@ -58,10 +49,7 @@ fn wrong_usage_is_named_with_what_to_do() {
             &["run", "typo.yaml"],
             "typo.yaml:1:24: error: unknown action `value.sett`\n    1 | steps: [{ id: a, uses: value.sett, with: { value: 1 } }]\n      |                        ^\n      hint: did you mean `value.set`?\nerror: `typo.yaml` has an error and was not run\n",
         ),
-        (
-            &["show", "01x"],
-            "error: there is no store in `.flow`\nhint: name it by `--store DIR`\n",
-        ),
+        (&["show", "01x"], "error: there is no store in `.flow`\nhint: name it by `--store DIR`\n"),
         (
             &["resume", "01x"],
             "error: there is no store in `.flow`\nhint: name it by `--store DIR`\n",
@@ -86,10 +74,7 @@ fn wrong_usage_is_named_with_what_to_do() {
     for (args, stderr) in cases {
         is(&world.flow(args), 2, "", stderr);
     }
-    assert!(
-        !world.path(".flow").exists(),
-        "a wrong command writes nothing"
-    );
+    assert!(!world.path(".flow").exists(), "a wrong command writes nothing");
 }
 
 #[test]
@@ -98,19 +83,9 @@ fn an_input_file_that_is_missing_is_named() {
         "name: f\ninputs: { file: { type: file, media: [\"image/*\"] } }\nsteps: [{ id: a, uses: value.set, with: { value: \"{{ inputs.file.name }}\" } }]\n",
     );
     let missing = world.flow(&["run", "w.yaml"]).exits(2);
-    is(
-        &missing,
-        2,
-        "",
-        "error: input `file` is missing\nhint: give it by `--input file=…`\n",
-    );
+    is(&missing, 2, "", "error: input `file` is missing\nhint: give it by `--input file=…`\n");
     let none = world.flow(&["run", "w.yaml", "--input", "file=none.png"]);
-    is(
-        &none,
-        2,
-        "",
-        "error: input `file`: cannot read `none.png`: there is no such file\n",
-    );
+    is(&none, 2, "", "error: input `file`: cannot read `none.png`: there is no such file\n");
     world.write("text.txt", "no picture");
     let text = world.flow(&["run", "w.yaml", "--input", "file=text.txt"]);
     is(
@@ -126,26 +101,14 @@ fn a_run_is_named_by_a_part_that_no_other_has() {
     let world = World::with(PLAIN);
     let first = world.flow(&["run", "w.yaml", "--json"]).exits(0).run();
     let second = world.flow(&["run", "w.yaml", "--json"]).exits(0).run();
-    assert_eq!(
-        world.flow(&["show", &first[16..], "--json"]).exits(0).run(),
-        first
-    );
+    assert_eq!(world.flow(&["show", &first[16..], "--json"]).exits(0).run(), first);
     let both = world.flow(&["show", &first[..3]]).exits(2);
     assert!(
-        both.stderr.starts_with(&format!(
-            "error: `{}` is the id of several runs: ",
-            &first[..3]
-        )),
+        both.stderr.starts_with(&format!("error: `{}` is the id of several runs: ", &first[..3])),
         "{both:?}"
     );
-    assert!(
-        both.stderr.contains(&first) && both.stderr.contains(&second),
-        "{both:?}"
-    );
-    assert!(
-        both.stderr.ends_with("\nhint: give more of the id\n"),
-        "{both:?}"
-    );
+    assert!(both.stderr.contains(&first) && both.stderr.contains(&second), "{both:?}");
+    assert!(both.stderr.ends_with("\nhint: give more of the id\n"), "{both:?}");
     let none = world.flow(&["show", "zzz"]);
     is(
         &none,
@@ -159,20 +122,13 @@ fn a_run_is_named_by_a_part_that_no_other_has() {
     );
     is(&step, 2, "", &stderr);
     let cancelled = world.flow(&["cancel", &first]);
-    is(
-        &cancelled,
-        2,
-        "",
-        &format!("error: run {first} is succeeded already\n"),
-    );
+    is(&cancelled, 2, "", &format!("error: run {first} is succeeded already\n"));
 }
 
 #[test]
 fn json_is_one_value_on_stdout_whatever_happens() {
     let world = World::with(PLAIN);
-    let output = world
-        .flow(&["run", "w.yaml", "--json", "--input", "count=1"])
-        .exits(0);
+    let output = world.flow(&["run", "w.yaml", "--json", "--input", "count=1"]).exits(0);
     let mut object = output.json();
     let run = object["run"].take();
     assert_eq!(
@@ -193,22 +149,9 @@ fn json_is_one_value_on_stdout_whatever_happens() {
     );
     let runs = world.flow(&["runs", "--json"]).exits(0).json();
     let keys: Vec<_> = runs[0].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(
-        keys,
-        [
-            "run",
-            "workflow",
-            "status",
-            "started",
-            "ended",
-            "cost",
-            "cost_uncertain"
-        ]
-    );
+    assert_eq!(keys, ["run", "workflow", "status", "started", "ended", "cost", "cost_uncertain"]);
     assert_eq!(runs[0]["run"], run);
-    let again = world
-        .flow(&["resume", run.as_str().unwrap(), "--json"])
-        .exits(0);
+    let again = world.flow(&["resume", run.as_str().unwrap(), "--json"]).exits(0);
     assert_eq!(again.json()["outputs"], output.json()["outputs"]);
     for args in [
         &["check", "w.yaml", "--json"][..],
@@ -231,22 +174,13 @@ fn without_json_the_outputs_are_printed_and_the_rest_is_said() {
     assert!(output.stderr.contains("✓ a\n"), "{}", output.stderr);
     let run = world.only_run();
     let shown = world.flow(&["show", &run]).exits(0).stdout;
-    for line in [
-        format!("run       {run}"),
-        "workflow  plain".into(),
-        "status    succeeded".into(),
-    ] {
+    for line in [format!("run       {run}"), "workflow  plain".into(), "status    succeeded".into()]
+    {
         assert!(shown.lines().any(|found| found == line), "{shown}");
     }
     let events = world.flow(&["logs", &run, "--events"]).exits(0).stdout;
-    let kinds: Vec<_> = events
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(3))
-        .collect();
-    assert_eq!(
-        (kinds.first(), kinds.last()),
-        (Some(&"run_started"), Some(&"run_finished"))
-    );
+    let kinds: Vec<_> = events.lines().filter_map(|line| line.split_whitespace().nth(3)).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"run_started"), Some(&"run_finished")));
 }
 
 #[test]
@@ -269,9 +203,7 @@ fn a_dry_run_and_a_check_write_nothing() {
     is(&world.flow(&["check", "w.yaml"]), 0, "", "w.yaml: ok\n");
     is(&world.flow(&["check", "w.yaml", "--json"]), 0, "[]\n", "");
     // Inputs are looked at all the same.
-    world
-        .flow(&["run", "w.yaml", "--dry-run", "--input", "count=x"])
-        .exits(2);
+    world.flow(&["run", "w.yaml", "--dry-run", "--input", "count=x"]).exits(2);
     assert!(!world.path(".flow").exists());
 }
 
@@ -280,15 +212,8 @@ fn a_store_is_where_it_is_said_to_be() {
     let world = World::with(PLAIN);
     world.flow(&["run", "w.yaml", "--store", "there"]).exits(0);
     assert!(!world.path(".flow").exists());
-    let named: Value = world
-        .flow(&["runs", "--json", "--store", "there"])
-        .exits(0)
-        .json();
-    let told = support::run(
-        world
-            .command(&["runs", "--json"])
-            .env("FLOW_STORE", "there"),
-    );
+    let named: Value = world.flow(&["runs", "--json", "--store", "there"]).exits(0).json();
+    let told = support::run(world.command(&["runs", "--json"]).env("FLOW_STORE", "there"));
     assert_eq!(told.exits(0).json(), named);
     assert_eq!(named.as_array().unwrap().len(), 1);
 }
@@ -296,23 +221,11 @@ fn a_store_is_where_it_is_said_to_be() {
 #[test]
 fn a_workflow_is_drawn_in_each_format() {
     let world = World::with(PLAIN);
-    let draw = |format: &str| {
-        world
-            .flow(&["graph", "w.yaml", "--format", format])
-            .exits(0)
-            .stdout
-    };
-    assert!(
-        draw("mermaid").starts_with("flowchart "),
-        "{}",
-        draw("mermaid")
-    );
+    let draw = |format: &str| world.flow(&["graph", "w.yaml", "--format", format]).exits(0).stdout;
+    assert!(draw("mermaid").starts_with("flowchart "), "{}", draw("mermaid"));
     assert!(draw("dot").starts_with("digraph "), "{}", draw("dot"));
     assert!(draw("svg").contains("<svg "), "{}", draw("svg"));
-    assert_eq!(
-        world.flow(&["graph", "w.yaml"]).exits(0).stdout,
-        draw("mermaid")
-    );
+    assert_eq!(world.flow(&["graph", "w.yaml"]).exits(0).stdout, draw("mermaid"));
 }
 
 #[test]
@@ -348,9 +261,6 @@ fn doctor_says_what_is_missing_and_what_to_do() {
         .iter()
         .map(|f| (f["name"].as_str().unwrap(), f["found"].as_bool().unwrap()))
         .collect();
-    assert_eq!(
-        found,
-        [("store", true), ("ocr models", false), ("providers", true)]
-    );
+    assert_eq!(found, [("store", true), ("ocr models", false), ("providers", true)]);
     assert!(findings[1]["hint"].is_string(), "{findings:#}");
 }

@@ -94,10 +94,7 @@ fn acknowledged(output: &Output) -> Vec<String> {
             for name in ["ask", "nested"] {
                 path = path.replace(&format!("{name}[{at}]"), &format!("{name}[{letter}]"));
             }
-            let (outer, inner) = (
-                format!("nested[{letter}]/inner["),
-                format!("inner[{letter}"),
-            );
+            let (outer, inner) = (format!("nested[{letter}]/inner["), format!("inner[{letter}"));
             if path.starts_with(&outer) {
                 path = path.replace("inner[", &inner);
             }
@@ -113,11 +110,7 @@ fn resumed_well(world: &World, killed: &Output) {
     let before = kept(&store);
     before.follows_its_journal();
     for path in acknowledged(killed) {
-        assert_eq!(
-            before.steps.get(&path).map(String::as_str),
-            Some("succeeded"),
-            "{path}"
-        );
+        assert_eq!(before.steps.get(&path).map(String::as_str), Some("succeeded"), "{path}");
     }
     let run = world.only_run();
     let resumed = world.flow(&["resume", &run, "--json"]).exits(0);
@@ -133,11 +126,7 @@ fn ran_once(before: &Kept, after: &Kept) {
     for (path, status) in &before.steps {
         if status == "succeeded" {
             assert_eq!(before.events[path], after.events[path], "{path}");
-            assert_eq!(
-                before.attempts.get(path),
-                after.attempts.get(path),
-                "{path}"
-            );
+            assert_eq!(before.attempts.get(path), after.attempts.get(path), "{path}");
         }
     }
     for (path, status) in &after.steps {
@@ -156,10 +145,7 @@ fn called_once(world: &World, kept: &Kept) {
     assert_eq!(calls.len(), PROMPTS);
     let mut lost: BTreeMap<String, usize> = BTreeMap::new();
     for path in kept.attempts.keys() {
-        let item = |name: &str| {
-            path.rsplit_once(name)
-                .map(|(_, rest)| rest.replace(']', ""))
-        };
+        let item = |name: &str| path.rsplit_once(name).map(|(_, rest)| rest.replace(']', ""));
         let prompt = match (path.starts_with("ask["), item("/inner[")) {
             (true, _) => format!("ask-{}", item("ask[").expect("an item")),
             (false, Some(number)) if path.ends_with("/said") => {
@@ -171,21 +157,12 @@ fn called_once(world: &World, kept: &Kept) {
     }
     for (prompt, calls) in calls {
         let lost = lost[&prompt];
-        assert!(
-            (1..=2 + lost).contains(&calls),
-            "{prompt}: {calls} calls, {lost} lost"
-        );
+        assert!((1..=2 + lost).contains(&calls), "{prompt}: {calls} calls, {lost} lost");
     }
     let lines = world.lines("notes.txt").len();
-    let lost = kept
-        .attempts
-        .keys()
-        .filter(|path| path.ends_with("noted") || *path == "last");
+    let lost = kept.attempts.keys().filter(|path| path.ends_with("noted") || *path == "last");
     let lost: usize = lost.map(|path| kept.attempts_of(path, "lost")).sum();
-    assert!(
-        (7..=7 + lost).contains(&lines),
-        "{lines} lines, {lost} lost"
-    );
+    assert!((7..=7 + lost).contains(&lines), "{lines} lines, {lost} lost");
 }
 
 #[test]
@@ -245,11 +222,8 @@ fn killed_at_each(failpoint: &str, least: usize) {
 #[test]
 fn a_run_killed_many_times_loses_nothing() {
     let world = world();
-    let mut killed = support::run(
-        world
-            .command(&["run", "w.yaml", "--json"])
-            .env("FLOW_TEST_KILL_AFTER", "9"),
-    );
+    let mut killed =
+        support::run(world.command(&["run", "w.yaml", "--json"]).env("FLOW_TEST_KILL_AFTER", "9"));
     let run = world.only_run();
     for at in 1.. {
         assert!(at < 200, "no end: {killed:#?}");

@@ -81,21 +81,13 @@ fn a_price_that_nobody_knows_is_refused_under_a_budget_and_told_without_one() {
     let (_world, output) = run("", &allowed);
     let output = output.exits(0);
     assert_eq!(output.json()["cost_uncertain"], true);
-    assert!(
-        output.stderr.contains(", cost: unknown\n"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains(", cost: unknown\n"), "{}", output.stderr);
     let (_world, output) = run(", price: 0.25 USD", ONE_CALL);
     let output = output.exits(0);
     let json = output.json();
     let told: [&Value; 2] = [&json["cost"], &json["cost_uncertain"]];
     assert_eq!(told, [&json!(0.25), &json!(false)]);
-    assert!(
-        output.stderr.contains(", cost: 0.25 USD\n"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains(", cost: 0.25 USD\n"), "{}", output.stderr);
 }
 
 /// Nobody knows whether a call that was cut off is paid, so its price is held against the
@@ -107,10 +99,7 @@ fn a_call_that_timed_out_may_have_been_paid() {
     );
     let output = world.flow(&["run", "w.yaml", "--json"]).exits(4);
     let json = output.json();
-    assert_eq!(
-        (&json["cost"], &json["cost_uncertain"]),
-        (&json!(2.0), &json!(true))
-    );
+    assert_eq!((&json["cost"], &json["cost_uncertain"]), (&json!(2.0), &json!(true)));
     world.flow(&["resume", &output.run(), "--json"]).exits(4);
     let kept = support::kept(&world.path(".flow"));
     assert_eq!(kept.attempts_of("ask", "failed"), 2, "{kept:#?}");

@@ -14,9 +14,7 @@ fn typed(page: &Path) -> Vec<String> {
     let blocks = text.split("```console\n").skip(1);
     let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or(rest));
     let lines = blocks.flat_map(str::lines);
-    lines
-        .filter_map(|line| line.strip_prefix("$ ").map(str::to_owned))
-        .collect()
+    lines.filter_map(|line| line.strip_prefix("$ ").map(str::to_owned)).collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -34,11 +32,7 @@ fn models() -> Option<String> {
     if let Ok(folder) = std::env::var("FLOW_OCR_MODELS") {
         return Some(folder);
     }
-    let variable = |name| {
-        std::env::var(name)
-            .ok()
-            .filter(|value: &String| !value.is_empty())
-    };
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
     let cache = variable("FLOW_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|cache| format!("{cache}/flow")))
         .or_else(|| variable("HOME").map(|home| format!("{home}/.cache/flow")))?;
@@ -69,10 +63,7 @@ fn runs(page: &str) {
         }
         let output = support::run(&mut command);
         assert_eq!(output.code, Some(0), "{page}: `{line}`: {output:#?}");
-        assert!(
-            !output.stdout.is_empty() || !output.stderr.is_empty(),
-            "{page}: `{line}`"
-        );
+        assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{page}: `{line}`");
     }
 }
 

@@ -60,9 +60,7 @@ fn planned(plan: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
     let of = |forecast: &str| {
         let steps = plan["steps"].as_array().expect("steps").iter();
         let steps = steps.filter(|step| step["forecast"] == forecast);
-        steps
-            .map(|step| step["path"].as_str().expect("a path").to_owned())
-            .collect()
+        steps.map(|step| step["path"].as_str().expect("a path").to_owned()).collect()
     };
     (of("run"), of("unknown"))
 }
@@ -75,21 +73,13 @@ fn edited(from: &str, to: &str) -> String {
 #[test]
 fn an_edited_step_and_those_behind_it_run_again_and_nothing_else() {
     let world = World::with(LETTERS);
-    let run = world
-        .flow(&["run", "w.yaml", "--json", "--no-cache"])
-        .exits(0)
-        .run();
+    let run = world.flow(&["run", "w.yaml", "--json", "--no-cache"]).exits(0).run();
     assert_eq!(calls(&world).len(), 7);
     world.write("new.yaml", &edited("b-{{", "bb-{{"));
-    let plan = world
-        .flow(&["plan", "new.yaml", "--resume", &run, "--json"])
-        .exits(0)
-        .json();
+    let plan = world.flow(&["plan", "new.yaml", "--resume", &run, "--json"]).exits(0).json();
     assert_eq!(planned(&plan), (set(&["b"]), set(&["c"])));
     assert_eq!(calls(&world), set(&[]), "a plan calls nobody");
-    let resumed = world
-        .flow(&["resume", &run, "--from-file", "new.yaml", "--json"])
-        .exits(0);
+    let resumed = world.flow(&["resume", &run, "--from-file", "new.yaml", "--json"]).exits(0);
     assert_eq!(calls(&world), set(&["bb-A-FIRST", "c-BB-A-FIRST"]));
     assert_eq!(
         resumed.json()["outputs"]["all"],
@@ -97,10 +87,7 @@ fn an_edited_step_and_those_behind_it_run_again_and_nothing_else() {
     );
     support::kept(&world.path(".flow")).follows_its_journal();
     // What was resumed with is what the run is from now on.
-    let plan = world
-        .flow(&["plan", "--resume", &run, "--json"])
-        .exits(0)
-        .json();
+    let plan = world.flow(&["plan", "--resume", &run, "--json"]).exits(0).json();
     assert_eq!(planned(&plan), (set(&[]), set(&[])));
     world.flow(&["resume", &run, "--json"]).exits(0);
     assert_eq!(calls(&world), set(&[]));
@@ -110,15 +97,10 @@ fn an_edited_step_and_those_behind_it_run_again_and_nothing_else() {
 #[test]
 fn what_stands_behind_an_edited_step_is_kept_where_its_answer_is_the_same() {
     let world = World::with(LETTERS);
-    let run = world
-        .flow(&["run", "w.yaml", "--json", "--no-cache"])
-        .exits(0)
-        .run();
+    let run = world.flow(&["run", "w.yaml", "--json", "--no-cache"]).exits(0).run();
     calls(&world);
     world.write("new.yaml", &edited("b-{{", "B-{{"));
-    world
-        .flow(&["resume", &run, "--from-file", "new.yaml"])
-        .exits(0);
+    world.flow(&["resume", &run, "--from-file", "new.yaml"]).exits(0);
     assert_eq!(calls(&world), set(&["B-A-FIRST"]));
     support::kept(&world.path(".flow")).follows_its_journal();
 }
@@ -126,59 +108,34 @@ fn what_stands_behind_an_edited_step_is_kept_where_its_answer_is_the_same() {
 #[test]
 fn what_decides_nothing_changes_nothing() {
     let world = World::with(LETTERS);
-    let run = world
-        .flow(&["run", "w.yaml", "--json", "--no-cache"])
-        .exits(0)
-        .run();
+    let run = world.flow(&["run", "w.yaml", "--json", "--no-cache"]).exits(0).run();
     calls(&world);
-    let comment = edited(
-        "name: letters",
-        "name: letters\ndescription: Letters # of a kind",
-    );
+    let comment = edited("name: letters", "name: letters\ndescription: Letters # of a kind");
     let policy = comment.replace(
         "    with: { prompt: \"beside\" }",
         "    timeout: 9s\n    retry: { attempts: 7 }\n    with: { prompt: beside }",
     );
     assert_ne!(comment, policy);
     world.write("new.yaml", &policy);
-    let plan = world
-        .flow(&["plan", "new.yaml", "--resume", &run, "--json"])
-        .exits(0)
-        .json();
+    let plan = world.flow(&["plan", "new.yaml", "--resume", &run, "--json"]).exits(0).json();
     assert_eq!(planned(&plan), (set(&[]), set(&[])));
-    world
-        .flow(&["resume", &run, "--from-file", "new.yaml"])
-        .exits(0);
+    world.flow(&["resume", &run, "--from-file", "new.yaml"]).exits(0);
     assert_eq!(calls(&world), set(&[]));
 }
 
 #[test]
 fn an_item_put_between_others_does_not_run_them_again() {
     let world = World::with(LETTERS);
-    let run = world
-        .flow(&["run", "w.yaml", "--json", "--no-cache"])
-        .exits(0)
-        .run();
+    let run = world.flow(&["run", "w.yaml", "--json", "--no-cache"]).exits(0).run();
     calls(&world);
-    let more = edited(
-        "for_each: \"{{ inputs.words }}\"",
-        "for_each: [zero, one, between, two, three]",
-    );
+    let more =
+        edited("for_each: \"{{ inputs.words }}\"", "for_each: [zero, one, between, two, three]");
     world.write("new.yaml", &more);
-    let plan = world
-        .flow(&["plan", "new.yaml", "--resume", &run, "--json"])
-        .exits(0)
-        .json();
+    let plan = world.flow(&["plan", "new.yaml", "--resume", &run, "--json"]).exits(0).json();
     assert_eq!(planned(&plan), (set(&["each"]), set(&[])));
-    let each = plan["steps"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|step| step["path"] == "each");
+    let each = plan["steps"].as_array().unwrap().iter().find(|step| step["path"] == "each");
     assert_eq!(each.unwrap()["instances"], 2);
-    let resumed = world
-        .flow(&["resume", &run, "--from-file", "new.yaml", "--json"])
-        .exits(0);
+    let resumed = world.flow(&["resume", &run, "--from-file", "new.yaml", "--json"]).exits(0);
     assert_eq!(calls(&world), set(&["each-zero", "each-between"]));
     assert_eq!(
         resumed.json()["outputs"]["all"][2],
@@ -194,32 +151,18 @@ fn an_item_is_known_by_its_key() {
     )
     .replace("each-{{ item }}", "each-{{ item.word }}");
     let world = World::with(&keyed);
-    let run = world
-        .flow(&["run", "w.yaml", "--json", "--no-cache"])
-        .exits(0)
-        .run();
+    let run = world.flow(&["run", "w.yaml", "--json", "--no-cache"]).exits(0).run();
     calls(&world);
-    let steps = world
-        .flow(&["show", &run, "--step", "each", "--json"])
-        .exits(0)
-        .json();
-    let paths: Vec<_> = steps["instances"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|step| step["path"].clone())
-        .collect();
+    let steps = world.flow(&["show", &run, "--step", "each", "--json"]).exits(0).json();
+    let paths: Vec<_> =
+        steps["instances"].as_array().unwrap().iter().map(|step| step["path"].clone()).collect();
     assert_eq!(paths, ["each[k1]", "each[k2]"]);
     // Another note is another content, but the same key and the same work.
     world.write("new.yaml", &keyed.replace("note: x", "note: y"));
-    world
-        .flow(&["resume", &run, "--from-file", "new.yaml"])
-        .exits(0);
+    world.flow(&["resume", &run, "--from-file", "new.yaml"]).exits(0);
     assert_eq!(calls(&world), set(&[]));
     world.write("new.yaml", &keyed.replace("word: two", "word: zwei"));
-    world
-        .flow(&["resume", &run, "--from-file", "new.yaml"])
-        .exits(0);
+    world.flow(&["resume", &run, "--from-file", "new.yaml"]).exits(0);
     assert_eq!(calls(&world), set(&["each-zwei"]));
 }
 
@@ -233,22 +176,14 @@ fn a_failed_step_runs_again_and_with_it_what_it_blocked() {
             "[ \"$prompt\" != b-A-FIRST ] || [ -e mended ] || exit 1\necho \"$prompt\" |",
         ),
     );
-    let output = world
-        .flow(&["run", "w.yaml", "--json", "--no-cache"])
-        .exits(1);
+    let output = world.flow(&["run", "w.yaml", "--json", "--no-cache"]).exits(1);
     let (run, failed) = (output.run(), output.json());
     let status = |of: &Value, step: &str| of["steps"][step]["status"].as_str().unwrap().to_owned();
     let all = ["a", "b", "c", "beside", "each"].map(|step| status(&failed, step));
-    assert_eq!(
-        all,
-        ["succeeded", "failed", "blocked", "succeeded", "succeeded"]
-    );
+    assert_eq!(all, ["succeeded", "failed", "blocked", "succeeded", "succeeded"]);
     assert_eq!(failed["outputs"], json!({}));
     calls(&world);
-    let plan = world
-        .flow(&["plan", "--resume", &run, "--json"])
-        .exits(0)
-        .json();
+    let plan = world.flow(&["plan", "--resume", &run, "--json"]).exits(0).json();
     assert_eq!(planned(&plan), (set(&["b"]), set(&["c"])));
     let again = world.flow(&["resume", &run, "--json"]).exits(1).json();
     assert_eq!(status(&again, "c"), "blocked");
@@ -269,9 +204,7 @@ fn a_failed_instance_runs_again_alone() {
             "[ \"$prompt\" != each-two ] || [ -e mended ] || exit 1\necho \"$prompt\" |",
         ),
     );
-    let output = world
-        .flow(&["run", "w.yaml", "--json", "--no-cache"])
-        .exits(1);
+    let output = world.flow(&["run", "w.yaml", "--json", "--no-cache"]).exits(1);
     assert_eq!(
         output.json()["error"],
         "step `each`: 1 of 3 instances failed, the first of them `each[two]`: provider `here` failed (exit status: 1): no reason"
@@ -289,33 +222,18 @@ fn a_later_run_takes_from_the_cache_unless_told_otherwise() {
     assert_eq!(calls(&world).len(), 7);
     let again = world.flow(&["run", "w.yaml", "--json"]).exits(0);
     assert_eq!(calls(&world), set(&[]));
-    let shown = world
-        .flow(&["show", &again.run(), "--json"])
-        .exits(0)
-        .json();
-    let cached = shown["steps"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|step| step["cached"] == true);
-    let cached: BTreeSet<_> = cached
-        .map(|step| step["path"].as_str().unwrap().to_owned())
-        .collect();
+    let shown = world.flow(&["show", &again.run(), "--json"]).exits(0).json();
+    let cached = shown["steps"].as_array().unwrap().iter().filter(|step| step["cached"] == true);
+    let cached: BTreeSet<_> =
+        cached.map(|step| step["path"].as_str().unwrap().to_owned()).collect();
     assert_eq!(cached, set(&["a", "b", "c", "beside"]));
-    assert!(
-        again.stderr.contains("✓ each[1] (known)\n"),
-        "{}",
-        again.stderr
-    );
+    assert!(again.stderr.contains("✓ each[1] (known)\n"), "{}", again.stderr);
     world.flow(&["run", "w.yaml", "--no-cache"]).exits(0);
     assert_eq!(calls(&world).len(), 7);
     // `cache: false` is for a step what `--no-cache` is for a run.
     world.write(
         "never.yaml",
-        &edited(
-            "with: { prompt: \"beside\" }",
-            "cache: false\n    with: { prompt: beside }",
-        ),
+        &edited("with: { prompt: \"beside\" }", "cache: false\n    with: { prompt: beside }"),
     );
     world.flow(&["run", "never.yaml"]).exits(0);
     assert_eq!(calls(&world), set(&["beside"]));

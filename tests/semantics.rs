@@ -25,9 +25,7 @@ fn statuses<const N: usize>(output: &Output, steps: [&str; N]) -> [String; N] {
     let json = output.json();
     steps.map(|step| {
         let status = json["steps"][step]["status"].as_str();
-        status
-            .unwrap_or_else(|| panic!("`{step}` in {json:#}"))
-            .to_owned()
+        status.unwrap_or_else(|| panic!("`{step}` in {json:#}")).to_owned()
     })
 }
 
@@ -43,10 +41,7 @@ steps:
   - { id: behind, uses: value.set, with: { value: ["{{ steps.no.output }}", "{{ steps.no.status }}"] } }
 "#);
     let output = output.exits(0);
-    assert_eq!(
-        statuses(&output, ["no", "behind"]),
-        ["skipped", "succeeded"]
-    );
+    assert_eq!(statuses(&output, ["no", "behind"]), ["skipped", "succeeded"]);
     assert_eq!(output_of(&output, "behind"), json!([null, "skipped"]));
 }
 
@@ -67,9 +62,7 @@ finally:
 outputs: { never: "{{ steps.beside.output }}" }
 "#);
     let output = output.exits(1);
-    let steps = [
-        "bad", "behind", "further", "beside", "told", "second", "third", "last",
-    ];
+    let steps = ["bad", "behind", "further", "beside", "told", "second", "third", "last"];
     assert_eq!(
         statuses(&output, steps),
         [
@@ -89,10 +82,7 @@ outputs: { never: "{{ steps.beside.output }}" }
     assert_eq!(world.lines("told.txt"), [format!("failed: bad: {error}")]);
     let json = output.json();
     assert_eq!(json["error"], format!("step `bad`: {error}"));
-    assert_eq!(
-        (&json["status"], &json["outputs"]),
-        (&json!("failed"), &json!({}))
-    );
+    assert_eq!((&json["status"], &json["outputs"]), (&json!("failed"), &json!({})));
     support::kept(&world.path(".flow")).follows_its_journal();
 }
 
@@ -117,10 +107,7 @@ steps:
   - { id: behind, uses: value.set, with: { value: ["{{ steps.goes.output }}", "{{ steps.value.output }}", "{{ steps.goes.status }}", "{{ steps.goes.error.class }}"] } }
 "#);
     let output = output.exits(0);
-    assert_eq!(
-        output_of(&output, "behind"),
-        json!([null, [7], "failed", "io"])
-    );
+    assert_eq!(output_of(&output, "behind"), json!([null, [7], "failed", "io"]));
     assert_eq!(statuses(&output, ["goes", "value"]), ["failed", "failed"]);
 }
 
@@ -137,10 +124,7 @@ steps:
 "#);
     let output = output.exits(0);
     let written = |path: &str| json!({ "path": path, "size": 0 });
-    assert_eq!(
-        output_of(&output, "behind"),
-        json!([written("a"), null, written("c")])
-    );
+    assert_eq!(output_of(&output, "behind"), json!([written("a"), null, written("c")]));
 }
 
 const ASKING: &str = r#"
@@ -164,15 +148,9 @@ fn a_person_who_approves_lets_the_run_go_on() {
     // Without an answer it still waits, and nothing is asked twice.
     world.flow(&["resume", &run, "--json"]).exits(3);
     let approved = world.flow(&["approve", &run, "--comment", "fine"]).exits(0);
-    assert_eq!(
-        approved.stderr,
-        format!("approved `ask`; `flow resume {run}` goes on\n")
-    );
+    assert_eq!(approved.stderr, format!("approved `ask`; `flow resume {run}` goes on\n"));
     let output = world.flow(&["resume", &run, "--json"]).exits(0);
-    assert_eq!(
-        output_of(&output, "behind"),
-        json!({ "approved": true, "comment": "fine" })
-    );
+    assert_eq!(output_of(&output, "behind"), json!({ "approved": true, "comment": "fine" }));
     support::kept(&world.path(".flow")).follows_its_journal();
     let again = world.flow(&["approve", &run]).exits(2);
     assert_eq!(again.stderr, format!("error: run {run} asks nothing\n"));
@@ -182,9 +160,7 @@ fn a_person_who_approves_lets_the_run_go_on() {
 fn a_person_who_rejects_fails_the_step() {
     let (world, output) = run(ASKING);
     let run = output.exits(3).run();
-    world
-        .flow(&["approve", &run, "--reject", "--comment", "no"])
-        .exits(0);
+    world.flow(&["approve", &run, "--reject", "--comment", "no"]).exits(0);
     let output = world.flow(&["resume", &run, "--json"]).exits(1);
     assert_eq!(statuses(&output, ["ask", "behind"]), ["failed", "blocked"]);
     assert_eq!(output.json()["error"], "step `ask`: a person declined: no");
@@ -210,10 +186,7 @@ fn a_lost_call_is_sent_again_unless_told_otherwise() {
     let (world, _, output) = lost("on_lost: resend");
     output.exits(0);
     assert_eq!(world.lines("calls").len(), 2);
-    assert_eq!(
-        support::kept(&world.path(".flow")).attempts["call"],
-        ["lost", "succeeded"]
-    );
+    assert_eq!(support::kept(&world.path(".flow")).attempts["call"], ["lost", "succeeded"]);
 }
 
 #[test]
@@ -241,13 +214,8 @@ fn a_changed_question_is_asked_anew() {
     let (world, output) = run(ASKING);
     let run = output.exits(3).run();
     world.flow(&["approve", &run]).exits(0);
-    world.write(
-        "new.yaml",
-        &format!("{HEAD}{ASKING}").replace("total: 4", "total: 5"),
-    );
-    world
-        .flow(&["resume", &run, "--from-file", "new.yaml"])
-        .exits(3);
+    world.write("new.yaml", &format!("{HEAD}{ASKING}").replace("total: 4", "total: 5"));
+    world.flow(&["resume", &run, "--from-file", "new.yaml"]).exits(3);
     let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["asks"][0]["show"]["show"], json!({ "total": 5 }));
     world.flow(&["approve", &run]).exits(0);
@@ -262,10 +230,7 @@ steps:
   - { id: each, for_each: [1, 2, 3, 4], when: "item % 2 == 0", uses: value.set, with: { value: "{{ item * 10 }}" } }
   - { id: behind, uses: value.set, with: { value: "{{ steps.each.output }}" } }
 "#);
-    assert_eq!(
-        output_of(&output.exits(0), "behind"),
-        json!([null, 20, null, 40])
-    );
+    assert_eq!(output_of(&output.exits(0), "behind"), json!([null, 20, null, 40]));
 }
 
 /// The program says when it begins and ends; with at most two at once, no third begins.
@@ -306,10 +271,7 @@ outputs: { counted: "{{ steps.counted.output }}", read: "{{ steps.read.output }}
     world.write("rows.jsonl", "{\"n\": 1}\n\n{\"n\": 2}\n");
     let args = ["run", "w.yaml", "--json", "--input", "rows=rows.jsonl"];
     let output = world.flow(&args).exits(0);
-    assert_eq!(
-        output.json()["outputs"],
-        json!({ "counted": [0, 2, 4], "read": [3, 5] })
-    );
+    assert_eq!(output.json()["outputs"], json!({ "counted": [0, 2, 4], "read": [3, 5] }));
     world.write("rows.jsonl", "{\"n\": 1}\n{\"n\": \n");
     let output = world.flow(&args).exits(1);
     assert_eq!(

@@ -34,11 +34,7 @@ fn world() -> World {
 fn worker(world: &World) -> String {
     let mut id = None;
     until("the call", || {
-        id = world
-            .lines("worker")
-            .first()
-            .filter(|id| !id.is_empty())
-            .cloned();
+        id = world.lines("worker").first().filter(|id| !id.is_empty()).cloned();
         id.is_some()
     });
     id.unwrap()
@@ -77,9 +73,7 @@ fn an_interrupted_run_takes_its_children_with_it_and_goes_on_later() {
         let output = ended(child).exits(130);
         assert_eq!(output.json()["status"], "interrupted");
         assert!(
-            output
-                .stderr
-                .contains("stopping; press Ctrl-C again to stop at once\n"),
+            output.stderr.contains("stopping; press Ctrl-C again to stop at once\n"),
             "{}",
             output.stderr
         );
@@ -163,21 +157,10 @@ steps:
   - { id: bad, needs: [call], uses: file.glob, with: { pattern: 'a/**b' } }
 ",
     );
-    world.script(
-        "answer.sh",
-        "#!/bin/sh\necho \"key of ${#1} letters\" >&2\necho done\n",
-    );
-    let output = support::run(
-        world
-            .command(&["run", "w.yaml", "--json"])
-            .env("THE_KEY", secret),
-    );
+    world.script("answer.sh", "#!/bin/sh\necho \"key of ${#1} letters\" >&2\necho done\n");
+    let output = support::run(world.command(&["run", "w.yaml", "--json"]).env("THE_KEY", secret));
     let output = output.exits(1);
-    assert!(
-        output.stderr.contains("key of 12 letters"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains("key of 12 letters"), "{}", output.stderr);
     let run = output.run();
     let mut said = vec![format!("{output:?}")];
     for args in [
@@ -188,18 +171,13 @@ steps:
     ] {
         said.push(format!("{:?}", world.flow(args).exits(0)));
     }
-    said.push(format!(
-        "{:?}",
-        world.flow(&["resume", &run, "--from-file", "w.yaml"])
-    ));
+    said.push(format!("{:?}", world.flow(&["resume", &run, "--from-file", "w.yaml"])));
     assert!(said.iter().all(|text| !text.contains(secret)), "{said:#?}");
     let files = support::files(&world.path(".flow"));
     assert!(!files.is_empty());
     for file in files {
         let bytes = std::fs::read(&file).unwrap();
-        let found = bytes
-            .windows(secret.len())
-            .any(|part| part == secret.as_bytes());
+        let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
         assert!(!found, "{}", file.display());
     }
 }
@@ -218,22 +196,13 @@ steps:
   - { id: call, uses: model.generate, model: mine, with: { prompt: x } }
 ",
     );
-    world.script(
-        "answer.sh",
-        "#!/bin/sh\necho \"wrong key $1\" >&2\nexit 1\n",
-    );
-    let output = support::run(
-        world
-            .command(&["run", "w.yaml", "--json"])
-            .env("THE_KEY", secret),
-    );
+    world.script("answer.sh", "#!/bin/sh\necho \"wrong key $1\" >&2\nexit 1\n");
+    let output = support::run(world.command(&["run", "w.yaml", "--json"]).env("THE_KEY", secret));
     let output = output.exits(1);
     assert!(!format!("{output:?}").contains(secret), "{output:#?}");
     for file in support::files(&world.path(".flow")) {
         let bytes = std::fs::read(&file).unwrap();
-        let found = bytes
-            .windows(secret.len())
-            .any(|part| part == secret.as_bytes());
+        let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
         assert!(!found, "{}", file.display());
     }
 }

@@ -27,11 +27,7 @@ fn every_command_says(world: &World, error: &str) {
         let output = world.flow(args).exits(1);
         // Beside a workflow the path is whole, else as it was given.
         let stderr = output.stderr.replace(&shown(world, ""), "");
-        assert_eq!(
-            (output.stdout.as_str(), stderr.as_str()),
-            ("", error),
-            "{args:?}"
-        );
+        assert_eq!((output.stdout.as_str(), stderr.as_str()), ("", error), "{args:?}");
     }
     let doctor = world.flow(&["doctor", "--json"]).exits(1).json();
     assert_eq!(doctor[0]["found"], false);
@@ -48,26 +44,17 @@ fn a_file_that_is_no_store_is_refused_and_left_alone() {
     let world = World::with(PLAIN);
     let text = "my holiday photos ".repeat(500);
     world.write("s/flow.db", &text);
-    for args in [
-        &["run", "w.yaml", "--store", "s"][..],
-        &["runs", "--store", "s"],
-    ] {
+    for args in [&["run", "w.yaml", "--store", "s"][..], &["runs", "--store", "s"]] {
         let output = world.flow(args).exits(1);
         assert_eq!(
             output.stderr,
             "error: s/flow.db is not a store of flow: file is not a database\nhint: point --store or FLOW_STORE to another folder, or move the file away\n"
         );
     }
-    assert_eq!(
-        std::fs::read_to_string(world.path("s/flow.db")).unwrap(),
-        text
-    );
+    assert_eq!(std::fs::read_to_string(world.path("s/flow.db")).unwrap(), text);
     world.write("file", "");
     let output = world.flow(&["run", "w.yaml", "--store", "file"]).exits(1);
-    assert_eq!(
-        output.stderr,
-        "error: cannot use file: File exists (os error 17)\n"
-    );
+    assert_eq!(output.stderr, "error: cannot use file: File exists (os error 17)\n");
 }
 
 #[test]
@@ -78,10 +65,7 @@ fn a_store_of_a_newer_flow_is_left_alone() {
         &world.path("s"),
         "INSERT INTO _sqlx_migrations VALUES (99999999999999, 'later', 0, 1, x'00', 0)",
     );
-    for args in [
-        &["run", "w.yaml", "--store", "s"][..],
-        &["runs", "--store", "s"],
-    ] {
+    for args in [&["run", "w.yaml", "--store", "s"][..], &["runs", "--store", "s"]] {
         let output = world.flow(args).exits(1);
         let (first, hint) = output.stderr.split_once('\n').unwrap();
         assert!(
@@ -119,9 +103,7 @@ fn a_file_of_the_store_that_changed_is_not_given_out() {
         "name: file\ninputs: { file: { type: file } }\nsteps: [{ id: each, for_each: '{{ inputs.file }}', uses: value.set, with: { value: '{{ item }}' } }]\n",
     );
     world.write("rows.jsonl", "1\n2\n");
-    world
-        .flow(&["run", "w.yaml", "--input", "file=rows.jsonl"])
-        .exits(0);
+    world.flow(&["run", "w.yaml", "--input", "file=rows.jsonl"]).exits(0);
     let run = world.only_run();
     let kept = support::files(&world.path(".flow/artifacts"));
     assert_eq!(kept.len(), 1);
@@ -154,9 +136,7 @@ impl<'w> Mount<'w> {
 
     fn remount(&self, options: &str) {
         let mut mount = Command::new("mount");
-        let mount = mount
-            .args(["-o", &format!("remount,{options}")])
-            .arg(self.0);
+        let mount = mount.args(["-o", &format!("remount,{options}")]).arg(self.0);
         assert!(mount.status().unwrap().success());
     }
 }
@@ -185,16 +165,8 @@ fn a_run_that_fills_the_disk_says_so_and_goes_on_with_space() {
     mount.remount("size=64m");
     let before = kept(&store);
     before.follows_its_journal();
-    let done = output
-        .stderr
-        .lines()
-        .filter(|line| line.starts_with("✓ each["))
-        .count();
-    let held = before
-        .steps
-        .values()
-        .filter(|status| *status == "succeeded")
-        .count();
+    let done = output.stderr.lines().filter(|line| line.starts_with("✓ each[")).count();
+    let held = before.steps.values().filter(|status| *status == "succeeded").count();
     assert!(held >= done, "{held} of {done}");
     let run = world.only_run();
     let resumed = world.flow(&["resume", &run, "--json"]).exits(0);
@@ -216,18 +188,11 @@ fn a_read_only_store_can_be_read_and_says_that_it_is() {
     let hint = "hint: allow writing there, or choose another folder with --store or FLOW_STORE\n";
     let output = world.flow(&["run", "w.yaml"]).exits(1);
     let lock = shown(&world, ".flow/locks/open.lock");
-    assert_eq!(
-        output.stderr,
-        format!("error: cannot write to {lock}: it is read-only\n{hint}")
-    );
+    assert_eq!(output.stderr, format!("error: cannot write to {lock}: it is read-only\n{hint}"));
     let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["status"], "succeeded");
     world.flow(&["runs"]).exits(0);
     world.flow(&["logs", &run, "--events"]).exits(0);
     let resumed = world.flow(&["resume", &run]).exits(1);
-    assert!(
-        resumed.stderr.starts_with("error: cannot "),
-        "{}",
-        resumed.stderr
-    );
+    assert!(resumed.stderr.starts_with("error: cannot "), "{}", resumed.stderr);
 }

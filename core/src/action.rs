@@ -205,11 +205,7 @@ impl PathPolicy {
         };
         let root = self.folder.canonicalize().map_err(|_| refused())?;
         let real = canonicalize_existing(&joined).ok_or_else(refused)?;
-        if real.starts_with(&root) {
-            Ok(real)
-        } else {
-            Err(refused())
-        }
+        if real.starts_with(&root) { Ok(real) } else { Err(refused()) }
     }
 }
 
@@ -220,12 +216,7 @@ fn canonicalize_existing(path: &Path) -> Option<PathBuf> {
     let mut existing = path;
     loop {
         if let Ok(real) = existing.canonicalize() {
-            return Some(
-                missing
-                    .iter()
-                    .rev()
-                    .fold(real, |real, part| real.join(part)),
-            );
+            return Some(missing.iter().rev().fold(real, |real, part| real.join(part)));
         }
         if existing.symlink_metadata().is_ok() {
             return None; // a dangling link: where it leads cannot be known
@@ -254,13 +245,7 @@ impl ActionRegistry {
         let input = jsonschema::validator_for(&spec.input)
             .expect("the input schema of a built-in action is a valid JSON Schema");
         let name = spec.name;
-        self.actions.insert(
-            name,
-            Registered {
-                action,
-                input: Arc::new(input),
-            },
-        );
+        self.actions.insert(name, Registered { action, input: Arc::new(input) });
     }
 
     /// The action of this name.
@@ -278,23 +263,15 @@ impl ActionRegistry {
             Some(error) => {
                 let place = error.instance_path().to_string();
                 let place = place.trim_start_matches('/').replace('/', ".");
-                let of = if place.is_empty() {
-                    String::new()
-                } else {
-                    format!(" `{place}`")
-                };
-                Err(Failure::input(format!(
-                    "the input{of} of `{name}` is wrong: {error}"
-                )))
+                let of = if place.is_empty() { String::new() } else { format!(" `{place}`") };
+                Err(Failure::input(format!("the input{of} of `{name}` is wrong: {error}")))
             }
         }
     }
 
     /// Names and specs of all, in order of their names.
     pub fn specs(&self) -> impl Iterator<Item = &ActionSpec> {
-        self.actions
-            .values()
-            .map(|registered| registered.action.spec())
+        self.actions.values().map(|registered| registered.action.spec())
     }
 }
 
@@ -303,24 +280,15 @@ mod tests {
     use super::*;
 
     fn policy(folder: &Path) -> PathPolicy {
-        PathPolicy {
-            folder: folder.to_path_buf(),
-            computed: vec!["path".into()],
-        }
+        PathPolicy { folder: folder.to_path_buf(), computed: vec!["path".into()] }
     }
 
     #[test]
     fn a_path_that_the_owner_wrote_may_lead_anywhere() {
         let folder = tempfile::tempdir().unwrap();
         let policy = policy(folder.path());
-        assert_eq!(
-            policy.resolve("file", "/etc/hosts").unwrap(),
-            Path::new("/etc/hosts")
-        );
-        assert_eq!(
-            policy.resolve("file", "a.txt").unwrap(),
-            folder.path().join("a.txt")
-        );
+        assert_eq!(policy.resolve("file", "/etc/hosts").unwrap(), Path::new("/etc/hosts"));
+        assert_eq!(policy.resolve("file", "a.txt").unwrap(), folder.path().join("a.txt"));
     }
 
     #[test]
@@ -331,12 +299,7 @@ mod tests {
         let policy = policy(&folder);
         let inside = policy.resolve("path", "out/new/a.txt").unwrap();
         assert_eq!(inside, folder.canonicalize().unwrap().join("out/new/a.txt"));
-        for outside in [
-            "/etc/passwd",
-            "../a.txt",
-            "out/../../a.txt",
-            "missing/../../../a.txt",
-        ] {
+        for outside in ["/etc/passwd", "../a.txt", "out/../../a.txt", "missing/../../../a.txt"] {
             let refused = policy.resolve("path", outside).unwrap_err();
             assert_eq!(
                 refused.message,
@@ -358,10 +321,7 @@ mod tests {
         std::os::unix::fs::symlink(around.path().join("nothing"), folder.join("dangling")).unwrap();
         let policy = policy(&folder);
         for outside in ["up/a.txt", "up/new/a.txt", "dangling"] {
-            assert!(
-                policy.resolve("path", outside).is_err(),
-                "{outside} was taken"
-            );
+            assert!(policy.resolve("path", outside).is_err(), "{outside} was taken");
         }
     }
 }

@@ -78,6 +78,5 @@ pub fn for_each_artifact(value: &Value, visit: &mut dyn FnMut(ArtifactRef)) {
 }
 
 fn visit_map(map: &Map<String, Value>, visit: &mut dyn FnMut(ArtifactRef)) {
-    map.values()
-        .for_each(|value| for_each_artifact(value, visit));
+    map.values().for_each(|value| for_each_artifact(value, visit));
 }

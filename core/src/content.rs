@@ -39,13 +39,11 @@ impl ContentHash {
     /// The 64 hexadecimal digits.
     pub fn hex(&self) -> String {
         use fmt::Write;
-        self.0
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 
@@ -72,10 +70,7 @@ impl FromStr for ContentHash {
 
     fn from_str(text: &str) -> Result<Self, HashError> {
         let error = || HashError(text.into());
-        let hex = text
-            .strip_prefix("sha256:")
-            .filter(|h| h.len() == 64)
-            .ok_or_else(error)?;
+        let hex = text.strip_prefix("sha256:").filter(|h| h.len() == 64).ok_or_else(error)?;
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
             let pair = std::str::from_utf8(pair).map_err(|_| error())?;
@@ -109,22 +104,14 @@ mod tests {
         let a: Value = serde_json::from_str(r#"{"a": 1.0, "b": [true, "é"]}"#).unwrap();
         let b: Value = serde_json::from_str(r#"{"b":[true,"\u00e9"],"a":1}"#).unwrap();
         assert_eq!(ContentHash::of_json(&a), ContentHash::of_json(&b));
-        assert_ne!(
-            ContentHash::of_json(&a),
-            ContentHash::of_json(&json!({"a": 1}))
-        );
+        assert_ne!(ContentHash::of_json(&a), ContentHash::of_json(&json!({"a": 1})));
     }
 
     #[test]
     fn a_hash_reads_back_and_nothing_else_does() {
         let hash = ContentHash::of_bytes(b"x");
         assert_eq!(hash.to_string().parse::<ContentHash>().unwrap(), hash);
-        for bad in [
-            "",
-            "sha256:",
-            "md5:00",
-            &format!("sha256:{}", "g".repeat(64)),
-        ] {
+        for bad in ["", "sha256:", "md5:00", &format!("sha256:{}", "g".repeat(64))] {
             assert!(bad.parse::<ContentHash>().is_err(), "{bad} was taken");
         }
     }

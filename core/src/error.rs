@@ -88,10 +88,7 @@ impl fmt::Display for ErrorClass {
 impl ErrorClass {
     /// Reads the name of a class.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|class| class.as_str() == name)
+        Self::ALL.iter().copied().find(|class| class.as_str() == name)
     }
 }
 

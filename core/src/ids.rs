@@ -97,18 +97,12 @@ impl RunId {
 }
 
 fn is_ulid(text: &str) -> bool {
-    text.len() == 26
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+    text.len() == 26 && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
 }
 
 pub(crate) fn is_identifier(text: &str) -> bool {
     text.len() <= 64
-        && text
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
@@ -178,10 +172,7 @@ mod tests {
 
     #[test]
     fn run_ids_sort_by_time_and_read_back() {
-        let (early, late) = (
-            RunId::from_parts(1, u128::MAX >> 48),
-            RunId::from_parts(2, 0),
-        );
+        let (early, late) = (RunId::from_parts(1, u128::MAX >> 48), RunId::from_parts(2, 0));
         assert!(early < late);
         assert_eq!(early.as_str().parse::<RunId>().unwrap(), early);
     }

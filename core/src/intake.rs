@@ -44,9 +44,7 @@ impl Intake {
             .await
             .map_err(|error| Failure::internal(format!("reading `{name}` failed: {error}")))?
             .map_err(|error| cannot_read(name, &error))?;
-        let own = path
-            .file_name()
-            .map_or(name.into(), |own| own.to_string_lossy());
+        let own = path.file_name().map_or(name.into(), |own| own.to_string_lossy());
         Ok(self.artifacts.put_file(path, media_type, &own).await?)
     }
 

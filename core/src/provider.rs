@@ -71,10 +71,7 @@ pub trait Provider: Send + Sync {
 }
 
 fn cannot(model: &str, what: &str) -> Failure {
-    Failure::new(
-        ErrorClass::BadRequest,
-        format!("model `{model}` cannot {what}"),
-    )
+    Failure::new(ErrorClass::BadRequest, format!("model `{model}` cannot {what}"))
 }
 
 /// What a model can take and do.

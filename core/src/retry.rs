@@ -16,11 +16,7 @@ pub fn next_wait(retry: &Retry, attempt: u32, failure: &Failure, random: f64) ->
     {
         return None;
     }
-    let doublings = if retry.exponential {
-        (attempt - 1).min(31)
-    } else {
-        0
-    };
+    let doublings = if retry.exponential { (attempt - 1).min(31) } else { 0 };
     let wait = retry.initial.saturating_mul(1 << doublings).min(retry.max);
     let wait = wait.mul_f64(1.0 + retry.jitter * (2.0 * random - 1.0));
     match failure.retry_after {
@@ -68,20 +64,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn retry(attempts: u32) -> Retry {
-        Retry {
-            attempts,
-            on: ErrorClass::ALL.to_vec(),
-            ..Retry::default()
-        }
+        Retry { attempts, on: ErrorClass::ALL.to_vec(), ..Retry::default() }
     }
 
     #[test]
     fn what_cannot_end_otherwise_is_not_tried_again() {
         for class in [ErrorClass::Auth, ErrorClass::Budget, ErrorClass::Cancelled] {
-            assert_eq!(
-                next_wait(&retry(9), 1, &Failure::new(class, "x"), 0.5),
-                None
-            );
+            assert_eq!(next_wait(&retry(9), 1, &Failure::new(class, "x"), 0.5), None);
         }
     }
 
@@ -89,10 +78,7 @@ mod tests {
     fn the_wait_that_was_asked_for_is_kept_but_not_for_ever() {
         let mut failure = Failure::new(ErrorClass::RateLimit, "slow down");
         failure.retry_after = Some(Duration::from_secs(90));
-        assert_eq!(
-            next_wait(&retry(9), 1, &failure, 0.5),
-            Some(Duration::from_secs(90))
-        );
+        assert_eq!(next_wait(&retry(9), 1, &failure, 0.5), Some(Duration::from_secs(90)));
         failure.retry_after = Some(PATIENCE + Duration::from_secs(1));
         assert_eq!(next_wait(&retry(9), 1, &failure, 0.5), None);
     }

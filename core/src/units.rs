@@ -21,10 +21,7 @@ pub struct UnitError {
 
 impl UnitError {
     fn new(what: &'static str, text: &str) -> Self {
-        Self {
-            what,
-            text: text.into(),
-        }
+        Self { what, text: text.into() }
     }
 }
 
@@ -98,11 +95,7 @@ impl FromStr for Money {
         }
         let whole: i64 = whole.parse().map_err(|_| error())?;
         let micros: i64 = format!("{fraction:0<6}").parse().map_err(|_| error())?;
-        whole
-            .checked_mul(1_000_000)
-            .and_then(|w| w.checked_add(micros))
-            .map(Self)
-            .ok_or_else(error)
+        whole.checked_mul(1_000_000).and_then(|w| w.checked_add(micros)).map(Self).ok_or_else(error)
     }
 }
 
@@ -114,9 +107,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
         let (number, tail) = rest.split_at(digits);
-        let unit = tail
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(tail.len());
+        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit);
         let number: u64 = number.parse().map_err(|_| error())?;
         let millis = match unit {
@@ -127,26 +118,17 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
             "d" => 86_400_000,
             _ => return Err(error()),
         };
-        let part = number
-            .checked_mul(millis)
-            .map(Duration::from_millis)
-            .ok_or_else(error)?;
+        let part = number.checked_mul(millis).map(Duration::from_millis).ok_or_else(error)?;
         total = total.checked_add(part).ok_or_else(error)?;
         rest = tail;
     }
-    if text.is_empty() {
-        Err(error())
-    } else {
-        Ok(total)
-    }
+    if text.is_empty() { Err(error()) } else { Ok(total) }
 }
 
 /// Reads a size in bytes such as `512`, `10KB`, `10MB` or `1GiB`.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let error = || UnitError::new("a size such as `10MB` or `1GiB`", text);
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| error())?;
     let factor: u64 = match unit.trim_start() {
@@ -168,11 +150,9 @@ mod tests {
 
     #[test]
     fn money_reads_what_it_writes() {
-        for (text, micros) in [
-            ("0.50 USD", 500_000),
-            ("12.00 USD", 12_000_000),
-            ("0.000001 USD", 1),
-        ] {
+        for (text, micros) in
+            [("0.50 USD", 500_000), ("12.00 USD", 12_000_000), ("0.000001 USD", 1)]
+        {
             let money: Money = text.parse().unwrap();
             assert_eq!((money.micros(), money.to_string().as_str()), (micros, text));
         }

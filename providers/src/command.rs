@@ -63,13 +63,7 @@ struct Reply {
 #[async_trait]
 impl Provider for Program {
     fn capabilities(&self, _model: &str) -> Capabilities {
-        Capabilities {
-            images: true,
-            documents: true,
-            video: true,
-            audio: true,
-            schema: false,
-        }
+        Capabilities { images: true, documents: true, video: true, audio: true, schema: false }
     }
 
     fn quote(&self, _request: &Request) -> Quote {
@@ -138,10 +132,8 @@ impl Program {
 
     fn broken(&self, error: &std::io::Error) -> Failure {
         if error.kind() == std::io::ErrorKind::FileTooLarge {
-            let message = format!(
-                "provider `{}` answered more than {LARGEST_ANSWER} bytes",
-                self.name
-            );
+            let message =
+                format!("provider `{}` answered more than {LARGEST_ANSWER} bytes", self.name);
             return Failure::new(ErrorClass::Limit, message);
         }
         let message = format!("provider `{}` broke off: {error}", self.name);
@@ -151,10 +143,7 @@ impl Program {
     /// A program says by its exit code whether another try may end otherwise: 75
     /// (`EX_TEMPFAIL`) is for what passes, anything else for what does not.
     fn refused(&self, status: ExitStatus, complaint: &str) -> Failure {
-        let last = complaint
-            .lines()
-            .rfind(|line| !line.trim().is_empty())
-            .unwrap_or("no reason");
+        let last = complaint.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no reason");
         let message = format!("provider `{}` failed ({status}): {last}", self.name);
         let class = match status.code() {
             Some(75) => ErrorClass::Overloaded,
@@ -189,10 +178,7 @@ impl Program {
 }
 
 fn request_json(request: &Request, context: &CallContext<'_>) -> Result<Value, Failure> {
-    let messages = request
-        .messages
-        .iter()
-        .map(|message| message_json(message, context));
+    let messages = request.messages.iter().map(|message| message_json(message, context));
     let messages = messages.collect::<Result<Vec<_>, _>>()?;
     let mut object = serde_json::to_value(request)
         .map_err(|error| Failure::internal(format!("the request is no JSON: {error}")))?;
@@ -260,9 +246,5 @@ async fn exchange(
     };
     tokio::try_join!(write, read_answer, read_complaint)?;
     let status = child.wait().await?;
-    Ok((
-        status,
-        answer,
-        String::from_utf8_lossy(&complaint).into_owned(),
-    ))
+    Ok((status, answer, String::from_utf8_lossy(&complaint).into_owned()))
 }

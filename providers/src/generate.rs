@@ -25,10 +25,7 @@ pub(crate) struct Generate {
 
 impl Generate {
     pub(crate) fn new(providers: Arc<Providers>) -> Self {
-        Self {
-            spec: spec(),
-            providers,
-        }
+        Self { spec: spec(), providers }
     }
 }
 
@@ -106,10 +103,7 @@ impl Action for Generate {
         };
         let answer = provider.generate(&request, &call).await?;
         if answer.text.trim().is_empty() {
-            let message = format!(
-                "model `{}/{}` answered nothing",
-                choice.provider, choice.model
-            );
+            let message = format!("model `{}/{}` answered nothing", choice.provider, choice.model);
             return Err(Failure::new(ErrorClass::Empty, message));
         }
         let Some(schema) = &request.schema else {
@@ -128,11 +122,7 @@ fn prepared<'c>(
     let text = |key: &str| input[key].as_str().map(str::to_owned);
     let stop = match &input["stop"] {
         Value::String(text) => vec![text.clone()],
-        Value::Array(texts) => texts
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
+        Value::Array(texts) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => Vec::new(),
     };
     let mut options: BTreeMap<String, Value> = match &choice.options {
@@ -146,10 +136,7 @@ fn prepared<'c>(
         model: choice.model.clone(),
         system: text("system"),
         messages: messages(input)?,
-        schema: input
-            .get("schema")
-            .filter(|schema| !schema.is_null())
-            .cloned(),
+        schema: input.get("schema").filter(|schema| !schema.is_null()).cloned(),
         temperature: input["temperature"].as_f64(),
         top_p: input["top_p"].as_f64(),
         max_tokens: input["max_tokens"].as_u64(),
@@ -173,10 +160,7 @@ fn messages(input: &Value) -> Result<Vec<Message>, Failure> {
                 return Err(Failure::input(message).with_hint("a role is `user` or `assistant`"));
             }
         };
-        messages.push(Message {
-            role,
-            parts: content(&message["content"])?,
-        });
+        messages.push(Message { role, parts: content(&message["content"])? });
     }
     let mut parts = content(&input["content"])?;
     for (key, part) in FILES {
@@ -194,10 +178,7 @@ fn messages(input: &Value) -> Result<Vec<Message>, Failure> {
         parts.push(Part::Text(prompt.to_owned()));
     }
     if !parts.is_empty() {
-        messages.push(Message {
-            role: Role::User,
-            parts,
-        });
+        messages.push(Message { role: Role::User, parts });
     }
     if messages.is_empty() {
         let hint = "give `prompt`, `content` or `messages`";
@@ -238,11 +219,9 @@ fn part(item: &Value) -> Result<Part, Failure> {
             return Ok(part(media(key, file)?));
         }
     }
-    Err(
-        Failure::input(format!("`content`: `{item}` is no part")).with_hint(
-            "a part is `{text: …}`, `{image: …}`, `{document: …}`, `{video: …}` or `{audio: …}`",
-        ),
-    )
+    Err(Failure::input(format!("`content`: `{item}` is no part")).with_hint(
+        "a part is `{text: …}`, `{image: …}`, `{document: …}`, `{video: …}` or `{audio: …}`",
+    ))
 }
 
 fn media(key: &str, value: &Value) -> Result<Media, Failure> {
@@ -272,10 +251,7 @@ fn refuse_what_it_cannot_take(
             Part::Audio(_) => (can.audio, "sound"),
         };
         if !takes {
-            let message = format!(
-                "model `{}/{}` takes no {what}",
-                choice.provider, choice.model
-            );
+            let message = format!("model `{}/{}` takes no {what}", choice.provider, choice.model);
             return Err(Failure::new(ErrorClass::BadRequest, message));
         }
     }
@@ -294,25 +270,17 @@ fn structured(text: &str, schema: &Value) -> Result<Value, Failure> {
         Ok(()) => Ok(value),
         Err(error) => {
             let place = error.instance_path().to_string();
-            Err(invalid(format!(
-                "the answer does not fit the schema at `{place}`: {error}"
-            )))
+            Err(invalid(format!("the answer does not fit the schema at `{place}`: {error}")))
         }
     }
 }
 
 fn without_fence(text: &str) -> &str {
     let text = text.trim();
-    let Some(inner) = text
-        .strip_prefix("```")
-        .and_then(|text| text.strip_suffix("```"))
-    else {
+    let Some(inner) = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")) else {
         return text;
     };
-    inner
-        .split_once('\n')
-        .map_or(inner, |(_, body)| body)
-        .trim()
+    inner.split_once('\n').map_or(inner, |(_, body)| body).trim()
 }
 
 #[cfg(test)]
@@ -323,10 +291,7 @@ mod tests {
     fn an_answer_is_data_that_fits_or_says_why_not() {
         let schema = json!({ "type": "object", "required": ["total"], "properties": { "total": { "type": "number" } } });
         let read = |text: &str| structured(text, &schema).map_err(|failure| failure.message);
-        assert_eq!(
-            read("```json\n{\"total\": 4.11}\n```"),
-            Ok(json!({ "total": 4.11 }))
-        );
+        assert_eq!(read("```json\n{\"total\": 4.11}\n```"), Ok(json!({ "total": 4.11 })));
         assert_eq!(
             read("I think 4.11"),
             Err("the answer is not JSON: expected value at line 1 column 1".into())

@@ -17,20 +17,15 @@ impl Redactor {
     /// Replaces these secrets, the longest first, so that none hides within another.
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let long = |secret: &Vec<u8>| secret.len() >= SHORTEST;
-        let mut secrets: Vec<_> = secrets
-            .into_iter()
-            .map(String::into_bytes)
-            .filter(long)
-            .collect();
+        let mut secrets: Vec<_> =
+            secrets.into_iter().map(String::into_bytes).filter(long).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self(secrets)
     }
 
     /// The bytes without the secrets.
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        self.0
-            .iter()
-            .fold(bytes, |bytes, secret| without(&bytes, secret))
+        self.0.iter().fold(bytes, |bytes, secret| without(&bytes, secret))
     }
 
     /// The text without the secrets.
@@ -64,10 +59,7 @@ mod tests {
     #[test]
     fn a_secret_is_replaced_wherever_it_stands() {
         let redactor = Redactor::new(["key-1".to_owned(), "key-1-long".to_owned(), "a".to_owned()]);
-        assert_eq!(
-            redactor.text("a key-1, a key-1-longkey-1"),
-            "a [secret], a [secret][secret]"
-        );
+        assert_eq!(redactor.text("a key-1, a key-1-longkey-1"), "a [secret], a [secret][secret]");
         assert_eq!(format!("{redactor:?}"), "Redactor(2 secrets)");
     }
 }

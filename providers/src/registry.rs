@@ -25,12 +25,8 @@ impl Providers {
 
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
-        let secrets = secrets
-            .into_iter()
-            .map(|(name, value)| (name, Value::String(value)));
-        Self {
-            secrets: Arc::new(Value::Object(secrets.collect())),
-        }
+        let secrets = secrets.into_iter().map(|(name, value)| (name, Value::String(value)));
+        Self { secrets: Arc::new(Value::Object(secrets.collect())) }
     }
 
     /// The provider of a model. `folder` is the workflow's.
@@ -58,11 +54,9 @@ impl Providers {
         let mut settings = self.settings(name, &choice.config)?;
         let command = match settings.remove("command") {
             Some(Value::String(program)) => vec![program],
-            Some(Value::Array(words)) => words
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
+            Some(Value::Array(words)) => {
+                words.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
             Some(_) | None => Vec::new(),
         };
         if command.is_empty() {
@@ -72,15 +66,11 @@ impl Providers {
         }
         let price = match settings.remove("price") {
             None => None,
-            Some(price) => Some(
-                price
-                    .as_str()
-                    .unwrap_or_default()
-                    .parse::<Money>()
-                    .map_err(|error| {
-                        Failure::input(format!("provider `{name}`: `price`: {error}"))
-                    })?,
-            ),
+            Some(price) => {
+                Some(price.as_str().unwrap_or_default().parse::<Money>().map_err(|error| {
+                    Failure::input(format!("provider `{name}`: `price`: {error}"))
+                })?)
+            }
         };
         if let Some(key) = settings.keys().next() {
             let message = format!("provider `{name}` of type `command` has no setting `{key}`");
@@ -88,13 +78,7 @@ impl Providers {
         }
         let folder = folder.to_path_buf();
         let redactor = self.redactor(&choice.config);
-        Ok(Arc::new(Program {
-            name: name.clone(),
-            command,
-            folder,
-            price,
-            redactor,
-        }))
+        Ok(Arc::new(Program { name: name.clone(), command, folder, price, redactor }))
     }
 
     /// Knows the secrets that the settings of a provider name.
@@ -124,8 +108,6 @@ impl Providers {
 
 impl std::fmt::Debug for Providers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Providers")
-            .field("secrets", &json!("…"))
-            .finish()
+        f.debug_struct("Providers").field("secrets", &json!("…")).finish()
     }
 }

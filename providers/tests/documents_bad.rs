@@ -39,11 +39,7 @@ fn assert_complaint(name: &str, bytes: Vec<u8>, message: &str) {
 #[test]
 fn broken_and_locked_pdfs_are_named() {
     for (name, bytes, message) in [
-        (
-            "empty.pdf",
-            data("bad-pdf/empty.pdf"),
-            "empty.pdf: the file is empty",
-        ),
+        ("empty.pdf", data("bad-pdf/empty.pdf"), "empty.pdf: the file is empty"),
         (
             "locked.pdf",
             data("bad-pdf/password-example.pdf"),
@@ -75,10 +71,7 @@ fn a_cut_pdf_is_read_or_refused() {
     for eighths in 1..8 {
         let cut = whole[..whole.len() * eighths / 8].to_vec();
         if let Some((message, _)) = complaint("cut.pdf", cut, &Limits::default()) {
-            assert!(
-                message.starts_with("cut.pdf: damaged application/pdf: "),
-                "{message}"
-            );
+            assert!(message.starts_with("cut.pdf: damaged application/pdf: "), "{message}");
         }
     }
 }
@@ -143,11 +136,7 @@ fn a_page_tree_that_holds_itself_ends() {
         "<< /Type /Pages /Kids [3 0 R 2 0 R] /Count 2 >>".into(),
         "<< /Type /Pages /Kids [2 0 R] /Count 1 /Parent 2 0 R >>".into(),
     ]);
-    assert_complaint(
-        "loop.pdf",
-        bytes,
-        "loop.pdf: damaged application/pdf: it has no page",
-    );
+    assert_complaint("loop.pdf", bytes, "loop.pdf: damaged application/pdf: it has no page");
 }
 
 #[test]
@@ -200,10 +189,7 @@ fn images_that_would_fill_memory_are_refused_unread() {
     let error =
         decode_image("bomb.png", &png(60_000, 60_000), &Limits::default()).expect_err("too large");
     assert_eq!(error.to_string(), message);
-    assert_eq!(
-        error.hint(),
-        "scale the image down, or raise the limit on pixels"
-    );
+    assert_eq!(error.hint(), "scale the image down, or raise the limit on pixels");
 }
 
 #[test]
@@ -217,10 +203,7 @@ fn damaged_images_are_named() {
         ("a.bmp", b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec()),
     ] {
         let (message, hint) = complaint(name, bytes, &Limits::default()).expect("it is damaged");
-        assert!(
-            message.starts_with(&format!("{name}: damaged image/")),
-            "{message}"
-        );
+        assert!(message.starts_with(&format!("{name}: damaged image/")), "{message}");
         assert!(hint.starts_with("open the file in a viewer"), "{hint}");
     }
 }
@@ -254,10 +237,7 @@ fn damaged_office_documents_are_named() {
 
 #[test]
 fn limits_and_page_numbers_are_kept() {
-    let small = Limits {
-        max_bytes: 10,
-        ..Limits::default()
-    };
+    let small = Limits { max_bytes: 10, ..Limits::default() };
     let bytes = page("/MediaBox [0 0 200 100]", "");
     let size = bytes.len();
     assert_eq!(
@@ -269,22 +249,10 @@ fn limits_and_page_numbers_are_kept() {
     );
     let document = OpenDocument::open("a.pdf", bytes, &Limits::default()).expect("valid");
     for (outcome, message) in [
-        (
-            document.page(2).map(drop),
-            "a.pdf: there is no page 2, the document has 1",
-        ),
-        (
-            document.page(0).map(drop),
-            "a.pdf: there is no page 0, the document has 1",
-        ),
-        (
-            document.render(1, 0.0).map(drop),
-            "a.pdf: dpi must be from 1 to 2400, not 0",
-        ),
-        (
-            document.render(1, f32::NAN).map(drop),
-            "a.pdf: dpi must be from 1 to 2400, not NaN",
-        ),
+        (document.page(2).map(drop), "a.pdf: there is no page 2, the document has 1"),
+        (document.page(0).map(drop), "a.pdf: there is no page 0, the document has 1"),
+        (document.render(1, 0.0).map(drop), "a.pdf: dpi must be from 1 to 2400, not 0"),
+        (document.render(1, f32::NAN).map(drop), "a.pdf: dpi must be from 1 to 2400, not NaN"),
     ] {
         assert_eq!(outcome.expect_err(message).to_string(), message);
     }
@@ -334,11 +302,7 @@ fn a_page_that_draws_for_ever_is_refused() {
 #[test]
 fn advice_stands_beside_the_message() {
     for (name, bytes, hint) in [
-        (
-            "a.pdf",
-            Vec::new(),
-            "check the program that wrote the file, or fetch it again",
-        ),
+        ("a.pdf", Vec::new(), "check the program that wrote the file, or fetch it again"),
         (
             "a.pdf",
             data("bad-pdf/password-example.pdf"),
@@ -354,11 +318,7 @@ fn advice_stands_beside_the_message() {
             page("/MediaBox [0 0 1000000 1000000]", ""),
             "lower the dpi, or raise the limit on pixels",
         ),
-        (
-            "a.bin",
-            b"\x01\x02".to_vec(),
-            "convert the file to PDF, PNG, JPEG or TIFF",
-        ),
+        ("a.bin", b"\x01\x02".to_vec(), "convert the file to PDF, PNG, JPEG or TIFF"),
     ] {
         let found = complaint(name, bytes, &Limits::default()).map(|(_, hint)| hint);
         assert_eq!(found, Some(hint));

@@ -95,12 +95,8 @@ fn a_page_tree_that_repeats_its_branches_does_not_grow_beyond_the_file() {
 
 #[test]
 fn what_is_no_image_is_not_decoded_as_one() {
-    let error = decode_image(
-        "a.png",
-        &page("/MediaBox [0 0 9 9]", ""),
-        &Limits::default(),
-    )
-    .expect_err("a PDF is no image");
+    let error = decode_image("a.png", &page("/MediaBox [0 0 9 9]", ""), &Limits::default())
+        .expect_err("a PDF is no image");
     assert_eq!(error.to_string(), "a.png: application/pdf is not an image");
     assert_eq!(error.hint(), "convert the file to PDF, PNG, JPEG or TIFF");
 }

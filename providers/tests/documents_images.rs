@@ -65,10 +65,7 @@ fn each_page_of_a_tiff_is_a_page() {
 
 #[test]
 fn a_tiff_of_too_many_pages_is_refused() {
-    let limits = Limits {
-        max_pages: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { max_pages: 2, ..Limits::default() };
     let outcome = OpenDocument::open("fax.tiff", tiff(&[1, 2, 3]), &limits);
     let error = outcome.map(drop).expect_err("three");
     assert_eq!(
@@ -84,9 +81,7 @@ fn a_tiff_of_too_many_pages_is_refused() {
 fn photograph(orientation: u8) -> Vec<u8> {
     let image = RgbImage::from_fn(32, 16, |x, _| Rgb([if x < 16 { 0 } else { 255 }; 3]));
     let mut bytes = Vec::new();
-    image
-        .write_to(&mut Cursor::new(&mut bytes), ImageFormat::Jpeg)
-        .expect("memory takes it");
+    image.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Jpeg).expect("memory takes it");
     let entry = [0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0];
     let exif = [b"Exif\0\0II*\0\x08\0\0\0\x01\0".as_slice(), &entry, &[0; 4]].concat();
     let marker = [&[0xff, 0xe1, 0, exif.len() as u8 + 2], exif.as_slice()].concat();
@@ -105,27 +100,12 @@ fn a_photograph_is_shown_as_it_was_held() {
         let bytes = photograph(orientation);
         let document = open("photo.jpg", bytes.clone());
         let page = document.page(1).expect("a page");
-        assert_eq!(
-            (page.width as u32, page.height as u32),
-            size,
-            "{orientation}"
-        );
+        assert_eq!((page.width as u32, page.height as u32), size, "{orientation}");
         let drawn = draw(&document, 1);
-        assert_eq!(
-            (drawn.dpi, drawn.image.dimensions()),
-            (72.0, size),
-            "{orientation}"
-        );
-        assert!(
-            drawn.image.get_pixel(black.0, black.1).0[0] < 30,
-            "{orientation}"
-        );
+        assert_eq!((drawn.dpi, drawn.image.dimensions()), (72.0, size), "{orientation}");
+        assert!(drawn.image.get_pixel(black.0, black.1).0[0] < 30, "{orientation}");
         let (image, dpi) = decode_image("photo.jpg", &bytes, &Limits::default()).expect("valid");
-        assert_eq!(
-            (image.into_rgb8(), dpi),
-            (drawn.image, None),
-            "{orientation}"
-        );
+        assert_eq!((image.into_rgb8(), dpi), (drawn.image, None), "{orientation}");
     }
 }
 
@@ -133,9 +113,7 @@ fn a_photograph_is_shown_as_it_was_held() {
 fn what_is_transparent_is_paper() {
     let glass = DynamicImage::from(RgbaImage::from_pixel(3, 3, Rgba([0, 0, 0, 0])));
     let mut bytes = Vec::new();
-    glass
-        .write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)
-        .expect("memory takes it");
+    glass.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).expect("memory takes it");
     let drawn = draw(&open("glass.png", bytes), 1);
     assert_eq!(drawn.image, RgbImage::from_pixel(3, 3, Rgb([255; 3])));
 }
@@ -152,9 +130,7 @@ fn every_format_of_images_opens() {
         ("a.webp", ImageFormat::WebP),
     ] {
         let mut bytes = Vec::new();
-        image
-            .write_to(&mut Cursor::new(&mut bytes), format)
-            .expect("memory takes it");
+        image.write_to(&mut Cursor::new(&mut bytes), format).expect("memory takes it");
         let document = open(name, bytes);
         assert_eq!(document.media(), format.to_mime_type(), "{name}");
         assert_eq!(draw(&document, 1).image.dimensions(), (5, 4), "{name}");

@@ -59,10 +59,7 @@ fn a_workbook_has_a_page_a_sheet() {
         ]),
     );
     assert_eq!(pages.len(), 2, "{pages:?}");
-    assert!(
-        pages[0].contains("tea") && pages[1].contains("milk"),
-        "{pages:?}"
-    );
+    assert!(pages[0].contains("tea") && pages[1].contains("milk"), "{pages:?}");
 }
 
 #[test]
@@ -88,10 +85,7 @@ fn web_pages_tables_mail_and_notes_are_read() {
     let [text] = &read("a.eml", mail.into())[..] else {
         panic!("one page");
     };
-    assert!(
-        text.contains("Invoice") && text.contains("Total 3"),
-        "{text}"
-    );
+    assert!(text.contains("Invoice") && text.contains("Total 3"), "{text}");
 }
 
 #[test]

@@ -48,49 +48,22 @@ fn words_coincide_with_ink_on_turned_and_cut_pages() {
         ("/MediaBox [0 0 400 300] /Rotate 180", (400.0, 300.0)),
         ("/MediaBox [0 0 400 300] /Rotate 270", (300.0, 400.0)),
         ("/MediaBox [0 0 400 300] /Rotate -90", (300.0, 400.0)),
-        (
-            "/MediaBox [0 0 400 300] /CropBox [40 30 380 290]",
-            (340.0, 260.0),
-        ),
-        (
-            "/MediaBox [0 0 400 300] /CropBox [40 30 380 290] /Rotate 90",
-            (260.0, 340.0),
-        ),
-        (
-            "/MediaBox [0 0 400 300] /CropBox [40 30 380 290] /Rotate 180",
-            (340.0, 260.0),
-        ),
-        (
-            "/MediaBox [0 0 400 300] /CropBox [40 30 380 290] /Rotate 270",
-            (260.0, 340.0),
-        ),
+        ("/MediaBox [0 0 400 300] /CropBox [40 30 380 290]", (340.0, 260.0)),
+        ("/MediaBox [0 0 400 300] /CropBox [40 30 380 290] /Rotate 90", (260.0, 340.0)),
+        ("/MediaBox [0 0 400 300] /CropBox [40 30 380 290] /Rotate 180", (340.0, 260.0)),
+        ("/MediaBox [0 0 400 300] /CropBox [40 30 380 290] /Rotate 270", (260.0, 340.0)),
         ("/MediaBox [-50 -60 350 300]", (400.0, 360.0)),
-        (
-            "/MediaBox [0 0 400 300] /CropBox [-100 -100 900 900]",
-            (400.0, 300.0),
-        ),
+        ("/MediaBox [0 0 400 300] /CropBox [-100 -100 900 900]", (400.0, 300.0)),
     ] {
         let (read, drawn) = read("turned.pdf", page(entries, TEXT));
         assert_eq!((read.width, read.height), size, "{entries}");
         let pixels = [read.width, read.height].map(|side| (side * 150.0 / 72.0) as u32);
-        assert_eq!(
-            [drawn.image.width(), drawn.image.height()],
-            pixels,
-            "{entries}"
-        );
+        assert_eq!([drawn.image.width(), drawn.image.height()], pixels, "{entries}");
         let mut words: Vec<_> = read.words.iter().map(|w| w.text.as_str()).collect();
         words.sort_unstable();
-        assert_eq!(
-            words,
-            ["42.17", "Amsterdam", "Total", "amount"],
-            "{entries}"
-        );
+        assert_eq!(words, ["42.17", "Amsterdam", "Total", "amount"], "{entries}");
         let (inside, bare) = ink(&read, &drawn);
-        assert!(
-            inside > 0.98,
-            "{entries}: {inside} of the ink is in words: {:?}",
-            read.words
-        );
+        assert!(inside > 0.98, "{entries}: {inside} of the ink is in words: {:?}", read.words);
         assert!(bare.is_empty(), "{entries}: no ink in {bare:?}");
     }
 }
@@ -110,10 +83,9 @@ fn a_text_layer_without_meaning_counts_as_none() {
 
 #[test]
 fn invoices_have_their_words_where_their_ink_is() {
-    for (name, wanted, least) in [
-        ("AmazonWebServices.pdf", "4.11", 0.5),
-        ("NetpresseInvoice.pdf", "Total TTC : 56,02", 0.5),
-    ] {
+    for (name, wanted, least) in
+        [("AmazonWebServices.pdf", "4.11", 0.5), ("NetpresseInvoice.pdf", "Total TTC : 56,02", 0.5)]
+    {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/invoices/");
         let bytes = std::fs::read(format!("{root}{name}")).expect("a file of the repository");
         let (read, drawn) = read(name, bytes);
@@ -121,10 +93,7 @@ fn invoices_have_their_words_where_their_ink_is() {
         // TCPDF signs its pages in letters that are not drawn, as recognition does.
         let (inside, bare) = ink(&read, &drawn);
         assert!(inside > least, "{name}: {inside}");
-        assert!(
-            bare.len() * 30 <= read.words.len(),
-            "{name}: no ink in {bare:?}"
-        );
+        assert!(bare.len() * 30 <= read.words.len(), "{name}: no ink in {bare:?}");
     }
 }
 

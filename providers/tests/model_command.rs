@@ -40,9 +40,7 @@ impl Bench {
         let program = folder.path().join("answer.sh");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("allowed");
-        let store = Store::open(&folder.path().join("store"))
-            .await
-            .expect("a store");
+        let store = Store::open(&folder.path().join("store")).await.expect("a store");
         let mut actions = ActionRegistry::default();
         let models = ModelFolder::new(PathBuf::from("none"));
         let providers = Arc::new(Providers::new(BTreeMap::new()));
@@ -57,20 +55,11 @@ impl Bench {
             cancel: CancellationToken::new(),
             intake: Intake::new(store.artifacts().clone(), sniff),
             model: Some(choice(&[("command", json!(["./answer.sh", "--fast"]))])),
-            paths: PathPolicy {
-                folder: folder.path().to_path_buf(),
-                computed: Vec::new(),
-            },
+            paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,
             usage: UsageSlot::default(),
         };
-        Self {
-            folder,
-            action,
-            context,
-            log,
-            store,
-        }
+        Self { folder, action, context, log, store }
     }
 
     async fn ask(&self, input: Value) -> Result<Value, Failure> {
@@ -89,12 +78,7 @@ impl Bench {
         let usage = self.context.usage.take().expect("a call was made");
         let raw = usage.raw.as_ref().and_then(ArtifactRef::from_value);
         let raw = raw.expect("the reply was kept");
-        let bytes = self
-            .store
-            .artifacts()
-            .get(&raw.hash)
-            .await
-            .expect("it is there");
+        let bytes = self.store.artifacts().get(&raw.hash).await.expect("it is there");
         (usage, String::from_utf8(bytes).expect("it is text"))
     }
 
@@ -107,24 +91,14 @@ fn choice(settings: &[(&str, Value)]) -> ModelChoice {
     let template = |value: &Value| match value {
         Value::Array(items) => {
             let text = |item: &Value| Template::compile(item.as_str().expect("a text"));
-            Template::list(
-                items
-                    .iter()
-                    .map(|item| text(item).expect("a literal"))
-                    .collect(),
-            )
+            Template::list(items.iter().map(|item| text(item).expect("a literal")).collect())
         }
         other => Template::compile(other.as_str().expect("a text")).expect("a literal"),
     };
-    let settings = settings
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), template(value)));
+    let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), template(value)));
     ModelChoice {
         provider: "mine".into(),
-        config: Arc::new(ProviderConfig {
-            kind: "command".into(),
-            settings: settings.collect(),
-        }),
+        config: Arc::new(ProviderConfig { kind: "command".into(), settings: settings.collect() }),
         model: "large".into(),
         path: None,
         projector: None,
@@ -150,11 +124,7 @@ fn total() -> Value {
 #[tokio::test]
 async fn the_program_gets_the_request_as_one_object() {
     let bench = Bench::of(r#"cat > request.json; echo "$1" > arguments; echo fine"#).await;
-    let image = bench
-        .context
-        .intake
-        .keep(b"\x89PNG\r\n\x1a\n".to_vec(), "a.png")
-        .await;
+    let image = bench.context.intake.keep(b"\x89PNG\r\n\x1a\n".to_vec(), "a.png").await;
     let image = image.expect("kept");
     let answer = bench
         .ask(json!({
@@ -182,11 +152,7 @@ async fn the_program_gets_the_request_as_one_object() {
     );
     let request = fs::read_to_string(bench.file("request.json")).expect("it ran in its folder");
     let request: Value = serde_json::from_str(&request).expect("it is JSON");
-    let path = bench
-        .store
-        .artifacts()
-        .local_path(&image.hash)
-        .expect("a file");
+    let path = bench.store.artifacts().local_path(&image.hash).expect("a file");
     assert_eq!(
         request,
         json!({
@@ -221,10 +187,7 @@ async fn plain_text_is_the_answer() {
     assert_eq!(bench.ask(hello()).await, Ok(json!("Bonjour")));
     let (usage, raw) = bench.usage().await;
     assert_eq!(raw, "  Bonjour  \n");
-    assert_eq!(
-        (usage.provider.as_str(), usage.model.as_str()),
-        ("mine", "large")
-    );
+    assert_eq!((usage.provider.as_str(), usage.model.as_str()), ("mine", "large"));
     assert_eq!((usage.input_tokens, usage.cost), (None, None));
 }
 
@@ -254,16 +217,10 @@ async fn an_object_says_what_the_call_took() {
 async fn a_price_is_the_quote_and_the_cost_of_a_plain_answer() {
     let mut bench = Bench::of("echo yes").await;
     assert_eq!(bench.action.quote(&hello(), &bench.context), Quote::Unknown);
-    let settings = [
-        ("command", json!("./answer.sh")),
-        ("price", json!("0.02 USD")),
-    ];
+    let settings = [("command", json!("./answer.sh")), ("price", json!("0.02 USD"))];
     bench.context.model = Some(choice(&settings));
     let price = Money::from_micros(20_000);
-    assert_eq!(
-        bench.action.quote(&hello(), &bench.context),
-        Quote::AtMost(price)
-    );
+    assert_eq!(bench.action.quote(&hello(), &bench.context), Quote::AtMost(price));
     assert_eq!(bench.ask(hello()).await, Ok(json!("yes")));
     assert_eq!(bench.usage().await.0.cost, Some(price));
 }
@@ -277,18 +234,12 @@ async fn an_answer_that_fits_the_schema_is_data() {
 #[tokio::test]
 async fn an_answer_that_does_not_fit_is_kept_and_says_where() {
     for (reply, message) in [
-        (
-            "I think 4.11",
-            "the answer is not JSON: expected value at line 1 column 1",
-        ),
+        ("I think 4.11", "the answer is not JSON: expected value at line 1 column 1"),
         (
             r#"{"total": "4.11"}"#,
             "the answer does not fit the schema at `/total`: \"4.11\" is not of type \"number\"",
         ),
-        (
-            "{}",
-            "the answer does not fit the schema at ``: \"total\" is a required property",
-        ),
+        ("{}", "the answer does not fit the schema at ``: \"total\" is a required property"),
     ] {
         let bench = Bench::of(&format!("echo '{reply}'")).await;
         let failure = bench.failure(total()).await;
@@ -346,13 +297,7 @@ async fn stderr_goes_to_the_log() {
 async fn a_program_that_complains_at_length_is_heard_to_the_end() {
     let bench = Bench::of("yes complaint | head -c 4000000 >&2 || exit 3; echo yes").await;
     assert_eq!(bench.ask(hello()).await, Ok(json!("yes")));
-    let kept: usize = bench
-        .log
-        .lock()
-        .expect("unharmed")
-        .iter()
-        .map(String::len)
-        .sum();
+    let kept: usize = bench.log.lock().expect("unharmed").iter().map(String::len).sum();
     assert!(kept <= 1 << 20, "{kept}");
 }
 
@@ -360,10 +305,7 @@ async fn a_program_that_complains_at_length_is_heard_to_the_end() {
 async fn a_large_request_that_is_not_read_is_no_error() {
     let bench = Bench::of("echo yes").await;
     let prompt = "long ".repeat(1 << 20);
-    assert_eq!(
-        bench.ask(json!({ "prompt": prompt })).await,
-        Ok(json!("yes"))
-    );
+    assert_eq!(bench.ask(json!({ "prompt": prompt })).await, Ok(json!("yes")));
 }
 
 #[tokio::test]
@@ -372,10 +314,7 @@ async fn an_answer_without_end_is_cut_off_and_its_program_too() {
     let started = Instant::now();
     let failure = bench.failure(hello()).await;
     assert_eq!(failure.class, ErrorClass::Limit);
-    assert_eq!(
-        failure.message,
-        "provider `mine` answered more than 67108864 bytes"
-    );
+    assert_eq!(failure.message, "provider `mine` answered more than 67108864 bytes");
     assert!(started.elapsed() < Duration::from_mins(1));
     gone(&bench.file("pid")).await;
 }
@@ -438,10 +377,7 @@ async fn a_program_that_is_not_there_is_named() {
         failure.message,
         "provider `mine`: cannot start `./missing.sh`: No such file or directory (os error 2)"
     );
-    assert_eq!(
-        failure.hint.as_deref(),
-        Some("its path is relative to the workflow's folder")
-    );
+    assert_eq!(failure.hint.as_deref(), Some("its path is relative to the workflow's folder"));
 }
 
 #[tokio::test]
@@ -476,11 +412,7 @@ async fn settings_that_make_no_sense_are_named() {
 async fn input_that_makes_no_sense_is_named() {
     let bench = Bench::of("echo yes").await;
     for (input, message, hint) in [
-        (
-            json!({}),
-            "nothing is asked",
-            "give `prompt`, `content` or `messages`",
-        ),
+        (json!({}), "nothing is asked", "give `prompt`, `content` or `messages`"),
         (
             json!({ "image": "a.png", "prompt": "?" }),
             "`image`: `\"a.png\"` is no file",
@@ -509,17 +441,11 @@ async fn input_that_makes_no_sense_is_named() {
 async fn providers_that_are_not_there_are_named() {
     let mut bench = Bench::of("echo yes").await;
     for (kind, message) in [
-        (
-            "auto",
-            "`auto` found no model: no provider that knows models of its own is built in yet",
-        ),
+        ("auto", "`auto` found no model: no provider that knows models of its own is built in yet"),
         ("telepathy", "provider `mine`: there is no kind `telepathy`"),
     ] {
         let mut model = choice(&[]);
-        model.config = Arc::new(ProviderConfig {
-            kind: kind.into(),
-            settings: BTreeMap::new(),
-        });
+        model.config = Arc::new(ProviderConfig { kind: kind.into(), settings: BTreeMap::new() });
         bench.context.model = Some(model);
         let failure = bench.failure(hello()).await;
         assert_eq!(failure.class, ErrorClass::NotFound);

@@ -26,9 +26,7 @@ fn folder() -> Option<PathBuf> {
     let named = std::env::var_os("FLOW_OCR_MODELS").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let folder = named.or(home.map(|home| home.join(".cache/flow/models/pp-ocrv6-small")))?;
-    let found = [DETECTOR, RECOGNISER]
-        .iter()
-        .all(|name| folder.join(name).is_file());
+    let found = [DETECTOR, RECOGNISER].iter().all(|name| folder.join(name).is_file());
     if !found {
         skip(&format!("no networks in `{}`", folder.display()));
     }
@@ -90,11 +88,9 @@ fn distance(a: &[char], b: &[char]) -> usize {
 
 #[test]
 fn a_japanese_page_is_read_to_the_character() {
-    let (Some(engine), Some((image, dpi)), Some(truth)) = (
-        engine(),
-        picture("japanese/jp.png"),
-        case("japanese/jp.txt"),
-    ) else {
+    let (Some(engine), Some((image, dpi)), Some(truth)) =
+        (engine(), picture("japanese/jp.png"), case("japanese/jp.txt"))
+    else {
         return;
     };
     let truth = characters(&fs::read_to_string(truth).expect("it is text"));
@@ -109,30 +105,15 @@ fn invoices_say_what_is_printed_on_them() {
     for (name, strings) in [
         (
             "AmazonWebServices",
-            &[
-                "42183017",
-                "August 3 , 2014",
-                "$4.11",
-                "Amazon Web Services, Inc.",
-            ] as &[_],
+            &["42183017", "August 3 , 2014", "$4.11", "Amazon Web Services, Inc."] as &[_],
         ),
         (
             "FlipkartInvoice",
-            &[
-                "BLR_WFLD20151000982590",
-                "20-10-2015",
-                "OD304175096047380001",
-                "319.00",
-            ],
+            &["BLR_WFLD20151000982590", "20-10-2015", "OD304175096047380001", "319.00"],
         ),
         (
             "SammyMaystoneLinesTest",
-            &[
-                "Parts: 2 x shop supplies",
-                "Parts: 1 x cap_a",
-                "Balance Due:",
-                "$127.50",
-            ],
+            &["Parts: 2 x shop supplies", "Parts: 1 x cap_a", "Balance Due:", "$127.50"],
         ),
     ] {
         let Some((image, dpi)) = picture(&format!("invoices/{name}.png")) else {
@@ -142,11 +123,7 @@ fn invoices_say_what_is_printed_on_them() {
         let text: String = characters(&page.text).into_iter().collect();
         for string in strings {
             let wanted: String = characters(string).into_iter().collect();
-            assert!(
-                text.contains(&wanted),
-                "{name} lacks `{string}`:\n{}",
-                page.text
-            );
+            assert!(text.contains(&wanted), "{name} lacks `{string}`:\n{}", page.text);
         }
     }
 }
@@ -172,9 +149,9 @@ fn boxes_lie_on_ink_within_the_page() {
             );
             let [left, top, right, bottom] = [x0, y0, x1, y1].map(|at| (at / points) as u32);
             let lit = imageops::crop_imm(&grey, left, top, right - left, bottom - top).to_image();
-            let (darkest, palest) = lit.pixels().fold((255, 0), |(dark, pale), pixel| {
-                (pixel.0[0].min(dark), pixel.0[0].max(pale))
-            });
+            let (darkest, palest) = lit
+                .pixels()
+                .fold((255, 0), |(dark, pale), pixel| (pixel.0[0].min(dark), pixel.0[0].max(pale)));
             assert!(palest - darkest > 60, "{name}: {word:?} stands on nothing");
         }
     }
@@ -200,11 +177,8 @@ fn a_line_that_runs_up_or_down_is_read() {
         return;
     };
     let page = read(engine, &image, None);
-    let line = page
-        .lines
-        .iter()
-        .max_by_key(|line| line.text.chars().count())
-        .expect("a page of lines");
+    let line =
+        page.lines.iter().max_by_key(|line| line.text.chars().count()).expect("a page of lines");
     let rect = line.rect;
     let (left, top) = (rect.x0 as u32 - 8, rect.y0 as u32 - 8);
     let (width, height) = (rect.width() as u32 + 16, rect.height() as u32 + 16);
@@ -229,10 +203,7 @@ fn the_same_page_is_read_the_same_on_any_number_of_threads() {
         return;
     };
     let alone = OcrEngine::load(&OcrModels::in_folder(folder), 0).expect("one thread");
-    assert_eq!(
-        read(&alone, &image, dpi).text,
-        read(engine, &image, dpi).text
-    );
+    assert_eq!(read(&alone, &image, dpi).text, read(engine, &image, dpi).text);
 }
 
 #[test]
@@ -286,9 +257,7 @@ fn a_network_that_is_damaged_is_named() {
     for name in [DETECTOR, RECOGNISER] {
         fs::copy(models.join(name), folder.path().join(name)).expect("it is copied");
     }
-    OcrModels::in_folder(folder.path())
-        .verify()
-        .expect("they are whole");
+    OcrModels::in_folder(folder.path()).verify().expect("they are whole");
 
     for name in [RECOGNISER, DETECTOR] {
         let file = folder.path().join(name);
@@ -307,10 +276,7 @@ fn a_network_that_is_damaged_is_named() {
         flipped[whole.len() / 2] ^= 1;
         fs::write(&file, &flipped).expect("a bit is flipped");
         let (message, hint) = complaint(folder.path());
-        let start = format!(
-            "the OCR model `{}` is damaged: its SHA-256 is ",
-            file.display()
-        );
+        let start = format!("the OCR model `{}` is damaged: its SHA-256 is ", file.display());
         assert!(message.starts_with(&start), "{message}");
         assert!(message.contains(" instead of "), "{message}");
         assert_eq!(hint, Some(FETCH));

@@ -19,44 +19,25 @@ pub(crate) async fn run(global: &Global, args: Approve) -> Result<Exit, CommandE
         None => only_question(&store, &run).await?,
     };
     let engine = world::engine(store, world::actions(BTreeMap::new()), true);
-    let answer = Answer {
-        approved: !args.reject,
-        comment: args.comment,
-    };
-    let word = if answer.approved {
-        "approved"
-    } else {
-        "rejected"
-    };
+    let answer = Answer { approved: !args.reject, comment: args.comment };
+    let word = if answer.approved { "approved" } else { "rejected" };
     engine.approve(&run.id, &path, answer).await?;
     if global.json {
         output::json(&json!({ "run": run.id, "step": path, "answer": word }));
     } else {
-        output::note(&format!(
-            "{word} `{path}`; `flow resume {}` goes on\n",
-            run.id
-        ));
+        output::note(&format!("{word} `{path}`; `flow resume {}` goes on\n", run.id));
     }
     Ok(Exit::Done)
 }
 
 async fn only_question(store: &Store, run: &RunRow) -> Result<InstancePath, CommandError> {
     let asked = store.approvals(&run.id).await?;
-    let mut open = asked
-        .into_iter()
-        .filter(|row| row.approved.is_none())
-        .map(|row| row.path);
+    let mut open = asked.into_iter().filter(|row| row.approved.is_none()).map(|row| row.path);
     match (open.next(), open.next()) {
         (Some(path), None) => Ok(path),
-        (None, _) => Err(CommandError::invalid(format!(
-            "run {} asks nothing",
-            run.id
-        ))),
+        (None, _) => Err(CommandError::invalid(format!("run {} asks nothing", run.id))),
         (Some(first), Some(second)) => {
-            let message = format!(
-                "run {} asks at `{first}`, `{second}` and perhaps more",
-                run.id
-            );
+            let message = format!("run {} asks at `{first}`, `{second}` and perhaps more", run.id);
             Err(CommandError::invalid(message).hint("name one by `--step PATH`"))
         }
     }

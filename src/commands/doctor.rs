@@ -38,55 +38,31 @@ async fn store(global: &Global) -> Finding {
     let folder = world::store_here(global);
     let shown = folder.display();
     let whole = match Store::open_existing(&folder).await {
-        Ok(Some(store)) => store
-            .integrity_check()
-            .await
-            .map(|()| format!("`{shown}` is whole")),
+        Ok(Some(store)) => store.integrity_check().await.map(|()| format!("`{shown}` is whole")),
         Ok(None) => Ok(format!("none in `{shown}` yet; the first run makes one")),
         Err(error) => Err(error),
     };
-    finding(
-        "store",
-        whole.map_err(|error| (error.to_string(), error.hint())),
-    )
+    finding("store", whole.map_err(|error| (error.to_string(), error.hint())))
 }
 
 fn ocr() -> Finding {
     let folder = world::ocr_models();
     let models = OcrModels::in_folder(&folder).verify();
     let found = models.map(|()| folder.display().to_string());
-    finding(
-        "ocr models",
-        found.map_err(|error| (error.to_string(), error.hint())),
-    )
+    finding("ocr models", found.map_err(|error| (error.to_string(), error.hint())))
 }
 
 /// What was found, or what is wrong and what to do about it.
 fn finding(name: &'static str, found: Result<String, (String, Option<&'static str>)>) -> Finding {
     match found {
-        Ok(what) => Finding {
-            name,
-            found: true,
-            what,
-            hint: None,
-        },
-        Err((what, hint)) => Finding {
-            name,
-            found: false,
-            what,
-            hint: hint.map(str::to_owned),
-        },
+        Ok(what) => Finding { name, found: true, what, hint: None },
+        Err((what, hint)) => Finding { name, found: false, what, hint: hint.map(str::to_owned) },
     }
 }
 
 fn providers() -> Finding {
     let what = format!("built in: {}", Providers::KINDS.join(", "));
-    Finding {
-        name: "providers",
-        found: true,
-        what,
-        hint: None,
-    }
+    Finding { name: "providers", found: true, what, hint: None }
 }
 
 fn finding_json(finding: &Finding) -> Value {

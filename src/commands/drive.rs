@@ -39,13 +39,7 @@ pub(crate) async fn to_the_end(
             return Ok(finish(global, engine.store().folder(), &report));
         }
         let (id, program, observer) = (report.run.id, program.clone(), progress::watcher());
-        handle = engine
-            .resume(Resume {
-                id,
-                program,
-                observer,
-            })
-            .await?;
+        handle = engine.resume(Resume { id, program, observer }).await?;
     }
 }
 
@@ -69,10 +63,7 @@ async fn interruptible(handle: &mut RunHandle) -> Result<RunReport, EngineError>
 }
 
 /// Ends without waiting for anything: what is durable stays, as after a crash.
-#[expect(
-    clippy::exit,
-    reason = "the second Ctrl-C must end the process whatever still works"
-)]
+#[expect(clippy::exit, reason = "the second Ctrl-C must end the process whatever still works")]
 fn end_at_once() -> ! {
     std::process::exit(Exit::Interrupted as i32)
 }
@@ -98,10 +89,7 @@ async fn stop_signal() {
 async fn ask(engine: &Embedded, run: &RunId) -> Result<bool, CommandError> {
     let open = engine.store().approvals(run).await?;
     let mut answered = false;
-    for approval in open
-        .into_iter()
-        .filter(|approval| approval.approved.is_none())
-    {
+    for approval in open.into_iter().filter(|approval| approval.approved.is_none()) {
         let path = approval.path.clone();
         let answer = tokio::task::spawn_blocking(move || question(&approval)).await;
         if let Ok(Some(answer)) = answer {
@@ -127,16 +115,10 @@ fn question(approval: &ApprovalRow) -> Option<Answer> {
         }
         match line.trim().to_lowercase().as_str() {
             "y" | "yes" => {
-                return Some(Answer {
-                    approved: true,
-                    comment: None,
-                });
+                return Some(Answer { approved: true, comment: None });
             }
             "n" | "no" => {
-                return Some(Answer {
-                    approved: false,
-                    comment: None,
-                });
+                return Some(Answer { approved: false, comment: None });
             }
             "" => return None,
             _ => {}
@@ -161,18 +143,11 @@ fn finish(global: &Global, store: &Path, report: &RunReport) -> Exit {
         (_, true) => format!("{} and what is unknown", run.cost),
     };
     let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
-    output::note(&format!(
-        "run {} {}{took}, cost: {cost}\n",
-        run.id, run.status
-    ));
+    output::note(&format!("run {} {}{took}, cost: {cost}\n", run.id, run.status));
     if let Some(error) = &run.error {
         output::note(&format!("error: {error}\n"));
     }
-    if let Some(hint) = report
-        .failure
-        .as_ref()
-        .and_then(|failure| failure.hint.as_ref())
-    {
+    if let Some(hint) = report.failure.as_ref().and_then(|failure| failure.hint.as_ref()) {
         output::note(&format!("hint: {hint}\n"));
     }
     if let Some(next) = next_command(run.status) {
@@ -210,11 +185,8 @@ fn shorter(path: &Path) -> &Path {
 
 /// The one JSON object that `run` and `resume` print.
 fn run_object(report: &RunReport) -> Value {
-    let steps: Map<String, Value> = report
-        .steps
-        .iter()
-        .map(|(id, view)| (id.clone(), step_object(view)))
-        .collect();
+    let steps: Map<String, Value> =
+        report.steps.iter().map(|(id, view)| (id.clone(), step_object(view))).collect();
     json!({
         "run": report.run.id,
         "workflow": report.run.workflow,

@@ -37,10 +37,7 @@ async fn events(global: &Global, store: &Store, run: &RunId) -> Result<(), Comma
             } else {
                 let path = event.path.as_ref().map_or("", InstancePath::as_str);
                 let time = output::time(event.at);
-                output::data(&format!(
-                    "{:>5}  {time}  {:16} {path}\n",
-                    event.seq, event.kind
-                ));
+                output::data(&format!("{:>5}  {time}  {:16} {path}\n", event.seq, event.kind));
             }
         }
     }
@@ -56,10 +53,7 @@ async fn lines(
     run: &RunId,
     step: Option<&str>,
 ) -> Result<(), CommandError> {
-    let filter = LogFilter {
-        path: step.map(InstancePath::from_stored),
-        attempt: None,
-    };
+    let filter = LogFilter { path: step.map(InstancePath::from_stored), attempt: None };
     let (mut after, mut all) = (None, Vec::new());
     loop {
         let page = store.logs(run, &filter, after, PAGE).await?;
@@ -68,11 +62,7 @@ async fn lines(
                 all.push(line_json(row));
             } else {
                 let path = row.path.as_ref().map_or("", InstancePath::as_str);
-                output::data(&format!(
-                    "{}  {path} | {}\n",
-                    output::time(row.at),
-                    row.line
-                ));
+                output::data(&format!("{}  {path} | {}\n", output::time(row.at), row.line));
             }
         }
         after = page.next;

@@ -51,16 +51,11 @@ fn print_resume(steps: &[PlannedStep]) {
             if step.forecast != Forecast::Kept {
                 cost = cost.zip(step.cost_before).map(|(sum, step)| sum + step);
             }
-            let cost = step
-                .cost_before
-                .map_or("unknown".into(), |cost| cost.to_string());
+            let cost = step.cost_before.map_or("unknown".into(), |cost| cost.to_string());
             vec![step.path.clone(), what, step.instances.to_string(), cost]
         })
         .collect();
-    output::data(&output::table(
-        &["STEP", "WOULD", "INSTANCES", "COST BEFORE"],
-        &rows,
-    ));
+    output::data(&output::table(&["STEP", "WOULD", "INSTANCES", "COST BEFORE"], &rows));
     match cost {
         Some(cost) => output::note(&format!("what would run cost {cost} before\n")),
         None => output::note("what would run has an unknown cost\n"),
@@ -91,22 +86,10 @@ pub(crate) fn print_workflow(global: &Global, workflow: &Workflow) {
 fn block_rows(block: &Block, within: &str, rows: &mut Vec<Vec<String>>) {
     for at in order(block) {
         let step = &block.steps[at];
-        let after: Vec<_> = step
-            .after
-            .iter()
-            .map(|at| block.steps[*at].id.as_str())
-            .collect();
-        let each = if step.for_each.is_some() {
-            " (for each)"
-        } else {
-            ""
-        };
+        let after: Vec<_> = step.after.iter().map(|at| block.steps[*at].id.as_str()).collect();
+        let each = if step.for_each.is_some() { " (for each)" } else { "" };
         let path = format!("{within}{}", step.id);
-        rows.push(vec![
-            path.clone(),
-            format!("{}{each}", uses(&step.work)),
-            after.join(", "),
-        ]);
+        rows.push(vec![path.clone(), format!("{}{each}", uses(&step.work)), after.join(", ")]);
         match &step.work {
             Work::Body { block, .. } => block_rows(block, &format!("{path}/"), rows),
             Work::Workflow { workflow, .. } => {
@@ -120,11 +103,7 @@ fn block_rows(block: &Block, within: &str, rows: &mut Vec<Vec<String>>) {
 fn block_json(block: &Block) -> Value {
     let steps = order(block).into_iter().map(|at| {
         let step = &block.steps[at];
-        let after: Vec<_> = step
-            .after
-            .iter()
-            .map(|at| block.steps[*at].id.as_str())
-            .collect();
+        let after: Vec<_> = step.after.iter().map(|at| block.steps[*at].id.as_str()).collect();
         let mut object = json!({
             "id": step.id,
             "uses": uses(&step.work),
@@ -152,9 +131,8 @@ fn uses(work: &Work) -> &str {
 /// An order in which every step comes after those it waits for, the file's where it can be.
 fn order(block: &Block) -> Vec<usize> {
     let mut missing: Vec<_> = block.steps.iter().map(|step| step.after.len()).collect();
-    let mut ready: std::collections::BTreeSet<_> = (0..block.steps.len())
-        .filter(|at| missing[*at] == 0)
-        .collect();
+    let mut ready: std::collections::BTreeSet<_> =
+        (0..block.steps.len()).filter(|at| missing[*at] == 0).collect();
     let mut order = Vec::with_capacity(block.steps.len());
     while let Some(at) = ready.pop_first() {
         order.push(at);

@@ -18,11 +18,7 @@ pub(crate) async fn run(global: &Global, args: Resume) -> Result<Exit, CommandEr
         None => world::kept_program(&store, &run, &actions).await?,
     };
     let engine = world::engine(store, actions, !args.no_cache);
-    let resume = Taken {
-        id: run.id,
-        program: program.clone(),
-        observer: progress::watcher(),
-    };
+    let resume = Taken { id: run.id, program: program.clone(), observer: progress::watcher() };
     let handle = engine.resume(resume).await?;
     drive::to_the_end(global, &engine, &program, handle).await
 }

@@ -38,20 +38,11 @@ fn inputs(
     workflow: &Workflow,
     typed: Vec<(String, String)>,
 ) -> Result<Map<String, Value>, CommandError> {
-    let given = typed
-        .into_iter()
-        .map(|(name, text)| (name, Value::String(text)))
-        .collect();
+    let given = typed.into_iter().map(|(name, text)| (name, Value::String(text))).collect();
     let mut bound = bind_inputs(workflow, &given).map_err(|faults| {
-        let hints = faults
-            .iter()
-            .filter_map(|fault| fault.hint.clone())
-            .collect();
+        let hints = faults.iter().filter_map(|fault| fault.hint.clone()).collect();
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        CommandError {
-            hints,
-            ..CommandError::invalid(faults.join("\nerror: "))
-        }
+        CommandError { hints, ..CommandError::invalid(faults.join("\nerror: ")) }
     })?;
     for input in &workflow.inputs {
         if let (InputType::File { .. } | InputType::Files { .. }, true) =

@@ -12,14 +12,7 @@ pub(crate) async fn run(global: &Global, args: Runs) -> Result<Exit, CommandErro
     let runs = match Store::open_existing(&world::store_here(global)).await? {
         Some(store) => {
             let (workflow, limit) = (args.workflow, args.limit);
-            store
-                .runs(&RunFilter {
-                    workflow,
-                    status,
-                    limit: Some(limit),
-                    before: None,
-                })
-                .await?
+            store.runs(&RunFilter { workflow, status, limit: Some(limit), before: None }).await?
         }
         None => Vec::new(),
     };
@@ -48,20 +41,14 @@ fn row(run: &RunRow) -> Vec<String> {
         run.workflow.clone(),
         run.status.to_string(),
         output::time(run.started),
-        run.ended
-            .map(|ended| output::duration(ended - run.started))
-            .unwrap_or_default(),
+        run.ended.map(|ended| output::duration(ended - run.started)).unwrap_or_default(),
         cost(run),
     ]
 }
 
 /// What a run cost, as far as anybody knows.
 pub(crate) fn cost(run: &RunRow) -> String {
-    if run.cost_uncertain {
-        format!("{} + unknown", run.cost)
-    } else {
-        run.cost.to_string()
-    }
+    if run.cost_uncertain { format!("{} + unknown", run.cost) } else { run.cost.to_string() }
 }
 
 pub(crate) fn run_json(run: &RunRow) -> Value {

@@ -26,10 +26,7 @@ pub(crate) async fn run(global: &Global, args: &Show) -> Result<Exit, CommandErr
 async fn whole(global: &Global, store: &Store, run: &RunRow) -> Result<(), CommandError> {
     let page = store.steps(&run.id, None, None, LISTED).await?;
     let approvals = store.approvals(&run.id).await?;
-    let open: Vec<_> = approvals
-        .iter()
-        .filter(|row| row.approved.is_none())
-        .collect();
+    let open: Vec<_> = approvals.iter().filter(|row| row.approved.is_none()).collect();
     let outputs = match &run.outputs {
         Some(outputs) => store.unpack(outputs.clone()).await?,
         None => Value::Null,
@@ -40,16 +37,12 @@ async fn whole(global: &Global, store: &Store, run: &RunRow) -> Result<(), Comma
         object["outputs"] = outputs;
         object["error"] = json!(run.error);
         object["steps"] = page.rows.iter().map(step_json).collect();
-        object["asks"] = open
-            .iter()
-            .map(|row| json!({ "step": row.path, "show": row.show }))
-            .collect();
+        object["asks"] =
+            open.iter().map(|row| json!({ "step": row.path, "show": row.show })).collect();
         output::json(&object);
         return Ok(());
     }
-    let took = run
-        .ended
-        .map(|ended| format!(", {}", output::duration(ended - run.started)));
+    let took = run.ended.map(|ended| format!(", {}", output::duration(ended - run.started)));
     output::data(&format!(
         "run       {}\nworkflow  {}\nstatus    {}\nstarted   {}{}\ncost      {}\n",
         run.id,
@@ -70,11 +63,7 @@ async fn whole(global: &Global, store: &Store, run: &RunRow) -> Result<(), Comma
         output::data(&format!("… only the first {LISTED} steps are shown\n"));
     }
     for row in open {
-        output::data(&format!(
-            "\nasks at `{}`: {}\n",
-            row.path,
-            world::shown(&row.show, 200)
-        ));
+        output::data(&format!("\nasks at `{}`: {}\n", row.path, world::shown(&row.show, 200)));
     }
     if !outputs.is_null() {
         output::data(&format!("\noutputs\n{outputs:#}\n"));
@@ -83,19 +72,14 @@ async fn whole(global: &Global, store: &Store, run: &RunRow) -> Result<(), Comma
 }
 
 async fn step_line(store: &Store, run: &RunRow, row: &StepRow) -> Result<String, CommandError> {
-    let ordinal = row
-        .ordinal
-        .map(|at| format!("#{} ", at + 1))
-        .unwrap_or_default();
+    let ordinal = row.ordinal.map(|at| format!("#{} ", at + 1)).unwrap_or_default();
     let mut line = format!("{} {ordinal}{}  {}", sign(row.status), row.path, row.status);
     let counts = store.step_counts(&run.id, Some(&row.path)).await?;
     if !counts.is_empty() {
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_unstable();
-        let counts: Vec<_> = counts
-            .iter()
-            .map(|(status, count)| format!("{count} {status}"))
-            .collect();
+        let counts: Vec<_> =
+            counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
         line.push_str(&format!(" ({})", counts.join(", ")));
     }
     if let (Some(started), Some(ended)) = (row.started, row.ended) {
@@ -121,10 +105,8 @@ async fn step(
 ) -> Result<(), CommandError> {
     let path = InstancePath::from_stored(path);
     let Some(row) = store.step(&run.id, &path).await? else {
-        return Err(
-            CommandError::invalid(format!("run {} has no step at `{path}`", run.id))
-                .hint(format!("`flow show {}` lists its steps", run.id)),
-        );
+        return Err(CommandError::invalid(format!("run {} has no step at `{path}`", run.id))
+            .hint(format!("`flow show {}` lists its steps", run.id)));
     };
     let attempts = store.attempts(&run.id, &path).await?;
     let inner = store.steps(&run.id, Some(&path), None, LISTED).await?;
@@ -148,9 +130,7 @@ async fn step(
         output::data(&format!("  {}\n", step_line(store, run, instance).await?));
     }
     if inner.next.is_some() {
-        output::data(&format!(
-            "  … only the first {LISTED} instances are shown\n"
-        ));
+        output::data(&format!("  … only the first {LISTED} instances are shown\n"));
     }
     if !value.is_null() {
         output::data(&format!("{value:#}\n"));

@@ -8,15 +8,10 @@ use super::palette::status_colours;
 
 /// Draws the graph in the DOT language.
 pub(crate) fn dot(graph: &Graph) -> String {
-    let mut page = Page {
-        text: String::new(),
-    };
+    let mut page = Page { text: String::new() };
     page.line(0, format_args!("digraph {} {{", quoted(&graph.name)));
     page.line(1, format_args!("compound=true"));
-    page.line(
-        1,
-        format_args!("graph [fontname=\"Helvetica\", style=rounded]"),
-    );
+    page.line(1, format_args!("graph [fontname=\"Helvetica\", style=rounded]"));
     page.line(
         1,
         format_args!(
@@ -97,15 +92,11 @@ impl Page {
 }
 
 fn first_leaf(item: &Item) -> &Item {
-    item.inner()
-        .and_then(|group| group.items.first())
-        .map_or(item, first_leaf)
+    item.inner().and_then(|group| group.items.first()).map_or(item, first_leaf)
 }
 
 fn last_leaf(item: &Item) -> &Item {
-    item.inner()
-        .and_then(|group| group.items.last())
-        .map_or(item, last_leaf)
+    item.inner().and_then(|group| group.items.last()).map_or(item, last_leaf)
 }
 
 fn label(item: &Item) -> String {

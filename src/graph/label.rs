@@ -26,11 +26,7 @@ pub(crate) fn columns(text: &str) -> usize {
 
 /// Columns of a character, roughly: from Hangul on, scripts are mostly wide.
 fn width(c: char) -> usize {
-    if c < '\u{1100}' || ('\u{2000}'..'\u{2e80}').contains(&c) {
-        1
-    } else {
-        2
-    }
+    if c < '\u{1100}' || ('\u{2000}'..'\u{2e80}').contains(&c) { 1 } else { 2 }
 }
 
 #[cfg(test)]

@@ -61,11 +61,7 @@ pub(crate) fn layout(graph: &Graph) -> Sheet<'_> {
 
 /// Height of the header above a group's items.
 pub(crate) fn header_height(item: &Item) -> f64 {
-    let notes = if item.notes.is_empty() {
-        0.0
-    } else {
-        LINE_HEIGHT
-    };
+    let notes = if item.notes.is_empty() { 0.0 } else { LINE_HEIGHT };
     38.0 + notes
 }
 
@@ -88,10 +84,7 @@ impl Sheet<'_> {
 
 fn sheet(group: &Group) -> Sheet<'_> {
     let mut boxes: Vec<Placed<'_>> = group.items.iter().map(measure).collect();
-    let sizes: Vec<_> = boxes
-        .iter()
-        .map(|b| (b.rect.width, b.rect.height))
-        .collect();
+    let sizes: Vec<_> = boxes.iter().map(|b| (b.rect.width, b.rect.height)).collect();
     let mut rows = Rows::new(group, &sizes);
     rows.order();
     rows.straighten();
@@ -105,22 +98,9 @@ fn sheet(group: &Group) -> Sheet<'_> {
             inner.shift(x + free / 2.0, y + header_height(placed.item));
         }
     }
-    let mut sheet = Sheet {
-        boxes,
-        strokes,
-        width: 0.0,
-        height: rows.height(),
-    };
-    let left = rows
-        .nodes
-        .iter()
-        .map(|n| n.x - n.width / 2.0)
-        .fold(f64::MAX, f64::min);
-    let right = rows
-        .nodes
-        .iter()
-        .map(|n| n.x + n.width / 2.0)
-        .fold(f64::MIN, f64::max);
+    let mut sheet = Sheet { boxes, strokes, width: 0.0, height: rows.height() };
+    let left = rows.nodes.iter().map(|n| n.x - n.width / 2.0).fold(f64::MAX, f64::min);
+    let right = rows.nodes.iter().map(|n| n.x + n.width / 2.0).fold(f64::MIN, f64::max);
     if left < right {
         sheet.width = right - left;
         sheet.shift(-left, 0.0);
@@ -138,16 +118,7 @@ fn measure(item: &Item) -> Placed<'_> {
         let more = item.lines().count() - 1;
         (NODE_WIDTH, TITLE_HEIGHT + LINE_HEIGHT * more as f64)
     };
-    Placed {
-        item,
-        rect: Rect {
-            x: 0.0,
-            y: 0.0,
-            width,
-            height,
-        },
-        inner,
-    }
+    Placed { item, rect: Rect { x: 0.0, y: 0.0, width, height }, inner }
 }
 
 #[cfg(test)]
@@ -206,18 +177,9 @@ mod tests {
         fn check(sheet: &Sheet<'_>, around: Rect) {
             for placed in &sheet.boxes {
                 let rect = placed.rect;
-                assert!(
-                    rect.x >= around.x - 0.01 && rect.y >= around.y - 0.01,
-                    "{rect:?}"
-                );
-                assert!(
-                    rect.x + rect.width <= around.x + around.width + 0.01,
-                    "{rect:?}"
-                );
-                assert!(
-                    rect.y + rect.height <= around.y + around.height + 0.01,
-                    "{rect:?}"
-                );
+                assert!(rect.x >= around.x - 0.01 && rect.y >= around.y - 0.01, "{rect:?}");
+                assert!(rect.x + rect.width <= around.x + around.width + 0.01, "{rect:?}");
+                assert!(rect.y + rect.height <= around.y + around.height + 0.01, "{rect:?}");
                 if let Some(inner) = &placed.inner {
                     check(inner, rect);
                 }
@@ -227,15 +189,7 @@ mod tests {
             let graph = Graph::of(&workflow, &|_| None);
             let sheet = layout(&graph);
             let (width, height) = (sheet.width, sheet.height);
-            check(
-                &sheet,
-                Rect {
-                    x: 0.0,
-                    y: 0.0,
-                    width,
-                    height,
-                },
-            );
+            check(&sheet, Rect { x: 0.0, y: 0.0, width, height });
         }
     }
 
@@ -258,12 +212,7 @@ mod tests {
                 for stroke in &sheet.strokes {
                     let (x, y) = stroke.from;
                     let height = stroke.bend.0 - y;
-                    let upright = Rect {
-                        x,
-                        y,
-                        width: 0.0,
-                        height,
-                    };
+                    let upright = Rect { x, y, width: 0.0, height };
                     let hit = sheet.boxes.iter().find(|b| !apart(b.rect, upright));
                     assert!(hit.is_none(), "{stroke:?} {:?}", hit.map(|b| b.rect));
                 }

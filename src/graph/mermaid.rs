@@ -11,10 +11,7 @@ use super::palette::status_colours;
 
 /// Draws the graph as a Mermaid flowchart.
 pub(crate) fn mermaid(graph: &Graph) -> String {
-    let mut page = Page {
-        text: "flowchart TB\n".into(),
-        painted: BTreeMap::new(),
-    };
+    let mut page = Page { text: "flowchart TB\n".into(), painted: BTreeMap::new() };
     page.group(&graph.root, 1);
     page.classes();
     page.text
@@ -31,10 +28,7 @@ impl Page {
         for item in &group.items {
             let number = item.number;
             if let Some(inner) = item.inner() {
-                self.line(
-                    depth,
-                    format_args!("subgraph n{number}[\"{}\"]", label(item, " · ")),
-                );
+                self.line(depth, format_args!("subgraph n{number}[\"{}\"]", label(item, " · ")));
                 self.line(depth + 1, format_args!("direction TB"));
                 self.group(inner, depth + 1);
                 self.line(depth, format_args!("end"));
@@ -42,10 +36,7 @@ impl Page {
                 self.line(depth, format_args!("n{number}{}", shape(item)));
             }
             if let Some(status) = item.status {
-                self.painted
-                    .entry(status)
-                    .or_default()
-                    .push(format!("n{number}"));
+                self.painted.entry(status).or_default().push(format!("n{number}"));
             }
         }
         for edge in &group.edges {
@@ -54,10 +45,7 @@ impl Page {
                 EdgeKind::Needs => "-->",
                 EdgeKind::Then => "-.->",
             };
-            self.line(
-                depth,
-                format_args!("n{} {arrow} n{}", from.number, to.number),
-            );
+            self.line(depth, format_args!("n{} {arrow} n{}", from.number, to.number));
         }
     }
 
@@ -88,10 +76,7 @@ fn shape(item: &Item) -> String {
 }
 
 fn label(item: &Item, between: &str) -> String {
-    let lines: Vec<String> = item
-        .lines()
-        .map(|line| escape(&cut(line, LABEL_COLUMNS)))
-        .collect();
+    let lines: Vec<String> = item.lines().map(|line| escape(&cut(line, LABEL_COLUMNS))).collect();
     lines.join(between)
 }
 

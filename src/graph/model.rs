@@ -125,10 +125,7 @@ impl Builder<'_> {
             ("on failure", &workflow.on_failure),
             ("finally", &workflow.finally),
         ];
-        if sections[1..]
-            .iter()
-            .all(|(_, block)| block.steps.is_empty())
-        {
+        if sections[1..].iter().all(|(_, block)| block.steps.is_empty()) {
             return self.block(&workflow.steps, prefix);
         }
         let mut group = Group::default();
@@ -156,21 +153,14 @@ impl Builder<'_> {
     }
 
     fn block(&mut self, block: &Block, prefix: &str) -> Group {
-        let items = block
-            .steps
-            .iter()
-            .map(|step| self.step(step, prefix))
-            .collect();
+        let items = block.steps.iter().map(|step| self.step(step, prefix)).collect();
         let kind = EdgeKind::Needs;
         let edges = block
             .steps
             .iter()
             .enumerate()
             .flat_map(|(to, step)| step.after.iter().map(move |&from| Edge { from, to, kind }));
-        Group {
-            items,
-            edges: edges.collect(),
-        }
+        Group { items, edges: edges.collect() }
     }
 
     fn step(&mut self, step: &Step, prefix: &str) -> Item {
@@ -230,13 +220,7 @@ mod tests {
     #[test]
     fn a_workflow_without_handlers_has_no_sections() {
         let graph = Graph::of(&samples::invoice(), &|_| None);
-        assert!(
-            graph
-                .root
-                .items
-                .iter()
-                .all(|i| !matches!(i.kind, Kind::Section(_)))
-        );
+        assert!(graph.root.items.iter().all(|i| !matches!(i.kind, Kind::Section(_))));
         assert_eq!(graph.root.items.len(), 5);
     }
 

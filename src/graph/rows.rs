@@ -64,13 +64,7 @@ impl Rows {
         let nodes = ranks(group)
             .into_iter()
             .zip(sizes)
-            .map(|(row, &(width, height))| Node {
-                row,
-                width,
-                height,
-                x: 0.0,
-                thread: false,
-            })
+            .map(|(row, &(width, height))| Node { row, width, height, x: 0.0, thread: false })
             .collect();
         let mut rows = Self {
             nodes,
@@ -86,11 +80,7 @@ impl Rows {
         for (index, node) in rows.nodes.iter().enumerate() {
             let row = &mut rows.ordered[node.row];
             // Threads start in the middle of a row, between the boxes that they serve.
-            let place = if node.thread {
-                row.len() / 2
-            } else {
-                row.len()
-            };
+            let place = if node.thread { row.len() / 2 } else { row.len() };
             row.insert(place, index);
         }
         rows.above = vec![Vec::new(); rows.nodes.len()];
@@ -113,23 +103,14 @@ impl Rows {
             leaving[edge.from] += 1;
             entering[edge.to] += 1;
         }
-        let mut threads = Threads {
-            down: vec![Vec::new(); boxes],
-            up: vec![Vec::new(); boxes],
-        };
+        let mut threads = Threads { down: vec![Vec::new(); boxes], up: vec![Vec::new(); boxes] };
         for edge in &group.edges {
             let (from, to, kind) = (edge.from, edge.to, edge.kind);
             let between = self.nodes[to].row - self.nodes[from].row - 1;
             if between == 0 || self.nodes.len() > boxes + MAX_THREADS {
                 self.links.push((from, to, kind));
             } else if leaving[from] >= entering[to] {
-                self.grow(
-                    &mut threads.down[from],
-                    from,
-                    between,
-                    kind,
-                    Direction::Down,
-                );
+                self.grow(&mut threads.down[from], from, between, kind, Direction::Down);
                 self.links.push((threads.down[from][between - 1], to, kind));
             } else {
                 self.grow(&mut threads.up[to], to, between, kind, Direction::Up);
@@ -154,13 +135,7 @@ impl Rows {
                 Direction::Down => self.nodes[last].row + 1,
                 Direction::Up => self.nodes[last].row - 1,
             };
-            self.nodes.push(Node {
-                row,
-                width: 0.0,
-                height: 0.0,
-                x: 0.0,
-                thread: true,
-            });
+            self.nodes.push(Node { row, width: 0.0, height: 0.0, x: 0.0, thread: true });
             self.links.push(match direction {
                 Direction::Down => (last, new, kind),
                 Direction::Up => (new, last, kind),
@@ -178,11 +153,7 @@ impl Rows {
         for sweep in 0..SWEEPS {
             let down = sweep % 2 == 0;
             for step in 0..self.ordered.len() {
-                let index = if down {
-                    step
-                } else {
-                    self.ordered.len() - 1 - step
-                };
+                let index = if down { step } else { self.ordered.len() - 1 - step };
                 let neighbours = if down { &self.above } else { &self.below };
                 let row = &mut self.ordered[index];
                 let wish = |node: usize| mean(&neighbours[node], &place).unwrap_or(place[node]);
@@ -208,11 +179,7 @@ impl Rows {
         for sweep in 0..=SWEEPS {
             for step in 0..self.ordered.len() {
                 let down = sweep % 2 == 0;
-                let index = if down {
-                    step
-                } else {
-                    self.ordered.len() - 1 - step
-                };
+                let index = if down { step } else { self.ordered.len() - 1 - step };
                 let row = &self.ordered[index];
                 let wish = |&node: &usize| (self.wish(node, down, &xs), self.weight(node));
                 let wishes: Vec<_> = row.iter().map(wish).collect();
@@ -236,9 +203,7 @@ impl Rows {
         if let Some(&same) = first.iter().find(thread) {
             return xs[same];
         }
-        mean(first, xs)
-            .or_else(|| mean(second, xs))
-            .unwrap_or(xs[node])
+        mean(first, xs).or_else(|| mean(second, xs)).unwrap_or(xs[node])
     }
 
     /// How much a node's wish counts: boxes make way for threads, so that these run straight.
@@ -254,11 +219,8 @@ impl Rows {
             let (from, to) = (&self.nodes[from], &self.nodes[to]);
             reach[from.row] = reach[from.row].max((from.x - to.x).abs());
         }
-        let height = |row: &Vec<usize>| {
-            row.iter()
-                .map(|&n| self.nodes[n].height)
-                .fold(0.0, f64::max)
-        };
+        let height =
+            |row: &Vec<usize>| row.iter().map(|&n| self.nodes[n].height).fold(0.0, f64::max);
         self.heights = self.ordered.iter().map(height).collect();
         let mut y = 0.0;
         for (height, reach) in self.heights.iter().zip(reach) {
@@ -275,11 +237,7 @@ impl Rows {
             let node = &self.nodes[index];
             if place > 0 {
                 let before = &self.nodes[row[place - 1]];
-                let gap = if before.thread || node.thread {
-                    THREAD_GAP
-                } else {
-                    GAP
-                };
+                let gap = if before.thread || node.thread { THREAD_GAP } else { GAP };
                 x += f64::midpoint(before.width, node.width) + gap;
             }
             offsets.push(x);
@@ -301,16 +259,9 @@ impl Rows {
             let (from, to) = (&self.nodes[from], &self.nodes[to]);
             let bottom = self.tops[from.row] + self.heights[from.row];
             // A thread starts at the top of its row, so that its strokes meet.
-            let start = if from.thread {
-                self.tops[from.row]
-            } else {
-                self.top(from) + from.height
-            };
-            let end = if to.thread {
-                self.tops[to.row]
-            } else {
-                self.top(to)
-            };
+            let start =
+                if from.thread { self.tops[from.row] } else { self.top(from) + from.height };
+            let end = if to.thread { self.tops[to.row] } else { self.top(to) };
             Stroke {
                 from: (from.x, start),
                 bend: (bottom, self.tops[to.row]),
@@ -394,11 +345,7 @@ fn nearest(wishes: &[(f64, f64)], offsets: &[f64]) -> Vec<f64> {
     }
     let mut pools: Vec<Pool> = Vec::new();
     for (&(wish, weight), offset) in wishes.iter().zip(offsets) {
-        let mut pool = Pool {
-            base: wish - offset,
-            weight,
-            nodes: 1,
-        };
+        let mut pool = Pool { base: wish - offset, weight, nodes: 1 };
         while let Some(last) = pools.pop_if(|last| last.base > pool.base) {
             let weight = last.weight + pool.weight;
             pool.base = (last.base * last.weight + pool.base * pool.weight) / weight;
@@ -407,13 +354,8 @@ fn nearest(wishes: &[(f64, f64)], offsets: &[f64]) -> Vec<f64> {
         }
         pools.push(pool);
     }
-    let bases = pools
-        .iter()
-        .flat_map(|pool| std::iter::repeat_n(pool.base, pool.nodes));
-    bases
-        .zip(offsets)
-        .map(|(base, offset)| base + offset)
-        .collect()
+    let bases = pools.iter().flat_map(|pool| std::iter::repeat_n(pool.base, pool.nodes));
+    bases.zip(offsets).map(|(base, offset)| base + offset).collect()
 }
 
 #[cfg(test)]

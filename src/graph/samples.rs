@@ -57,23 +57,12 @@ pub(crate) fn step(id: &str, action: &str, after: &[usize]) -> Step {
 
 fn body(id: &str, steps: Vec<Step>, after: &[usize]) -> Step {
     let block = Arc::new(Block::new(steps));
-    working(
-        id,
-        Work::Body {
-            block,
-            collect: None,
-        },
-        after,
-    )
+    working(id, Work::Body { block, collect: None }, after)
 }
 
 fn each(mut step: Step, item_name: &str, max_parallel: Option<usize>) -> Step {
-    step.for_each = Some(ForEach {
-        items: literal(),
-        item_name: item_name.into(),
-        key: None,
-        max_parallel,
-    });
+    step.for_each =
+        Some(ForEach { items: literal(), item_name: item_name.into(), key: None, max_parallel });
     step
 }
 
@@ -113,10 +102,7 @@ pub(crate) fn night() -> Workflow {
     ];
     let invoices = working(
         "invoices",
-        Work::Workflow {
-            workflow: Arc::new(invoice()),
-            inputs: literal(),
-        },
+        Work::Workflow { workflow: Arc::new(invoice()), inputs: literal() },
         &[0],
     );
     let mut scan = step("scan", "file.glob", &[]);
@@ -166,9 +152,7 @@ pub(crate) fn status(path: &str) -> Option<StepStatus> {
 pub(crate) fn random(count: usize) -> Workflow {
     let mut seed = 7_usize;
     let mut next = |below: usize| {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
     };
     let steps = (0..count).map(|index| {

@@ -27,29 +27,20 @@ pub(crate) fn svg(graph: &Graph) -> String {
     let inner_width = sheet.width.max(header.width);
     let width = inner_width + 2.0 * MARGIN;
     let height = sheet.height + header.height + 2.0 * MARGIN;
-    let mut page = Page {
-        text: String::new(),
-    };
+    let mut page = Page { text: String::new() };
     page.line(format_args!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
          width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\">"
     ));
     page.line(format_args!("<title>{}</title>", escape(&graph.name)));
     page.line(format_args!("<style>\n{STYLE}</style>\n{HEAD}"));
-    page.line(format_args!(
-        "<rect class=\"page\" width=\"100%\" height=\"100%\"/>"
-    ));
+    page.line(format_args!("<rect class=\"page\" width=\"100%\" height=\"100%\"/>"));
     page.text_at("name", MARGIN, MARGIN + 18.0, &header.name);
     if let Some(about) = &header.about {
         page.text_at("about", MARGIN, MARGIN + 41.0, about);
     }
-    let (left, top) = (
-        MARGIN + (inner_width - sheet.width) / 2.0,
-        MARGIN + header.height,
-    );
-    page.line(format_args!(
-        "<g transform=\"translate({left:.1} {top:.1})\">"
-    ));
+    let (left, top) = (MARGIN + (inner_width - sheet.width) / 2.0, MARGIN + header.height);
+    page.line(format_args!("<g transform=\"translate({left:.1} {top:.1})\">"));
     page.sheet(&sheet);
     page.line(format_args!("</g>\n</svg>"));
     page.text
@@ -68,10 +59,7 @@ impl Header {
     fn fit(graph: &Graph, width: f64) -> Self {
         let room = width.max(MIN_WIDTH);
         let name = cut(&graph.name, (room / NAME_COLUMN) as usize);
-        let about = graph
-            .description
-            .as_deref()
-            .and_then(|text| text.trim().lines().next());
+        let about = graph.description.as_deref().and_then(|text| text.trim().lines().next());
         let about = about.map(|text| cut(text, (room / ABOUT_COLUMN) as usize));
         let about_width = about.as_deref().map_or(0, columns) as f64 * ABOUT_COLUMN;
         Self {
@@ -108,23 +96,11 @@ impl Page {
     fn card(&mut self, placed: &Placed<'_>) {
         let (rect, item) = (placed.rect, placed.item);
         if item.repeats {
-            self.rect(
-                "box",
-                Rect {
-                    x: rect.x + 5.0,
-                    y: rect.y + 5.0,
-                    ..rect
-                },
-                8.0,
-            );
+            self.rect("box", Rect { x: rect.x + 5.0, y: rect.y + 5.0, ..rect }, 8.0);
         }
         self.rect("box", rect, 8.0);
-        let stripe = Rect {
-            x: rect.x + 8.0,
-            y: rect.y + 10.0,
-            width: 4.0,
-            height: rect.height - 20.0,
-        };
+        let stripe =
+            Rect { x: rect.x + 8.0, y: rect.y + 10.0, width: 4.0, height: rect.height - 20.0 };
         self.rect("stripe", stripe, 2.0);
         let (x, mut y) = (rect.x + 22.0, rect.y + 25.0);
         self.text_at("title", x, y, &cut(&item.title, TITLE_COLUMNS));
@@ -141,15 +117,7 @@ impl Page {
     fn frame(&mut self, placed: &Placed<'_>, inner: &Sheet<'_>) {
         let (rect, item) = (placed.rect, placed.item);
         if item.repeats {
-            self.rect(
-                "box",
-                Rect {
-                    x: rect.x + 5.0,
-                    y: rect.y + 5.0,
-                    ..rect
-                },
-                12.0,
-            );
+            self.rect("box", Rect { x: rect.x + 5.0, y: rect.y + 5.0, ..rect }, 12.0);
         }
         self.rect("box", rect, 12.0);
         let room = (rect.width - 32.0) / 8.0;
@@ -173,11 +141,7 @@ impl Page {
             EdgeKind::Needs => "edge",
             EdgeKind::Then => "edge then",
         };
-        let head = if stroke.head {
-            " marker-end=\"url(#head)\""
-        } else {
-            ""
-        };
+        let head = if stroke.head { " marker-end=\"url(#head)\"" } else { "" };
         self.line(format_args!(
             "<path class=\"{kind}\" d=\"M{x0:.1} {y0:.1}V{top:.1}C{x0:.1} {middle:.1} {x1:.1} \
              {middle:.1} {x1:.1} {low:.1}V{end:.1}\"{head}/>"
@@ -185,12 +149,7 @@ impl Page {
     }
 
     fn rect(&mut self, class: &str, rect: Rect, radius: f64) {
-        let Rect {
-            x,
-            y,
-            width,
-            height,
-        } = rect;
+        let Rect { x, y, width, height } = rect;
         self.line(format_args!(
             "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" \
              height=\"{height:.1}\" rx=\"{radius}\"/>"
@@ -199,9 +158,7 @@ impl Page {
 
     fn text_at(&mut self, class: &str, x: f64, y: f64, text: &str) {
         let text = escape(text);
-        self.line(format_args!(
-            "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"
-        ));
+        self.line(format_args!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"));
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
@@ -333,17 +290,8 @@ mod tests {
         long.description = Some("about ".repeat(10_000) + "\nmore");
         let page = draw(&long);
         assert_well_formed(&page);
-        let width = page
-            .split("width=\"")
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
-        assert!(
-            width.parse::<f64>().unwrap() < MIN_WIDTH + 2.0 * MARGIN + 1.0,
-            "{width}"
-        );
+        let width = page.split("width=\"").nth(1).unwrap().split('"').next().unwrap();
+        assert!(width.parse::<f64>().unwrap() < MIN_WIDTH + 2.0 * MARGIN + 1.0, "{width}");
     }
 
     #[test]
@@ -357,11 +305,7 @@ mod tests {
     fn a_thousand_steps_take_moments() {
         let started = Instant::now();
         let page = draw(&samples::random(1_000));
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "{:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         assert_well_formed(&page);
     }
 
@@ -386,16 +330,10 @@ mod tests {
     }
 
     fn assert_text(text: &str) {
-        assert!(
-            !text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')),
-            "{text}"
-        );
+        assert!(!text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')), "{text}");
         for entity in text.split('&').skip(1) {
             let known = ["amp;", "lt;", "gt;", "quot;"];
-            assert!(
-                known.iter().any(|name| entity.starts_with(name)),
-                "&{entity}"
-            );
+            assert!(known.iter().any(|name| entity.starts_with(name)), "&{entity}");
         }
     }
 }

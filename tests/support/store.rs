@@ -20,29 +20,22 @@ pub(crate) struct Kept {
 
 /// Reads a store, which must be whole.
 pub(crate) fn kept(folder: &Path) -> Kept {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(read(folder)).expect("a store")
 }
 
 async fn read(folder: &Path) -> Result<Kept, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(folder.join("flow.db"));
     let mut database = options.connect().await?;
-    let whole: String = sqlx::query_scalar("PRAGMA integrity_check")
-        .fetch_one(&mut database)
-        .await?;
+    let whole: String =
+        sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut database).await?;
     assert_eq!(whole, "ok");
-    let keys: Vec<i64> = sqlx::query_scalar("PRAGMA foreign_key_check")
-        .fetch_all(&mut database)
-        .await?;
+    let keys: Vec<i64> =
+        sqlx::query_scalar("PRAGMA foreign_key_check").fetch_all(&mut database).await?;
     assert_eq!(keys, [] as [i64; 0]);
-    let mut kept = Kept {
-        steps: BTreeMap::new(),
-        events: BTreeMap::new(),
-        attempts: BTreeMap::new(),
-    };
+    let mut kept =
+        Kept { steps: BTreeMap::new(), events: BTreeMap::new(), attempts: BTreeMap::new() };
     let rows = sqlx::query("SELECT path, status FROM steps");
     for row in rows.fetch_all(&mut database).await? {
         kept.steps.insert(row.get(0), row.get(1));
@@ -55,10 +48,7 @@ async fn read(folder: &Path) -> Result<Kept, sqlx::Error> {
     }
     let rows = sqlx::query("SELECT path, status FROM attempts ORDER BY path, number");
     for row in rows.fetch_all(&mut database).await? {
-        kept.attempts
-            .entry(row.get(0))
-            .or_default()
-            .push(row.get(1));
+        kept.attempts.entry(row.get(0)).or_default().push(row.get(1));
     }
     Ok(kept)
 }
@@ -93,10 +83,8 @@ impl Kept {
 
 /// Changes a store behind the binary's back.
 pub(crate) fn execute(folder: &Path, sql: &'static str) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let done = runtime.block_on(async {
         let options = SqliteConnectOptions::new().filename(folder.join("flow.db"));
         let mut database = options.connect().await?;

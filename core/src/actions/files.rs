@@ -53,11 +53,7 @@ impl Action for Write {
 
     /// A line that is added twice stands there twice.
     fn effect(&self, input: &Value) -> Effect {
-        if input["append"] == true {
-            Effect::External
-        } else {
-            Effect::Idempotent
-        }
+        if input["append"] == true { Effect::External } else { Effect::Idempotent }
     }
 
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
@@ -72,11 +68,7 @@ impl Action for Write {
         };
         let size = text.len();
         let written = tokio::task::spawn_blocking(move || {
-            if append {
-                add(&path, text.as_bytes())
-            } else {
-                replace(&path, text.as_bytes())
-            }
+            if append { add(&path, text.as_bytes()) } else { replace(&path, text.as_bytes()) }
         });
         written
             .await
@@ -89,9 +81,7 @@ impl Action for Write {
 }
 
 fn folder_of(path: &Path) -> io::Result<&Path> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     Ok(folder)
@@ -183,11 +173,7 @@ impl Action for Glob {
             if context.cancel.is_cancelled() {
                 return Err(Failure::new(ErrorClass::Cancelled, "the run was stopped"));
             }
-            let shown = path
-                .strip_prefix(&folder)
-                .unwrap_or(&path)
-                .to_string_lossy()
-                .into_owned();
+            let shown = path.strip_prefix(&folder).unwrap_or(&path).to_string_lossy().into_owned();
             let path = context.paths.resolve("pattern", &path.to_string_lossy())?;
             let mut file = context.intake.take(&shown, &path).await?.to_value();
             file["path"] = json!(shown);
@@ -199,8 +185,5 @@ impl Action for Glob {
 
 fn find(pattern: &str) -> Result<Vec<std::path::PathBuf>, String> {
     let paths = glob::glob(pattern).map_err(|error| error.msg.to_owned())?;
-    Ok(paths
-        .filter_map(Result::ok)
-        .filter(|path| path.is_file())
-        .collect())
+    Ok(paths.filter_map(Result::ok).filter(|path| path.is_file()).collect())
 }

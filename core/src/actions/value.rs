@@ -88,12 +88,7 @@ impl Action for Fill {
         let from = input["from"].take();
         let mut value = input["value"].take();
         let (mut filled, mut missing) = (Vec::new(), Vec::new());
-        for (key, gap) in value
-            .as_object_mut()
-            .into_iter()
-            .flatten()
-            .filter(|(_, v)| v.is_null())
-        {
+        for (key, gap) in value.as_object_mut().into_iter().flatten().filter(|(_, v)| v.is_null()) {
             match from.get(key).filter(|found| !found.is_null()) {
                 Some(found) => {
                     *gap = found.clone();
@@ -102,8 +97,6 @@ impl Action for Fill {
                 None => missing.push(key.clone()),
             }
         }
-        Ok(Outcome::Done(
-            json!({ "value": value, "filled": filled, "missing": missing }),
-        ))
+        Ok(Outcome::Done(json!({ "value": value, "filled": filled, "missing": missing })))
     }
 }

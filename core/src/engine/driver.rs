@@ -239,26 +239,19 @@ impl Driver {
             (true, Stop::Interrupt) => RunEvent::Interrupted,
             (true, Stop::Cancel) => {
                 let error = Some("the run was cancelled".to_owned());
-                RunEvent::Finished {
-                    status: RunStatus::Cancelled,
-                    error,
-                }
+                RunEvent::Finished { status: RunStatus::Cancelled, error }
             }
             (false, _) if self.waiting > 0 => RunEvent::Waiting,
             (false, _) => {
-                return Err(EngineError::Stuck {
-                    run: self.shared.run.clone(),
-                });
+                return Err(EngineError::Stuck { run: self.shared.run.clone() });
             }
         };
         self.run_event(&event, None)
     }
 
     fn run_event(&mut self, event: &RunEvent, outputs: Option<Value>) -> Result<(), EngineError> {
-        self.ledger
-            .run_event(event, self.shared.clock.now_ms(), outputs)?;
-        self.after
-            .push(After::Tell(Progress::Run(self.ledger.run().status)));
+        self.ledger.run_event(event, self.shared.clock.now_ms(), outputs)?;
+        self.after.push(After::Tell(Progress::Run(self.ledger.run().status)));
         Ok(())
     }
 
@@ -268,14 +261,9 @@ impl Driver {
             let (step, by) = (&block.steps[slot.step], &block.steps[by]);
             let path = self.step_path(slot, step);
             self.follow(slot, step, path.clone()).await?;
-            let event = crate::state::StepEvent::Blocked {
-                by: by.id.to_string(),
-            };
+            let event = crate::state::StepEvent::Blocked { by: by.id.to_string() };
             self.step_event(slot, &event)?;
-            let view = StepView {
-                status: StepStatus::Blocked,
-                ..StepView::default()
-            };
+            let view = StepView { status: StepStatus::Blocked, ..StepView::default() };
             let at = self.at(slot, step, &path);
             self.tell(at, view.status, report::Told::default());
             self.settled(slot, step, view);
@@ -293,43 +281,25 @@ impl Driver {
     }
 
     fn stuck(&self) -> EngineError {
-        EngineError::Stuck {
-            run: self.shared.run.clone(),
-        }
+        EngineError::Stuck { run: self.shared.run.clone() }
     }
 
     fn step_path(&self, slot: Slot, step: &Step) -> InstancePath {
-        let parent = self
-            .frames
-            .get(&slot.frame)
-            .and_then(|frame| frame.at.as_ref());
+        let parent = self.frames.get(&slot.frame).and_then(|frame| frame.at.as_ref());
         InstancePath::step(parent.map(|at| &at.path), &step.id)
     }
 
     /// Where an instance is, in the store and for people.
     fn at(&self, slot: Slot, step: &Step, path: &InstancePath) -> At {
-        let within = self
-            .frames
-            .get(&slot.frame)
-            .and_then(|frame| frame.at.as_ref());
-        let within = within
-            .map(|at| format!("{}/", at.shown))
-            .unwrap_or_default();
-        let ordinal = slot
-            .ordinal
-            .map(|at| format!("[{}]", at + 1))
-            .unwrap_or_default();
-        At {
-            path: path.clone(),
-            shown: format!("{within}{}{ordinal}", step.id),
-        }
+        let within = self.frames.get(&slot.frame).and_then(|frame| frame.at.as_ref());
+        let within = within.map(|at| format!("{}/", at.shown)).unwrap_or_default();
+        let ordinal = slot.ordinal.map(|at| format!("[{}]", at + 1)).unwrap_or_default();
+        At { path: path.clone(), shown: format!("{within}{}{ordinal}", step.id) }
     }
 
     fn root_failure(&self) -> Option<Failure> {
         let root = self.frames.get(&FrameId::ROOT)?;
-        root.first_failure
-            .as_ref()
-            .map(|(_, failure)| failure.clone())
+        root.first_failure.as_ref().map(|(_, failure)| failure.clone())
     }
 
     /// The steps of the workflow itself, by id.
@@ -337,11 +307,7 @@ impl Driver {
         let Some(root) = self.frames.get(&FrameId::ROOT) else {
             return BTreeMap::new();
         };
-        let blocks = [
-            &self.workflow.steps,
-            &self.workflow.on_failure,
-            &self.workflow.finally,
-        ];
+        let blocks = [&self.workflow.steps, &self.workflow.on_failure, &self.workflow.finally];
         let steps = blocks.into_iter().flat_map(|block| &block.steps);
         steps
             .filter_map(|step| Some((step.id.to_string(), root.values.outputs.own(&step.id)?)))

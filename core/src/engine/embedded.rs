@@ -239,9 +239,7 @@ impl RunHandle {
     pub async fn wait(&mut self) -> Result<RunReport, EngineError> {
         match (&mut self.task).await {
             Ok(report) => report,
-            Err(_) => Err(EngineError::Stuck {
-                run: self.id.clone(),
-            }),
+            Err(_) => Err(EngineError::Stuck { run: self.id.clone() }),
         }
     }
 }
@@ -269,11 +267,7 @@ impl Embedded {
 
     async fn keep(&self, program: &Program) -> Result<(), EngineError> {
         let name = &program.workflow.name;
-        Ok(self
-            .setup
-            .store
-            .put_definition(&program.definition, name, &program.bundle)
-            .await?)
+        Ok(self.setup.store.put_definition(&program.definition, name, &program.bundle).await?)
     }
 
     /// Begins to drive. The lock is held until the task ends, however it ends.
@@ -305,11 +299,7 @@ impl Embedded {
         let asked = Arc::clone(&interrupted);
         let task = tokio::spawn(async move {
             let stop = move || {
-                if asked.load(Ordering::SeqCst) {
-                    Stop::Interrupt
-                } else {
-                    Stop::Cancel
-                }
+                if asked.load(Ordering::SeqCst) { Stop::Interrupt } else { Stop::Cancel }
             };
             let driven = driver.drive(stop).await;
             drop(lock);
@@ -319,12 +309,7 @@ impl Embedded {
                 steps: driven.steps,
             })
         });
-        Ok(RunHandle {
-            id,
-            task: AbortOnDropHandle::new(task),
-            cancel,
-            interrupted,
-        })
+        Ok(RunHandle { id, task: AbortOnDropHandle::new(task), cancel, interrupted })
     }
 
     /// Counts what each step of a run spent so far.
@@ -355,12 +340,7 @@ impl Embedded {
 #[async_trait]
 impl Backend for Embedded {
     async fn submit(&self, submission: Submission) -> Result<RunHandle, EngineError> {
-        let Submission {
-            id,
-            program,
-            mut inputs,
-            observer,
-        } = submission;
+        let Submission { id, program, mut inputs, observer } = submission;
         let workshop = self.workshop(program.folder.clone());
         workshop.take_inputs(&program.workflow, &mut inputs).await?;
         let lock = RunLock::acquire(self.setup.store.folder(), &id)?;
@@ -380,22 +360,11 @@ impl Backend for Embedded {
             ended: None,
         };
         let ledger = Ledger::new(run, RunState::NEW, 0, program.workflow.budget);
-        self.drive(
-            program,
-            observer,
-            ledger,
-            lock,
-            RunEvent::Started { definition },
-        )
-        .await
+        self.drive(program, observer, ledger, lock, RunEvent::Started { definition }).await
     }
 
     async fn resume(&self, resume: Resume) -> Result<RunHandle, EngineError> {
-        let Resume {
-            id,
-            program,
-            observer,
-        } = resume;
+        let Resume { id, program, observer } = resume;
         let lock = RunLock::acquire(self.setup.store.folder(), &id)?;
         let run = self.known(&id).await?;
         self.keep(&program).await?;
@@ -430,10 +399,7 @@ impl Backend for Embedded {
         let row = self.known(run).await?;
         match row.status {
             RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
-                return Err(EngineError::Ended {
-                    run: run.clone(),
-                    status: row.status,
-                });
+                return Err(EngineError::Ended { run: run.clone(), status: row.status });
             }
             RunStatus::Running | RunStatus::Waiting | RunStatus::Interrupted => {}
         }
@@ -444,18 +410,12 @@ impl Backend for Embedded {
             }
             Err(error) => return Err(error.into()),
         };
-        let (seq, now) = (
-            self.setup.store.last_seq(run).await?,
-            self.setup.clock.now_ms(),
-        );
+        let (seq, now) = (self.setup.store.last_seq(run).await?, self.setup.clock.now_ms());
         let (definition, state) = (row.definition, RunState::of_status(row.status));
         let mut ledger = Ledger::new(row, state, seq, None);
         ledger.run_event(&RunEvent::Resumed { definition }, now, None)?;
         let error = Some("the run was cancelled".to_owned());
-        let ended = RunEvent::Finished {
-            status: RunStatus::Cancelled,
-            error,
-        };
+        let ended = RunEvent::Finished { status: RunStatus::Cancelled, error };
         ledger.run_event(&ended, now, None)?;
         Ok(self.setup.store.commit(ledger.take()).await?)
     }
@@ -469,16 +429,10 @@ impl Backend for Embedded {
         self.known(run).await?;
         let asked = self.setup.store.approvals(run).await?;
         let Some(approval) = asked.into_iter().find(|row| row.path == *path) else {
-            return Err(EngineError::NothingAsked {
-                run: run.clone(),
-                path: path.clone(),
-            });
+            return Err(EngineError::NothingAsked { run: run.clone(), path: path.clone() });
         };
         if approval.approved.is_some() {
-            return Err(EngineError::Answered {
-                run: run.clone(),
-                path: path.clone(),
-            });
+            return Err(EngineError::Answered { run: run.clone(), path: path.clone() });
         }
         let answered = ApprovalRow {
             answered: Some(self.setup.clock.now_ms()),
@@ -486,13 +440,6 @@ impl Backend for Embedded {
             comment: answer.comment,
             ..approval
         };
-        Ok(self
-            .setup
-            .store
-            .commit(Batch {
-                approvals: vec![answered],
-                ..Batch::default()
-            })
-            .await?)
+        Ok(self.setup.store.commit(Batch { approvals: vec![answered], ..Batch::default() }).await?)
     }
 }

@@ -32,11 +32,7 @@ fn without_names(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(without_names).collect()),
         Value::Object(map) => match map.get("$artifact") {
             Some(hash) => json!({ "$artifact": hash, "page": map.get("page") }),
-            None => Value::Object(
-                map.iter()
-                    .map(|(k, v)| (k.clone(), without_names(v)))
-                    .collect(),
-            ),
+            None => Value::Object(map.iter().map(|(k, v)| (k.clone(), without_names(v))).collect()),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
@@ -67,11 +63,7 @@ impl Keys {
     fn unique(&mut self, key: String) -> String {
         let seen = self.seen.entry(key.clone()).or_default();
         *seen += 1;
-        if *seen == 1 {
-            key
-        } else {
-            format!("{key}~{seen}")
-        }
+        if *seen == 1 { key } else { format!("{key}~{seen}") }
     }
 }
 
@@ -104,11 +96,8 @@ mod tests {
     fn equal_items_are_told_apart_by_their_occurrence() {
         let mut keys = Keys::default();
         let (a, b) = (json!({"n": 1}), json!({"n": 2}));
-        let (first, other, second) = (
-            keys.of_content(&a),
-            keys.of_content(&b),
-            keys.of_content(&a),
-        );
+        let (first, other, second) =
+            (keys.of_content(&a), keys.of_content(&b), keys.of_content(&a));
         assert_ne!(first, other);
         assert_eq!(second, format!("{first}~2"));
     }

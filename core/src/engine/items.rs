@@ -29,10 +29,7 @@ pub(crate) struct Items {
 enum Source {
     List(Arc<Value>),
     Count(u64),
-    Lines {
-        name: String,
-        lines: BufReader<File>,
-    },
+    Lines { name: String, lines: BufReader<File> },
 }
 
 impl Items {
@@ -52,11 +49,7 @@ impl Items {
             Value::Bool(_) => return Err(no_items("a boolean")),
             Value::String(_) => return Err(no_items("text")),
         };
-        Ok(Self {
-            source,
-            keys: Keys::default(),
-            next: 0,
-        })
+        Ok(Self { source, keys: Keys::default(), next: 0 })
     }
 
     /// How many items there are; none where only reading them to the end tells.
@@ -98,15 +91,9 @@ fn lines(artifact: &ArtifactRef, artifacts: &Artifacts) -> Result<Source, Failur
     let name = artifact.name.clone();
     let path = artifacts.local_path(&artifact.hash)?;
     let file = File::open(path).map_err(|error| {
-        Failure::new(
-            ErrorClass::Io,
-            format!("cannot read the items in `{name}`: {error}"),
-        )
+        Failure::new(ErrorClass::Io, format!("cannot read the items in `{name}`: {error}"))
     })?;
-    Ok(Source::Lines {
-        name,
-        lines: BufReader::new(file),
-    })
+    Ok(Source::Lines { name, lines: BufReader::new(file) })
 }
 
 fn next_line(
@@ -117,11 +104,8 @@ fn next_line(
     let at = || format!("item {} of `{name}`", ordinal + 1);
     loop {
         let mut line = Vec::new();
-        let read = lines
-            .by_ref()
-            .take(LONGEST_LINE)
-            .read_until(b'\n', &mut line)
-            .map_err(|error| {
+        let read =
+            lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(|error| {
                 Failure::new(ErrorClass::Io, format!("cannot read {}: {error}", at()))
             })?;
         if read == 0 {

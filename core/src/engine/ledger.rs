@@ -103,15 +103,7 @@ impl Ledger {
         let state = recorded.map_or(StepState::NEW, StepState::of_row);
         let started = recorded.and_then(|row| row.started).unwrap_or(now);
         let ordinal = slot.ordinal;
-        let entry = Entry {
-            path,
-            parent,
-            step,
-            ordinal,
-            state,
-            started,
-            attempt: None,
-        };
+        let entry = Entry { path, parent, step, ordinal, state, started, attempt: None };
         self.entries.insert(slot, entry);
     }
 
@@ -166,10 +158,7 @@ impl Ledger {
         now: i64,
     ) -> Result<(), IllegalTransition> {
         let Some(mut entry) = self.entries.remove(&slot) else {
-            return Err(IllegalTransition {
-                state: "unknown",
-                event: event.kind(),
-            });
+            return Err(IllegalTransition { state: "unknown", event: event.kind() });
         };
         let outcome = self.write(&mut entry, event, details, now);
         self.entries.insert(slot, entry);
@@ -237,13 +226,7 @@ impl Ledger {
             | StepEvent::Reopened => (None, None, None),
         };
         let settled = !entry.state.is_open();
-        let cached = matches!(
-            event,
-            StepEvent::Succeeded {
-                origin: Origin::Cache,
-                ..
-            }
-        );
+        let cached = matches!(event, StepEvent::Succeeded { origin: Origin::Cache, .. });
         let attempts = entry.state.attempts();
         let asked = matches!(event, StepEvent::Asked { .. });
         let output = if asked { None } else { details.value.clone() };
@@ -279,36 +262,17 @@ impl Ledger {
     fn write_attempt(&mut self, entry: &mut Entry, event: &StepEvent, now: i64) {
         let (number, status, failure, usage) = match event {
             StepEvent::Sent { attempt, .. } => (*attempt, AttemptStatus::Sent, None, None),
-            StepEvent::AttemptFailed {
-                attempt,
-                failure,
-                usage,
-                ..
+            StepEvent::AttemptFailed { attempt, failure, usage, .. }
+            | StepEvent::Failed { attempt, failure, usage, .. } => {
+                (*attempt, AttemptStatus::Failed, Some(failure), usage.as_deref())
             }
-            | StepEvent::Failed {
-                attempt,
-                failure,
-                usage,
-                ..
-            } => (
-                *attempt,
-                AttemptStatus::Failed,
-                Some(failure),
-                usage.as_deref(),
-            ),
             StepEvent::Lost { attempt } => (*attempt, AttemptStatus::Lost, None, None),
-            StepEvent::Succeeded {
-                attempt,
-                usage,
-                origin: Origin::Ran,
-                ..
-            } => (*attempt, AttemptStatus::Succeeded, None, usage.as_deref()),
+            StepEvent::Succeeded { attempt, usage, origin: Origin::Ran, .. } => {
+                (*attempt, AttemptStatus::Succeeded, None, usage.as_deref())
+            }
             StepEvent::Asked { attempt, .. } => (*attempt, AttemptStatus::Succeeded, None, None),
             StepEvent::Cancelled { attempt } => (*attempt, AttemptStatus::Cancelled, None, None),
-            StepEvent::Succeeded {
-                origin: Origin::Cache | Origin::Person,
-                ..
-            }
+            StepEvent::Succeeded { origin: Origin::Cache | Origin::Person, .. }
             | StepEvent::Opened { .. }
             | StepEvent::Skipped
             | StepEvent::Blocked { .. }
@@ -429,15 +393,8 @@ impl Ledger {
                 };
             }
         };
-        let of_step = self
-            .spent_by_step
-            .get(&step.id)
-            .copied()
-            .unwrap_or_default();
-        let limits = [
-            ("run", self.budget, self.run.cost),
-            ("step", step.policy.budget, of_step),
-        ];
+        let of_step = self.spent_by_step.get(&step.id).copied().unwrap_or_default();
+        let limits = [("run", self.budget, self.run.cost), ("step", step.policy.budget, of_step)];
         for (whose, budget, spent) in limits {
             let Some(budget) = budget else { continue };
             if spent + self.reserved + cost > budget.cost {

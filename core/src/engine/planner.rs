@@ -125,12 +125,7 @@ impl Planner {
                 (None, None) => Forecast::Kept,
             };
             let cost_before = (!tally.cost_unknown).then_some(tally.cost);
-            Some(PlannedStep {
-                path,
-                forecast,
-                instances: tally.run,
-                cost_before,
-            })
+            Some(PlannedStep { path, forecast, instances: tally.run, cost_before })
         };
         order.into_iter().filter_map(forecast).collect()
     }
@@ -181,12 +176,10 @@ impl Planner {
             let mut open: BTreeSet<usize> = BTreeSet::new();
             let (mut settled, mut left) =
                 (BTreeSet::new(), (0..block.steps.len()).collect::<Vec<_>>());
-            while let Some(at) = left.iter().position(|at| {
-                block.steps[*at]
-                    .after
-                    .iter()
-                    .all(|before| settled.contains(before))
-            }) {
+            while let Some(at) = left
+                .iter()
+                .position(|at| block.steps[*at].after.iter().all(|before| settled.contains(before)))
+            {
                 let index = left.remove(at);
                 settled.insert(index);
                 let step = &block.steps[index];
@@ -239,10 +232,7 @@ impl Planner {
                 .scope
                 .with(&for_each.item_name, Arc::clone(&item))
                 .with("index", Arc::new(Value::from(ordinal)));
-            let key = for_each
-                .key
-                .as_ref()
-                .and_then(|key| key.render(&scope).ok());
+            let key = for_each.key.as_ref().and_then(|key| key.render(&scope).ok());
             let path = path.instance(&items.key(&item, key.as_ref()));
             let found = match step.when.as_ref().filter(|_| step.when_per_item) {
                 Some(when) => self.skipped(when, &scope, name),
@@ -260,10 +250,7 @@ impl Planner {
         if !kept {
             return Ok(Found::NotKept);
         }
-        Ok(Found::Kept(StepView {
-            output: Arc::new(Value::Array(outputs)),
-            ..StepView::default()
-        }))
+        Ok(Found::Kept(StepView { output: Arc::new(Value::Array(outputs)), ..StepView::default() }))
     }
 
     /// The view of a step whose condition is false; none where it holds.
@@ -271,10 +258,7 @@ impl Planner {
         match super::driver::holds(when, scope) {
             Ok(true) => None,
             Ok(false) => {
-                let view = StepView {
-                    status: StepStatus::Skipped,
-                    ..StepView::default()
-                };
+                let view = StepView { status: StepStatus::Skipped, ..StepView::default() };
                 Some(Found::Kept(view))
             }
             Err(failure) => Some(self.would_run(name, &failure.message, 1)),
@@ -293,18 +277,14 @@ impl Planner {
             Work::Action { .. } => self.action(step, scope, path, name).await,
             Work::Body { block, collect } => {
                 let inner = FrameValues::of_body(values, scope);
-                if !self
-                    .block(block, &inner, Some(path), &format!("{name}/"))
-                    .await?
-                {
+                if !self.block(block, &inner, Some(path), &format!("{name}/")).await? {
                     return Ok(self.would_run(name, "a step in it would", 0));
                 }
                 let output = match (collect, block.steps.last()) {
                     (Some(collect), _) => collect.render(&inner.scope).unwrap_or_default(),
                     (None, Some(last)) => {
                         let view = inner.outputs.own(&last.id);
-                        view.map(|view| view.output.as_ref().clone())
-                            .unwrap_or_default()
+                        view.map(|view| view.output.as_ref().clone()).unwrap_or_default()
                     }
                     (None, None) => Value::Null,
                 };
@@ -332,10 +312,7 @@ impl Planner {
         self.workshop.take_inputs(workflow, &mut bound).await?;
         let about = json!({ "id": self.run.as_str(), "workflow": workflow.name });
         let inner = FrameValues::of_workflow(&Arc::new(Value::Object(bound)), about);
-        if !self
-            .block(&workflow.steps, &inner, Some(path), &format!("{name}/"))
-            .await?
-        {
+        if !self.block(&workflow.steps, &inner, Some(path), &format!("{name}/")).await? {
             return Ok(self.would_run(name, "a step in it would", 0));
         }
         let output = super::driver::render_outputs(&workflow.outputs, &inner.scope);
@@ -402,8 +379,5 @@ impl Planner {
 }
 
 fn kept(output: Value) -> Found {
-    Found::Kept(StepView {
-        output: Arc::new(output),
-        ..StepView::default()
-    })
+    Found::Kept(StepView { output: Arc::new(output), ..StepView::default() })
 }

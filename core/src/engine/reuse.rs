@@ -20,9 +20,7 @@ pub(super) async fn reuse(
     let store = &shared.workshop.store;
     if let Some(row) = &job.recorded {
         match StepState::of_row(row) {
-            StepState::Succeeded {
-                hash: Some(hash), ..
-            } if hash == prepared.hash => {
+            StepState::Succeeded { hash: Some(hash), .. } if hash == prepared.hash => {
                 let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
                 let meta = row.meta.clone();
                 return Ok(Some(known(hash, output, None, Origin::Ran, meta)));
@@ -32,10 +30,7 @@ pub(super) async fn reuse(
             }
             // What is idle after an attempt lost it, and its process died before it could act
             // on the loss.
-            StepState::Working { attempt, .. }
-            | StepState::Idle {
-                attempts: attempt @ 1..,
-            } => {
+            StepState::Working { attempt, .. } | StepState::Idle { attempts: attempt @ 1.. } => {
                 if let Some(end) = lost_call(job, prepared, attempt) {
                     return Ok(Some(end));
                 }
@@ -56,13 +51,7 @@ pub(super) async fn reuse(
     if !shared.workshop.holds_all(&output) {
         return Ok(None);
     }
-    Ok(Some(known(
-        prepared.hash,
-        output,
-        Some(row.output),
-        Origin::Cache,
-        row.meta,
-    )))
+    Ok(Some(known(prepared.hash, output, Some(row.output), Origin::Cache, row.meta)))
 }
 
 fn known(
@@ -73,16 +62,7 @@ fn known(
     meta: Option<Value>,
 ) -> End {
     let output = Arc::new(output);
-    End::Done {
-        attempt: None,
-        hash,
-        output,
-        packed,
-        usage: None,
-        origin,
-        cache: false,
-        meta,
-    }
+    End::Done { attempt: None, hash, output, packed, usage: None, origin, cache: false, meta }
 }
 
 /// What a person's answer makes of an instance that asked.
@@ -90,28 +70,14 @@ fn answered(job: &Job, hash: ContentHash, attempts: u32) -> Option<End> {
     let approval = job.approval.as_ref()?;
     let about_loss = approval.show.get("lost_attempt").is_some();
     match approval.approved {
-        None => Some(End::Asked {
-            attempt: attempts,
-            hash,
-            show: None,
-        }),
+        None => Some(End::Asked { attempt: attempts, hash, show: None }),
         Some(true) if about_loss => None,
         Some(true) => {
             let output = json!({ "approved": true, "comment": approval.comment });
-            Some(known(
-                hash,
-                output.clone(),
-                Some(output),
-                Origin::Person,
-                None,
-            ))
+            Some(known(hash, output.clone(), Some(output), Origin::Person, None))
         }
         Some(false) => {
-            let comment = approval
-                .comment
-                .as_deref()
-                .map(|c| format!(": {c}"))
-                .unwrap_or_default();
+            let comment = approval.comment.as_deref().map(|c| format!(": {c}")).unwrap_or_default();
             let message = format!("a person declined{comment}");
             Some(End::failed(Failure::new(ErrorClass::Refusal, message)))
         }
@@ -131,11 +97,7 @@ fn lost_call(job: &Job, prepared: &Prepared, attempt: u32) -> Option<End> {
         OnLost::Ask => {
             let show =
                 json!({ "question": "send it again?", "reason": message, "lost_attempt": attempt });
-            Some(End::Asked {
-                attempt: attempt + 1,
-                hash: prepared.hash,
-                show: Some(show),
-            })
+            Some(End::Asked { attempt: attempt + 1, hash: prepared.hash, show: Some(show) })
         }
     }
 }

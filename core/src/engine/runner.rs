@@ -84,11 +84,7 @@ pub(crate) enum Report {
         wait: Duration,
     },
     /// A line for the log.
-    Line {
-        slot: Slot,
-        attempt: u32,
-        text: String,
-    },
+    Line { slot: Slot, attempt: u32, text: String },
     /// The instance ended.
     Ended { slot: Slot, end: End },
 }
@@ -119,28 +115,16 @@ pub(crate) enum End {
         meta: Option<Value>,
     },
     /// It asks a person, or asked before and has no answer.
-    Asked {
-        attempt: u32,
-        hash: ContentHash,
-        show: Option<Value>,
-    },
+    Asked { attempt: u32, hash: ContentHash, show: Option<Value> },
     /// For good.
-    Failed {
-        attempt: Option<Attempt>,
-        failure: Failure,
-        usage: Option<Box<CallUsage>>,
-    },
+    Failed { attempt: Option<Attempt>, failure: Failure, usage: Option<Box<CallUsage>> },
     /// Because somebody said stop.
     Cancelled { attempt: Option<Attempt> },
 }
 
 impl End {
     pub(super) fn failed(failure: Failure) -> Self {
-        Self::Failed {
-            attempt: None,
-            failure,
-            usage: None,
-        }
+        Self::Failed { attempt: None, failure, usage: None }
     }
 }
 
@@ -167,14 +151,7 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
         Ok(None) => {}
         Err(failure) => return End::failed(failure),
     }
-    Attempts {
-        shared,
-        job,
-        prepared: &prepared,
-        made: 0,
-    }
-    .run()
-    .await
+    Attempts { shared, job, prepared: &prepared, made: 0 }.run().await
 }
 
 /// The attempts of one instance.
@@ -187,20 +164,9 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     async fn run(mut self) -> End {
-        let deadline = self
-            .job
-            .step()
-            .policy
-            .deadline
-            .map(|d| d.as_millis() as i64);
+        let deadline = self.job.step().policy.deadline.map(|d| d.as_millis() as i64);
         let began = self.shared.clock.now_ms();
-        let mut choices = self
-            .prepared
-            .models
-            .iter()
-            .cloned()
-            .map(Some)
-            .collect::<Vec<_>>();
+        let mut choices = self.prepared.models.iter().cloned().map(Some).collect::<Vec<_>>();
         if choices.is_empty() {
             choices.push(None);
         }
@@ -227,11 +193,7 @@ impl Attempts<'_> {
                     })
                 };
                 let Some(wait) = wait.filter(in_time) else {
-                    last = End::Failed {
-                        attempt: Some(attempt),
-                        failure,
-                        usage,
-                    };
+                    last = End::Failed { attempt: Some(attempt), failure, usage };
                     break;
                 };
                 self.report_retry(attempt, failure, usage, wait);
@@ -250,23 +212,13 @@ impl Attempts<'_> {
     /// Whether the next model of the chain is asked after this end; if so, the end becomes
     /// an attempt that another follows.
     fn falls_back(&self, last: &End) -> bool {
-        let End::Failed {
-            attempt: Some(attempt),
-            failure,
-            usage,
-        } = last
-        else {
+        let End::Failed { attempt: Some(attempt), failure, usage } = last else {
             return false;
         };
         if !may_fall_back(failure.class) {
             return false;
         }
-        self.report_retry(
-            attempt.clone(),
-            failure.clone(),
-            usage.clone(),
-            Duration::ZERO,
-        );
+        self.report_retry(attempt.clone(), failure.clone(), usage.clone(), Duration::ZERO);
         true
     }
 
@@ -278,13 +230,7 @@ impl Attempts<'_> {
         wait: Duration,
     ) {
         let slot = self.job.slot;
-        let _ = self.shared.reports.send(Report::Retry {
-            slot,
-            attempt,
-            failure,
-            usage,
-            wait,
-        });
+        let _ = self.shared.reports.send(Report::Retry { slot, attempt, failure, usage, wait });
     }
 
     /// Makes one attempt. `left` is what remains of the deadline, in milliseconds.
@@ -317,15 +263,11 @@ impl Attempts<'_> {
             Ok(Outcome::Done(output)) => Tried::Ended(self.done(attempt, output, usage).await),
             Ok(Outcome::Wait { show }) => {
                 let (attempt, hash) = (attempt.number, attempt.hash);
-                Tried::Ended(End::Asked {
-                    attempt,
-                    hash,
-                    show: Some(show),
-                })
+                Tried::Ended(End::Asked { attempt, hash, show: Some(show) })
             }
-            Err(_) if self.shared.cancel.is_cancelled() => Tried::Ended(End::Cancelled {
-                attempt: Some(attempt),
-            }),
+            Err(_) if self.shared.cancel.is_cancelled() => {
+                Tried::Ended(End::Cancelled { attempt: Some(attempt) })
+            }
             Err(failure) => Tried::Failed(attempt, failure, usage),
         }
     }
@@ -334,11 +276,7 @@ impl Attempts<'_> {
         let packed = match self.shared.workshop.store.pack(output.clone()).await {
             Ok(packed) => packed,
             Err(error) => {
-                return End::Failed {
-                    attempt: Some(attempt),
-                    failure: error.into(),
-                    usage,
-                };
+                return End::Failed { attempt: Some(attempt), failure: error.into(), usage };
             }
         };
         End::Done {
@@ -357,15 +295,8 @@ impl Attempts<'_> {
     async fn announce(&self, attempt: &Attempt, quote: Quote) -> Result<(), Failure> {
         let (answer, answered) = oneshot::channel();
         let (slot, attempt) = (self.job.slot, attempt.clone());
-        let _ = self.shared.reports.send(Report::Announce {
-            slot,
-            attempt,
-            quote,
-            answer,
-        });
-        answered
-            .await
-            .unwrap_or_else(|_| Err(Failure::new(ErrorClass::Cancelled, "the run ended")))
+        let _ = self.shared.reports.send(Report::Announce { slot, attempt, quote, answer });
+        answered.await.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Cancelled, "the run ended")))
     }
 
     /// Lets the action act, within its time and until somebody says stop.
@@ -373,10 +304,7 @@ impl Attempts<'_> {
         let timeout = self.job.step().policy.timeout;
         let left = left.map(|ms| Duration::from_millis(ms.max(0) as u64));
         let limit = [timeout, left].into_iter().flatten().min();
-        let action = self
-            .prepared
-            .action
-            .run(self.prepared.input.clone(), context);
+        let action = self.prepared.action.run(self.prepared.input.clone(), context);
         let mut action = std::pin::pin!(AssertUnwindSafe(action).catch_unwind());
         let out_of_time = async {
             match limit {
@@ -403,21 +331,15 @@ impl Attempts<'_> {
         }
         context.cancel.cancel();
         let limit = limit.unwrap_or_default();
-        Err(
-            Failure::new(ErrorClass::Timeout, format!("no result within {limit:?}"))
-                .with_hint("raise `timeout` of the step, or under `defaults`"),
-        )
+        Err(Failure::new(ErrorClass::Timeout, format!("no result within {limit:?}"))
+            .with_hint("raise `timeout` of the step, or under `defaults`"))
     }
 
     fn context(&self, attempt: &Attempt) -> StepContext {
         let (reports, slot, number) = (self.shared.reports.clone(), self.job.slot, attempt.number);
         let log: LogSink = Arc::new(move |text: &str| {
             let text = text.to_owned();
-            let _ = reports.send(Report::Line {
-                slot,
-                attempt: number,
-                text,
-            });
+            let _ = reports.send(Report::Line { slot, attempt: number, text });
         });
         StepContext {
             path: self.job.path.to_string(),
@@ -454,10 +376,9 @@ fn stopped() -> Failure {
 fn past_deadline(last: End) -> End {
     match last {
         End::Failed { .. } => last,
-        End::Done { .. } | End::Asked { .. } | End::Cancelled { .. } => End::failed(Failure::new(
-            ErrorClass::Timeout,
-            "the step's deadline is over",
-        )),
+        End::Done { .. } | End::Asked { .. } | End::Cancelled { .. } => {
+            End::failed(Failure::new(ErrorClass::Timeout, "the step's deadline is over"))
+        }
     }
 }
 

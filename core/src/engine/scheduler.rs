@@ -41,10 +41,7 @@ pub struct Slot {
 
 impl Slot {
     fn whole(self) -> Self {
-        Self {
-            ordinal: None,
-            ..self
-        }
+        Self { ordinal: None, ..self }
     }
 }
 
@@ -177,11 +174,7 @@ impl Scheduler {
             window,
             failed: false,
         };
-        scheduler.open_frame(
-            None,
-            Arc::clone(&workflow.steps),
-            Some(Arc::clone(workflow)),
-        );
+        scheduler.open_frame(None, Arc::clone(&workflow.steps), Some(Arc::clone(workflow)));
         scheduler
     }
 
@@ -196,18 +189,14 @@ impl Scheduler {
             return Some(begin);
         }
         let at = self.loops.iter().rposition(|slot| {
-            self.open_loop(*slot)
-                .is_some_and(|open| open.active < open.window)
+            self.open_loop(*slot).is_some_and(|open| open.active < open.window)
         })?;
         let slot = self.loops[at];
         let open = self.open_loop_mut(slot)?;
         let ordinal = open.next;
         open.next += 1;
         open.active += 1;
-        Some(Begin::Instance(Slot {
-            ordinal: Some(ordinal),
-            ..slot
-        }))
+        Some(Begin::Instance(Slot { ordinal: Some(ordinal), ..slot }))
     }
 
     /// The steps that were blocked since the last call.
@@ -239,13 +228,7 @@ impl Scheduler {
     pub fn open(&mut self, slot: Slot, max_parallel: Option<usize>) {
         let window = max_parallel.map_or(self.window, |n| n as u64);
         if let Some(node) = self.node_mut(slot) {
-            *node = Node::Loop(Loop {
-                next: 0,
-                active: 0,
-                window,
-                drained: false,
-                failed: false,
-            });
+            *node = Node::Loop(Loop { next: 0, active: 0, window, drained: false, failed: false });
             self.loops.push(slot.whole());
         }
     }
@@ -269,11 +252,7 @@ impl Scheduler {
 
     /// Enters the sub-workflow that a slot holds.
     pub fn enter_workflow(&mut self, slot: Slot, workflow: &Arc<Workflow>) -> FrameId {
-        self.open_frame(
-            Some(slot),
-            Arc::clone(&workflow.steps),
-            Some(Arc::clone(workflow)),
-        )
+        self.open_frame(Some(slot), Arc::clone(&workflow.steps), Some(Arc::clone(workflow)))
     }
 
     /// Tells that a step or an instance ended.
@@ -296,10 +275,7 @@ impl Scheduler {
     }
 
     fn close_loop(&mut self, slot: Slot) {
-        if self
-            .open_loop(slot)
-            .is_some_and(|open| open.drained && open.active == 0)
-        {
+        if self.open_loop(slot).is_some_and(|open| open.drained && open.active == 0) {
             self.ready.push_back(Begin::Gather(slot));
         }
     }
@@ -332,20 +308,12 @@ impl Scheduler {
         };
         frame.phase = phase;
         frame.unsettled = block.steps.len();
-        frame.nodes = block
-            .steps
-            .iter()
-            .map(|step| Node::Missing(step.after.len()))
-            .collect();
+        frame.nodes = block.steps.iter().map(|step| Node::Missing(step.after.len())).collect();
         frame.block = block;
         for (step, node) in frame.nodes.iter_mut().enumerate() {
             if matches!(node, Node::Missing(0)) {
                 *node = Node::Begun;
-                self.ready.push_back(Begin::Step(Slot {
-                    frame: id,
-                    step,
-                    ordinal: None,
-                }));
+                self.ready.push_back(Begin::Step(Slot { frame: id, step, ordinal: None }));
             }
         }
         if frame.unsettled == 0 {
@@ -399,18 +367,10 @@ impl Scheduler {
                 if *missing > 0 {
                     continue;
                 }
-                let at = Slot {
-                    frame: slot.frame,
-                    step: *behind,
-                    ordinal: None,
-                };
+                let at = Slot { frame: slot.frame, step: *behind, ordinal: None };
                 match blocking(&frame.nodes, &block.steps[*behind].after) {
                     Some(by) => {
-                        self.blocked.push(Blocked {
-                            slot: at,
-                            block: Arc::clone(&block),
-                            by,
-                        });
+                        self.blocked.push(Blocked { slot: at, block: Arc::clone(&block), by });
                         settled.push_back((*behind, Ending::Blocked));
                     }
                     None => {

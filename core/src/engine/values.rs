@@ -21,10 +21,7 @@ pub(crate) struct Outputs {
 impl Outputs {
     /// The outputs of a body within `around`.
     pub(crate) fn within(around: &Arc<Self>) -> Self {
-        Self {
-            around: Some(Arc::clone(around)),
-            settled: RwLock::default(),
-        }
+        Self { around: Some(Arc::clone(around)), settled: RwLock::default() }
     }
 
     /// Adds what a step came to.
@@ -35,11 +32,7 @@ impl Outputs {
 
     /// What a step of this very frame came to.
     pub(crate) fn own(&self, step: &StepId) -> Option<Arc<StepView>> {
-        self.settled
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(step)
-            .cloned()
+        self.settled.read().unwrap_or_else(PoisonError::into_inner).get(step).cloned()
     }
 }
 
@@ -47,9 +40,7 @@ impl StepsView for Outputs {
     fn step(&self, id: &str) -> Option<Arc<StepView>> {
         let own = {
             let settled = self.settled.read().unwrap_or_else(PoisonError::into_inner);
-            id.parse::<StepId>()
-                .ok()
-                .and_then(|id| settled.get(&id).cloned())
+            id.parse::<StepId>().ok().and_then(|id| settled.get(&id).cloned())
         };
         own.or_else(|| self.around.as_ref()?.step(id))
     }
@@ -83,9 +74,6 @@ impl FrameValues {
     /// The same values with another `run`.
     #[must_use]
     pub(crate) fn with_run(&self, run: Value) -> Self {
-        Self {
-            outputs: Arc::clone(&self.outputs),
-            scope: self.scope.with("run", Arc::new(run)),
-        }
+        Self { outputs: Arc::clone(&self.outputs), scope: self.scope.with("run", Arc::new(run)) }
     }
 }

@@ -32,10 +32,7 @@ pub fn bind_inputs(
                 None => format!("its inputs are: {}", names().collect::<Vec<_>>().join(", ")),
             };
             let message = format!("workflow `{}` has no input `{name}`", workflow.name);
-            faults.push(InputFault {
-                message,
-                hint: Some(hint),
-            });
+            faults.push(InputFault { message, hint: Some(hint) });
         }
     }
     let mut bound = Map::new();
@@ -47,11 +44,7 @@ pub fn bind_inputs(
             Err(fault) => faults.push(fault),
         }
     }
-    if faults.is_empty() {
-        Ok(bound)
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(bound) } else { Err(faults) }
 }
 
 fn value_of(input: &Input, given: Option<&Value>) -> Result<Value, InputFault> {
@@ -84,10 +77,7 @@ fn from_text(kind: &InputType, given: &Value) -> Value {
         InputType::String { .. } | InputType::File { .. } => given.clone(),
         InputType::Files { .. } => match json() {
             Value::Array(files) => Value::Array(files),
-            _ => text
-                .split(',')
-                .map(|part| Value::from(part.trim()))
-                .collect(),
+            _ => text.split(',').map(|part| Value::from(part.trim())).collect(),
         },
         InputType::Integer | InputType::Number | InputType::Boolean => match json() {
             Value::Array(_) | Value::Object(_) => given.clone(),
@@ -100,11 +90,7 @@ fn from_text(kind: &InputType, given: &Value) -> Value {
 /// Says why a value does not fit a type.
 pub(super) fn fits(kind: &InputType, value: &Value) -> Result<(), String> {
     let is = |fits: bool, what: &str| {
-        if fits {
-            Ok(())
-        } else {
-            Err(format!("must be {what}, and `{}` is not", shown(value)))
-        }
+        if fits { Ok(()) } else { Err(format!("must be {what}, and `{}` is not", shown(value))) }
     };
     let file = |value: &Value| value.is_string() || value.get("$artifact").is_some();
     match kind {
@@ -117,10 +103,9 @@ pub(super) fn fits(kind: &InputType, value: &Value) -> Result<(), String> {
         InputType::Number => is(value.is_number(), "a number"),
         InputType::Boolean => is(value.is_boolean(), "`true` or `false`"),
         InputType::File { .. } => is(file(value), "a file"),
-        InputType::Files { .. } => is(
-            value.as_array().is_some_and(|files| files.iter().all(file)),
-            "a list of files",
-        ),
+        InputType::Files { .. } => {
+            is(value.as_array().is_some_and(|files| files.iter().all(file)), "a list of files")
+        }
         InputType::Array => is(value.is_array(), "a list"),
         InputType::Json { schema } => match jsonschema::validator_for(schema) {
             Ok(validator) => validator
@@ -132,12 +117,6 @@ pub(super) fn fits(kind: &InputType, value: &Value) -> Result<(), String> {
 }
 
 fn shown(value: &Value) -> String {
-    let text = value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned);
-    if text.chars().count() <= 60 {
-        text
-    } else {
-        text.chars().take(60).chain(['…']).collect()
-    }
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if text.chars().count() <= 60 { text } else { text.chars().take(60).chain(['…']).collect() }
 }

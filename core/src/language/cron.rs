@@ -12,16 +12,9 @@ const FIELDS: [(&str, u32, u32, &[&str]); 6] = [
         "month",
         1,
         12,
-        &[
-            "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-        ],
+        &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
     ),
-    (
-        "weekday",
-        0,
-        7,
-        &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
-    ),
+    ("weekday", 0, 7, &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]),
 ];
 
 /// Says what is wrong with a cron expression.
@@ -44,22 +37,16 @@ pub(super) fn check(text: &str) -> Result<(), String> {
 
 fn is_choice(choice: &str, low: u32, high: u32, words: &[&str]) -> bool {
     let (range, step) = choice.split_once('/').unwrap_or((choice, "1"));
-    if !step
-        .parse::<u32>()
-        .is_ok_and(|step| step > 0 && step <= high)
-    {
+    if !step.parse::<u32>().is_ok_and(|step| step > 0 && step <= high) {
         return false;
     }
     if matches!(range, "*" | "?" | "L") {
         return true;
     }
     let value = |text: &str| {
-        let word = words
-            .iter()
-            .position(|word| word.eq_ignore_ascii_case(text));
+        let word = words.iter().position(|word| word.eq_ignore_ascii_case(text));
         let offset = u32::from(low == 1);
-        word.map(|at| at as u32 + offset)
-            .or_else(|| text.parse().ok())
+        word.map(|at| at as u32 + offset).or_else(|| text.parse().ok())
     };
     let within = |text: &str| value(text).filter(|value| (low..=high).contains(value));
     match range.split_once('-') {
@@ -74,12 +61,7 @@ mod tests {
 
     #[test]
     fn usual_expressions_are_taken_and_others_say_why() {
-        for good in [
-            "0 2 * * *",
-            "*/15 8-18 * * MON-FRI",
-            "0 0 1,15 JAN *",
-            "30 0 2 * * *",
-        ] {
+        for good in ["0 2 * * *", "*/15 8-18 * * MON-FRI", "0 0 1,15 JAN *", "30 0 2 * * *"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for (bad, why) in [

@@ -54,11 +54,7 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        writeln!(
-            f,
-            "{}:{}:{}: {severity}: {}",
-            self.file, self.line, self.column, self.message
-        )?;
+        writeln!(f, "{}:{}:{}: {severity}: {}", self.file, self.line, self.column, self.message)?;
         if !self.text.trim().is_empty() {
             let indent = (self.column as usize).saturating_sub(1 + cut(self.column));
             writeln!(f, "{:>5} | {}", self.line, self.text.trim_end())?;
@@ -96,9 +92,7 @@ impl Diagnostics {
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        let errors = self
-            .iter()
-            .filter(|fault| fault.severity == Severity::Error);
+        let errors = self.iter().filter(|fault| fault.severity == Severity::Error);
         errors.count() + self.more
     }
 
@@ -134,10 +128,7 @@ pub(super) struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
-        Self {
-            file,
-            lines: text.lines().collect(),
-        }
+        Self { file, lines: text.lines().collect() }
     }
 
     pub(super) fn fault(
@@ -160,10 +151,7 @@ impl<'t> Lines<'t> {
     }
 
     pub(super) fn line(&self, line: u32) -> &'t str {
-        self.lines
-            .get((line as usize).saturating_sub(1))
-            .copied()
-            .unwrap_or_default()
+        self.lines.get((line as usize).saturating_sub(1)).copied().unwrap_or_default()
     }
 }
 

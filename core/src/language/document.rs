@@ -108,14 +108,8 @@ impl<'de> Deserialize<'de> for Raw {
 
 pub(super) fn node(spanned: Spanned<impl Into<Data>>) -> Node {
     let at = spanned.referenced;
-    let place = Place {
-        line: at.line() as u32,
-        column: at.column() as u32,
-    };
-    Node {
-        data: spanned.value.into(),
-        place,
-    }
+    let place = Place { line: at.line() as u32, column: at.column() as u32 };
+    Node { data: spanned.value.into(), place }
 }
 
 impl From<Raw> for Data {
@@ -201,9 +195,7 @@ impl<'de> Visitor<'de> for RawVisitor {
                 Data::Bool(value) => value.to_string(),
                 Data::Null => "null".into(),
                 Data::List(_) | Data::Map(_) => {
-                    return Err(de::Error::custom(
-                        "a key must be a name, not a list or a map",
-                    ));
+                    return Err(de::Error::custom("a key must be a name, not a list or a map"));
                 }
             };
             entries.push(Entry { key, place, value });

@@ -5,39 +5,21 @@ pub(super) type Key = (&'static str, &'static str);
 
 pub(super) const WORKFLOW: &[Key] = &[
     ("flow", "Version of the language: 1."),
-    (
-        "name",
-        "Name of the workflow; the file's name where none is given.",
-    ),
+    ("name", "Name of the workflow; the file's name where none is given."),
     ("description", "What the workflow is for."),
     ("inputs", "Values a run is started with, by name."),
     (
         "providers",
         "Settings of model providers, by name; only what differs from the built-in ones.",
     ),
-    (
-        "models",
-        "Names for models; a list is a chain, tried in order.",
-    ),
+    ("models", "Names for models; a list is a chain, tried in order."),
     ("plugins", "WebAssembly plugins, by name."),
-    (
-        "defaults",
-        "Policies of every step that does not set its own.",
-    ),
-    (
-        "budget",
-        "What a run may cost, checked before a call is sent.",
-    ),
-    (
-        "concurrency",
-        "How many step instances of a run work at once.",
-    ),
+    ("defaults", "Policies of every step that does not set its own."),
+    ("budget", "What a run may cost, checked before a call is sent."),
+    ("concurrency", "How many step instances of a run work at once."),
     ("triggers", "What starts the workflow besides a person."),
     ("keep", "How long runs and their files are kept."),
-    (
-        "steps",
-        "The steps: a graph, ordered by what refers to what.",
-    ),
+    ("steps", "The steps: a graph, ordered by what refers to what."),
     ("on_failure", "Steps that run when a step failed."),
     ("finally", "Steps that run last, whatever happened."),
     ("outputs", "What the run yields, by name."),
@@ -47,59 +29,32 @@ pub(super) const STEP: &[Key] = &[
     ("id", "Name of the step, as in `steps.ID.output`."),
     ("name", "Name for people."),
     ("uses", "The action the step runs."),
-    (
-        "model",
-        "The model to ask: a name from `models`, `provider/model`, or a list of them.",
-    ),
+    ("model", "The model to ask: a name from `models`, `provider/model`, or a list of them."),
     ("with", "Input of the action."),
-    (
-        "needs",
-        "Steps that must be settled first, besides those the step refers to.",
-    ),
+    ("needs", "Steps that must be settled first, besides those the step refers to."),
     ("when", "Condition; the step is skipped when it is false."),
-    (
-        "for_each",
-        "Items to run over: a list, a count, or a file of JSON lines.",
-    ),
+    ("for_each", "Items to run over: a list, a count, or a file of JSON lines."),
     ("as", "Name of the item; `item` where none is given."),
-    (
-        "key",
-        "Identity of an item; its content where none is given.",
-    ),
+    ("key", "Identity of an item; its content where none is given."),
     ("max_parallel", "How many instances work at once."),
     ("steps", "Steps to run for each item."),
-    (
-        "collect",
-        "What an instance yields; the last step's output where none is given.",
-    ),
-    (
-        "on_error",
-        "`fail`, `continue`, or `{value: …}` to go on with.",
-    ),
+    ("collect", "What an instance yields; the last step's output where none is given."),
+    ("on_error", "`fail`, `continue`, or `{value: …}` to go on with."),
     ("timeout", "The most an attempt may take, e.g. `30s`."),
     ("retry", "When a failed attempt is followed by another."),
     ("cache", "Whether the step cache may answer."),
     ("budget", "What the step may cost over all its instances."),
     ("deadline", "The most all attempts together may take."),
-    (
-        "on_lost",
-        "What becomes of a call in flight at a crash: `resend`, `ask` or `fail`.",
-    ),
+    ("on_lost", "What becomes of a call in flight at a crash: `resend`, `ask` or `fail`."),
     ("agree", "How many models must agree."),
-    (
-        "require_grounded",
-        "Whether every value must stand on the page.",
-    ),
+    ("require_grounded", "Whether every value must stand on the page."),
 ];
 
 pub(super) const INPUT: &[Key] = &[
     ("type", "Type of the value."),
     ("description", "What it means."),
     ("default", "The value when none is given."),
-    (
-        "required",
-        "Whether it must be given; true where there is no default.",
-    ),
+    ("required", "Whether it must be given; true where there is no default."),
     ("media", "Media types taken, such as `image/*`."),
     ("enum", "The only values taken."),
     ("schema", "JSON Schema of the value."),
@@ -116,10 +71,7 @@ pub(super) const RETRY: &[Key] = &[
 
 pub(super) const DEFAULTS: &[Key] = &[
     ("timeout", "The most an attempt may take."),
-    (
-        "deadline",
-        "The most all attempts of a step together may take.",
-    ),
+    ("deadline", "The most all attempts of a step together may take."),
     ("retry", "When a failed attempt is followed by another."),
     ("cache", "Whether the step cache may answer."),
     ("on_lost", "What becomes of a call in flight at a crash."),
@@ -128,10 +80,7 @@ pub(super) const DEFAULTS: &[Key] = &[
 
 pub(super) const BUDGET: &[Key] = &[
     ("cost", "The most that may be spent, e.g. `0.50 USD`."),
-    (
-        "allow_unknown",
-        "Whether a model of unknown price may be called.",
-    ),
+    ("allow_unknown", "Whether a model of unknown price may be called."),
 ];
 
 pub(super) const MODEL: &[Key] = &[
@@ -150,40 +99,25 @@ pub(super) const COMMAND: &[Key] = &[
 
 pub(super) const SCHEDULE: &[Key] = &[
     ("schedule", "A cron expression, or `@every 15m`."),
-    (
-        "timezone",
-        "IANA name of the time zone; UTC where none is given.",
-    ),
-    (
-        "catch_up",
-        "What happens to missed ticks: `all`, `latest` or `none`.",
-    ),
-    (
-        "overlap",
-        "What happens while an earlier run goes on: `skip`, `queue` or `cancel`.",
-    ),
+    ("timezone", "IANA name of the time zone; UTC where none is given."),
+    ("catch_up", "What happens to missed ticks: `all`, `latest` or `none`."),
+    ("overlap", "What happens while an earlier run goes on: `skip`, `queue` or `cancel`."),
     ("jitter", "Random delay up to this."),
     ("inputs", "Inputs of the run."),
 ];
 
-pub(super) const WATCH: &[Key] = &[
-    ("watch", "Folder with a file pattern."),
-    ("input", "The input that takes the file."),
-];
+pub(super) const WATCH: &[Key] =
+    &[("watch", "Folder with a file pattern."), ("input", "The input that takes the file.")];
 
 pub(super) const WEBHOOK: &[Key] = &[("webhook", "Path it is served at, e.g. `/invoices`.")];
 
 pub(super) const AFTER: &[Key] = &[
     ("after", "Name of the workflow whose runs are waited for."),
-    (
-        "status",
-        "Statuses that count; `succeeded` where none is given.",
-    ),
+    ("status", "Statuses that count; `succeeded` where none is given."),
 ];
 
 /// Keys of the language whose part is not built yet.
 pub(super) const NOT_BUILT: &[&str] = &["plugins", "keep", "agree", "require_grounded"];
 
-pub(super) const INPUT_TYPES: &[&str] = &[
-    "string", "integer", "number", "boolean", "file", "files", "array", "object", "json",
-];
+pub(super) const INPUT_TYPES: &[&str] =
+    &["string", "integer", "number", "boolean", "file", "files", "array", "object", "json"];

@@ -22,15 +22,8 @@ pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Diagn
         Box::new(fault)
     };
     if bytes.len() > LARGEST_FILE {
-        let message = format!(
-            "the file has {} bytes, and {LARGEST_FILE} are allowed",
-            bytes.len()
-        );
-        return Err(bare(
-            message,
-            "keep data in files of its own",
-            Place::default(),
-        ));
+        let message = format!("the file has {} bytes, and {LARGEST_FILE} are allowed", bytes.len());
+        return Err(bare(message, "keep data in files of its own", Place::default()));
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let (at, byte) = (error.valid_up_to(), bytes[error.valid_up_to()]);
@@ -125,15 +118,9 @@ fn too_deep() -> String {
 
 fn hint(lines: &Lines<'_>, place: Place) -> Option<String> {
     let near = [place.line, place.line.saturating_sub(1)].map(|line| lines.line(line));
-    let unquoted = |line: &str| {
-        [": {{", "- {{", "[{{"]
-            .iter()
-            .any(|open| line.contains(open))
-    };
+    let unquoted = |line: &str| [": {{", "- {{", "[{{"].iter().any(|open| line.contains(open));
     if near.iter().any(|line| unquoted(line)) {
         return Some("put quotes around it: \"{{ … }}\"".into());
     }
-    near.iter()
-        .any(|line| line.contains('\t'))
-        .then(|| "indent with spaces, not with tabs".into())
+    near.iter().any(|line| line.contains('\t')).then(|| "indent with spaces, not with tabs".into())
 }

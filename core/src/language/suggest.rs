@@ -27,14 +27,8 @@ mod tests {
     #[test]
     fn a_slip_is_seen_and_another_word_is_not() {
         let names = ["document.ocr", "document.pages", "value.set"];
-        assert_eq!(
-            closest("document.ocrr", names.into_iter()),
-            Some("document.ocr")
-        );
-        assert_eq!(
-            closest("docment.page", names.into_iter()),
-            Some("document.pages")
-        );
+        assert_eq!(closest("document.ocrr", names.into_iter()), Some("document.ocr"));
+        assert_eq!(closest("docment.page", names.into_iter()), Some("document.pages"));
         assert_eq!(closest("spreadsheet", names.into_iter()), None);
     }
 }

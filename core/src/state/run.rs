@@ -42,10 +42,7 @@ impl RunState {
             | RunEvent::Interrupted
             | RunEvent::Finished { .. } => {
                 let state = self.0.map_or("new", RunStatus::as_str);
-                return Err(IllegalTransition {
-                    state,
-                    event: event.kind(),
-                });
+                return Err(IllegalTransition { state, event: event.kind() });
             }
         };
         Ok(Self(Some(next)))

@@ -84,10 +84,7 @@ impl StepState {
             StepEvent::Sent { attempt, hash, .. }
                 if self.may_send() && *attempt == attempts + 1 =>
             {
-                Self::Working {
-                    attempt: *attempt,
-                    hash: *hash,
-                }
+                Self::Working { attempt: *attempt, hash: *hash }
             }
             StepEvent::AttemptFailed { attempt, .. } if self.ends(*attempt) => {
                 Self::Retrying { attempts: *attempt }
@@ -95,22 +92,20 @@ impl StepState {
             StepEvent::Lost { attempt } if self.is_sent(*attempt) => {
                 Self::Idle { attempts: *attempt }
             }
-            StepEvent::Asked { attempt, hash, .. } if self.ends(*attempt) => Self::Waiting {
-                attempts: *attempt,
-                hash: *hash,
-            },
-            StepEvent::Succeeded { attempt, hash, .. } if open => Self::Succeeded {
-                attempts: attempts.max(*attempt),
-                hash: *hash,
-            },
-            StepEvent::Failed { attempt, .. } if open => Self::Failed {
-                attempts: attempts.max(*attempt),
-            },
+            StepEvent::Asked { attempt, hash, .. } if self.ends(*attempt) => {
+                Self::Waiting { attempts: *attempt, hash: *hash }
+            }
+            StepEvent::Succeeded { attempt, hash, .. } if open => {
+                Self::Succeeded { attempts: attempts.max(*attempt), hash: *hash }
+            }
+            StepEvent::Failed { attempt, .. } if open => {
+                Self::Failed { attempts: attempts.max(*attempt) }
+            }
             StepEvent::Skipped if open => Self::Skipped { attempts },
             StepEvent::Blocked { .. } if open => Self::Blocked { attempts },
-            StepEvent::Cancelled { attempt } if open => Self::Cancelled {
-                attempts: attempts.max(*attempt),
-            },
+            StepEvent::Cancelled { attempt } if open => {
+                Self::Cancelled { attempts: attempts.max(*attempt) }
+            }
             StepEvent::Reopened if !matches!(self, Self::Working { .. }) => Self::Idle { attempts },
             StepEvent::Opened { .. }
             | StepEvent::Sent { .. }
@@ -123,10 +118,7 @@ impl StepState {
             | StepEvent::Blocked { .. }
             | StepEvent::Cancelled { .. }
             | StepEvent::Reopened => {
-                return Err(IllegalTransition {
-                    state: self.name(),
-                    event: event.kind(),
-                });
+                return Err(IllegalTransition { state: self.name(), event: event.kind() });
             }
         };
         Ok(next)
@@ -183,10 +175,9 @@ impl StepState {
     pub fn of_row(row: &StepRow) -> Self {
         let attempts = row.attempts;
         match (row.status, row.hash) {
-            (StepStatus::Running, Some(hash)) if attempts > 0 => Self::Working {
-                attempt: attempts,
-                hash,
-            },
+            (StepStatus::Running, Some(hash)) if attempts > 0 => {
+                Self::Working { attempt: attempts, hash }
+            }
             (StepStatus::Running, None) if attempts == 0 => Self::Open,
             (StepStatus::Running, _) | (StepStatus::Waiting, None) => Self::Idle { attempts },
             (StepStatus::Retrying, _) => Self::Retrying { attempts },
@@ -202,10 +193,7 @@ impl StepState {
     /// Whether an attempt may begin. What waits is attempted again where a person allows it
     /// or what was asked has changed.
     fn may_send(&self) -> bool {
-        matches!(
-            self,
-            Self::Idle { .. } | Self::Retrying { .. } | Self::Waiting { .. }
-        )
+        matches!(self, Self::Idle { .. } | Self::Retrying { .. } | Self::Waiting { .. })
     }
 
     fn is_sent(&self, attempt: u32) -> bool {
@@ -245,11 +233,7 @@ mod tests {
         let hash = ContentHash::of_bytes(b"x");
         (0u32..6, 0usize..11).prop_map(move |(attempt, kind)| match kind {
             0 => StepEvent::Opened { count: None },
-            1 => StepEvent::Sent {
-                attempt,
-                hash,
-                reserved: None,
-            },
+            1 => StepEvent::Sent { attempt, hash, reserved: None },
             2 => StepEvent::AttemptFailed {
                 attempt,
                 failure: Failure::internal("x"),
@@ -258,12 +242,9 @@ mod tests {
             },
             3 => StepEvent::Lost { attempt },
             4 => StepEvent::Asked { attempt, hash },
-            5 => StepEvent::Succeeded {
-                attempt,
-                hash: Some(hash),
-                usage: None,
-                origin: Origin::Ran,
-            },
+            5 => {
+                StepEvent::Succeeded { attempt, hash: Some(hash), usage: None, origin: Origin::Ran }
+            }
             6 => StepEvent::Failed {
                 attempt,
                 failure: Failure::internal("x"),
@@ -301,14 +282,8 @@ mod tests {
 
     #[test]
     fn an_event_that_does_not_fit_names_both() {
-        let settled = StepState::Succeeded {
-            attempts: 1,
-            hash: None,
-        };
+        let settled = StepState::Succeeded { attempts: 1, hash: None };
         let error = settled.apply(&StepEvent::Lost { attempt: 1 }).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`attempt_lost` cannot happen to what is succeeded"
-        );
+        assert_eq!(error.to_string(), "`attempt_lost` cannot happen to what is succeeded");
     }
 }

@@ -36,10 +36,7 @@ impl Artifacts {
     pub(super) fn in_folder(folder: &Path) -> Result<Self, StoreError> {
         let objects = LocalFileSystem::new_with_prefix(folder)
             .map_err(|error| StoreError::io(folder, std::io::Error::other(error)))?;
-        Ok(Self {
-            folder: folder.into(),
-            objects: Arc::new(objects),
-        })
+        Ok(Self { folder: folder.into(), objects: Arc::new(objects) })
     }
 
     /// Keeps bytes, and returns when they are durable.
@@ -58,9 +55,7 @@ impl Artifacts {
             if !artifacts.holds(&hash) {
                 let mut draft = artifacts.draft()?;
                 let path = draft.path().to_path_buf();
-                draft
-                    .write_all(&bytes)
-                    .map_err(|error| StoreError::io(&path, error))?;
+                draft.write_all(&bytes).map_err(|error| StoreError::io(&path, error))?;
                 artifacts.publish(draft, &hash)?;
             }
             Ok((hash, bytes.len() as u64))
@@ -177,10 +172,8 @@ impl Artifacts {
     fn draft(&self) -> Result<NamedTempFile, StoreError> {
         let failed = |error| StoreError::io(&self.folder, error);
         loop {
-            let draft = tempfile::Builder::new()
-                .prefix(DRAFT)
-                .tempfile_in(&self.folder)
-                .map_err(failed)?;
+            let draft =
+                tempfile::Builder::new().prefix(DRAFT).tempfile_in(&self.folder).map_err(failed)?;
             draft.as_file().lock().map_err(failed)?;
             // It may have been swept away before it was locked.
             if draft.path().exists() {
@@ -234,17 +227,11 @@ impl Artifacts {
     }
 
     fn missing(&self, hash: &ContentHash) -> StoreError {
-        StoreError::MissingArtifact {
-            hash: *hash,
-            file: self.folder.join(location(hash)),
-        }
+        StoreError::MissingArtifact { hash: *hash, file: self.folder.join(location(hash)) }
     }
 
     fn damaged(&self, hash: &ContentHash) -> StoreError {
-        StoreError::DamagedArtifact {
-            hash: *hash,
-            file: self.folder.join(location(hash)),
-        }
+        StoreError::DamagedArtifact { hash: *hash, file: self.folder.join(location(hash)) }
     }
 }
 
@@ -271,10 +258,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> StoreError {
 }
 
 fn bad_file(path: &Path, detail: &str) -> StoreError {
-    StoreError::BadFile {
-        path: path.to_path_buf(),
-        detail: detail.into(),
-    }
+    StoreError::BadFile { path: path.to_path_buf(), detail: detail.into() }
 }
 
 fn location(hash: &ContentHash) -> String {
@@ -322,7 +306,5 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .expect("copying a file does not panic")
+    tokio::task::spawn_blocking(work).await.expect("copying a file does not panic")
 }

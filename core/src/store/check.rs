@@ -29,10 +29,7 @@ impl Store {
         if damage.is_empty() {
             return Ok(());
         }
-        Err(StoreError::Damaged {
-            file: self.file().to_path_buf(),
-            detail: damage.join("\n"),
-        })
+        Err(StoreError::Damaged { file: self.file().to_path_buf(), detail: damage.join("\n") })
     }
 
     async fn damaged_pages(&self) -> Result<Vec<String>, StoreError> {

@@ -39,8 +39,7 @@ fn maybe_path(row: &SqliteRow, column: &str) -> Decoded<Option<InstancePath>> {
 
 fn maybe_json(row: &SqliteRow, column: &str) -> Decoded<Option<Value>> {
     let text: Option<&str> = row.try_get(column)?;
-    text.map(|text| serde_json::from_str(text).map_err(|error| wrong(column, error)))
-        .transpose()
+    text.map(|text| serde_json::from_str(text).map_err(|error| wrong(column, error))).transpose()
 }
 
 pub(super) fn json(row: &SqliteRow, column: &str) -> Decoded<Value> {

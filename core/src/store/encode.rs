@@ -83,11 +83,7 @@ impl Encoded {
     /// Encodes a change of a run's wish to be cancelled.
     pub(super) fn cancel(run: &RunId, wanted: bool) -> Self {
         let mut encoded = Self::default();
-        let statement = if wanted {
-            Statement::RequestCancel
-        } else {
-            Statement::ClearCancel
-        };
+        let statement = if wanted { Statement::RequestCancel } else { Statement::ClearCancel };
         encoded.push(statement, Row::new().text(run.as_str()));
         encoded
     }

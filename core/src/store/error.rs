@@ -162,10 +162,7 @@ impl StoreError {
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path },
             ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
-            _ => Self::Io {
-                path,
-                source: Arc::new(source),
-            },
+            _ => Self::Io { path, source: Arc::new(source) },
         }
     }
 
@@ -191,25 +188,13 @@ impl StoreError {
         }
         // The low byte is the primary code: https://sqlite.org/rescode.html
         match code.map(|code| code & 0xff) {
-            Some(5 | 6) => Self::Locked {
-                file,
-                seconds: super::open::BUSY_TIMEOUT.as_secs(),
-            },
+            Some(5 | 6) => Self::Locked { file, seconds: super::open::BUSY_TIMEOUT.as_secs() },
             Some(8) => Self::ReadOnly { path: file },
-            Some(11) => Self::Damaged {
-                detail: detail(),
-                file,
-            },
+            Some(11) => Self::Damaged { detail: detail(), file },
             Some(13) => Self::Full { path: file },
             Some(19) => Self::Rejected { detail: detail() },
-            Some(26) => Self::NotAStore {
-                detail: detail(),
-                file,
-            },
-            Some(_) | None => Self::Database {
-                file,
-                source: Arc::new(source),
-            },
+            Some(26) => Self::NotAStore { detail: detail(), file },
+            Some(_) | None => Self::Database { file, source: Arc::new(source) },
         }
     }
 }

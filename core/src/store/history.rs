@@ -37,10 +37,7 @@ impl Store {
                    JOIN runs r ON r.key = e.run \
                    WHERE e.run = (SELECT key FROM runs WHERE id = ?) AND e.seq > ? \
                    ORDER BY e.seq LIMIT ?";
-        let query = sqlx::query(sql)
-            .bind(run.as_str())
-            .bind(signed(after))
-            .bind(i64::from(limit));
+        let query = sqlx::query(sql).bind(run.as_str()).bind(signed(after)).bind(i64::from(limit));
         self.all(query, decode::event).await
     }
 
@@ -63,9 +60,7 @@ impl Store {
             .bind(filter.path.as_ref().map(InstancePath::as_str))
             .bind(filter.attempt)
             .bind(i64::from(limit));
-        let found = self
-            .all(query, |row| Ok((decode::log(row)?, decode::key(row)?)))
-            .await?;
+        let found = self.all(query, |row| Ok((decode::log(row)?, decode::key(row)?))).await?;
         Ok(page(found, limit))
     }
 }

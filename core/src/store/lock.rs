@@ -51,10 +51,7 @@ impl RunLock {
     /// A dead owner's right is taken over: the system unlocked its file when it died.
     pub fn acquire(folder: &Path, run: &RunId) -> Result<Self, LockError> {
         let path = folder.join("locks").join(format!("{run}.lock"));
-        let failed = |source| LockError::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| LockError::Io { path: path.clone(), source };
         loop {
             let mut file = File::options()
                 .read(true)
@@ -66,10 +63,7 @@ impl RunLock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    return Err(LockError::Held {
-                        run: run.clone(),
-                        owner: owner(&mut file),
-                    });
+                    return Err(LockError::Held { run: run.clone(), owner: owner(&mut file) });
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }

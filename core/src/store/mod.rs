@@ -81,12 +81,8 @@ impl Store {
         let artifacts = Artifacts::in_folder(&layout.artifacts)?;
         artifacts.sweep()?;
         let closed = CancellationToken::new();
-        let (writer, task) = Writer::start(
-            layout.database.clone(),
-            options.clone(),
-            connection,
-            closed.clone(),
-        );
+        let (writer, task) =
+            Writer::start(layout.database.clone(), options.clone(), connection, closed.clone());
         Ok(Self {
             inner: Arc::new(Inner {
                 artifacts,
@@ -193,11 +189,7 @@ impl Store {
         self.inner.readers.close().await;
         self.inner.closed.cancel();
         let task = {
-            let mut task = self
-                .inner
-                .task
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner);
             task.take()
         };
         if let Some(task) = task {
@@ -209,9 +201,7 @@ impl Store {
     async fn write(&self, writes: Encoded) -> Result<(), StoreError> {
         match &self.inner.writer {
             Some(writer) => writer.write(writes).await,
-            None => Err(StoreError::ReadOnly {
-                path: self.file().to_path_buf(),
-            }),
+            None => Err(StoreError::ReadOnly { path: self.file().to_path_buf() }),
         }
     }
 

@@ -104,16 +104,11 @@ pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
 pub(super) async fn connect(layout: &Layout) -> Result<SqliteConnection, StoreError> {
     let file = &layout.database;
     if file.is_dir() {
-        return Err(StoreError::NotAStore {
-            file: file.clone(),
-            detail: "it is a folder".into(),
-        });
+        return Err(StoreError::NotAStore { file: file.clone(), detail: "it is a folder".into() });
     }
     let _alone = opening_lock(layout).await?;
-    let mut connection = options(file)
-        .connect()
-        .await
-        .map_err(|error| StoreError::database(file, error))?;
+    let mut connection =
+        options(file).connect().await.map_err(|error| StoreError::database(file, error))?;
     check(&mut connection, file).await?;
     match MIGRATIONS.run_direct(None, &mut connection, false).await {
         Ok(()) => Ok(connection),
@@ -136,9 +131,7 @@ async fn opening_lock(layout: &Layout) -> Result<std::fs::File, StoreError> {
 /// Names a failure to write; to whom it is forbidden, a folder is as good as read-only.
 fn unwritable(path: &Path, error: std::io::Error) -> StoreError {
     match error.kind() {
-        std::io::ErrorKind::PermissionDenied => StoreError::ReadOnly {
-            path: path.to_path_buf(),
-        },
+        std::io::ErrorKind::PermissionDenied => StoreError::ReadOnly { path: path.to_path_buf() },
         _ => StoreError::io(path, error),
     }
 }
@@ -175,11 +168,9 @@ pub(super) async fn check(
             file: file.to_path_buf(),
             detail: "it is a database of another program".into(),
         }),
-        Some(found) if found > supported => Err(StoreError::NewerVersion {
-            file: file.to_path_buf(),
-            found,
-            supported,
-        }),
+        Some(found) if found > supported => {
+            Err(StoreError::NewerVersion { file: file.to_path_buf(), found, supported })
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -189,9 +180,6 @@ fn migration(file: &Path, error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             StoreError::database(file, error)
         }
-        other => StoreError::Damaged {
-            file: file.to_path_buf(),
-            detail: other.to_string(),
-        },
+        other => StoreError::Damaged { file: file.to_path_buf(), detail: other.to_string() },
     }
 }

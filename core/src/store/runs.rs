@@ -103,9 +103,7 @@ impl Store {
     /// Whether somebody asked for the run to stop.
     pub async fn cancel_requested(&self, run: &RunId) -> Result<bool, StoreError> {
         let sql = "SELECT cancel_requested FROM runs WHERE id = ?";
-        let wanted = self
-            .one(sqlx::query(sql).bind(run.as_str()), decode::flag)
-            .await?;
+        let wanted = self.one(sqlx::query(sql).bind(run.as_str()), decode::flag).await?;
         wanted.ok_or_else(|| self.unknown(run.as_str()))
     }
 
@@ -123,8 +121,7 @@ impl Store {
     /// Lists the questions of a run, the oldest first.
     pub async fn approvals(&self, run: &RunId) -> Result<Vec<ApprovalRow>, StoreError> {
         let sql = approval_columns!("WHERE r.id = ? ORDER BY a.asked, a.path");
-        self.all(sqlx::query(sql).bind(run.as_str()), decode::approval)
-            .await
+        self.all(sqlx::query(sql).bind(run.as_str()), decode::approval).await
     }
 
     /// Lists the questions of all runs that nobody answered, the oldest first.
@@ -134,9 +131,6 @@ impl Store {
     }
 
     pub(super) fn unknown(&self, id: &str) -> StoreError {
-        StoreError::UnknownRun {
-            id: id.into(),
-            file: self.file().to_path_buf(),
-        }
+        StoreError::UnknownRun { id: id.into(), file: self.file().to_path_buf() }
     }
 }

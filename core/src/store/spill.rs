@@ -23,10 +23,7 @@ impl Store {
         if text.len() <= LIMIT && value.get(SPILLED).is_none() {
             return Ok(value);
         }
-        let artifact = self
-            .artifacts()
-            .put_bytes(text, "application/json", "value.json")
-            .await?;
+        let artifact = self.artifacts().put_bytes(text, "application/json", "value.json").await?;
         Ok(json!({ SPILLED: artifact.to_value() }))
     }
 

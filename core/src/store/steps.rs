@@ -69,10 +69,7 @@ impl Store {
         let paths = json_list(paths.iter().map(InstancePath::as_str));
         let query = sqlx::query(sql).bind(run.as_str()).bind(paths);
         let steps = self.all(query, decode::step).await?;
-        Ok(steps
-            .into_iter()
-            .map(|step| (step.path.clone(), step))
-            .collect())
+        Ok(steps.into_iter().map(|step| (step.path.clone(), step)).collect())
     }
 
     /// Lists the steps directly below `parent` (none for the top), instances in item order,
@@ -88,19 +85,14 @@ impl Store {
             "WHERE s.run = (SELECT key FROM runs WHERE id = ?) AND s.parent IS ? \
              AND (s.ordinal, s.key) > (?, ?) ORDER BY s.ordinal, s.key LIMIT ?"
         );
-        let after = after.unwrap_or(StepCursor {
-            ordinal: i64::MIN,
-            key: 0,
-        });
+        let after = after.unwrap_or(StepCursor { ordinal: i64::MIN, key: 0 });
         let query = sqlx::query(sql)
             .bind(run.as_str())
             .bind(parent.map(InstancePath::as_str))
             .bind(after.ordinal)
             .bind(after.key)
             .bind(i64::from(limit));
-        let found = self
-            .all(query, |row| Ok((decode::step(row)?, cursor(row)?)))
-            .await?;
+        let found = self.all(query, |row| Ok((decode::step(row)?, cursor(row)?))).await?;
         Ok(page(found, limit))
     }
 
@@ -118,10 +110,7 @@ impl Store {
                    AND (ordinal, key) > (?, ?) ORDER BY ordinal, key LIMIT ?";
         // Behind all that is no instance. A second condition on the ordinal would make
         // `SQLite` seek by that one, and walk over all the pages before.
-        let after = after.unwrap_or(StepCursor {
-            ordinal: -1,
-            key: i64::MAX,
-        });
+        let after = after.unwrap_or(StepCursor { ordinal: -1, key: i64::MAX });
         let query = sqlx::query(sql)
             .bind(run.as_str())
             .bind(parent.as_str())
@@ -140,9 +129,7 @@ impl Store {
     ) -> Result<HashMap<StepStatus, u64>, StoreError> {
         let sql = "SELECT status, count(*) AS steps FROM steps \
                    WHERE run = (SELECT key FROM runs WHERE id = ?) AND parent IS ? GROUP BY status";
-        let query = sqlx::query(sql)
-            .bind(run.as_str())
-            .bind(parent.map(InstancePath::as_str));
+        let query = sqlx::query(sql).bind(run.as_str()).bind(parent.map(InstancePath::as_str));
         let counts = self.all(query, decode::count).await?;
         Ok(counts.into_iter().collect())
     }
@@ -173,11 +160,8 @@ impl Store {
             Some((path, number)) => (path.as_str(), *number),
             None => ("", 0),
         };
-        let query = sqlx::query(sql)
-            .bind(run.as_str())
-            .bind(path)
-            .bind(number)
-            .bind(i64::from(limit));
+        let query =
+            sqlx::query(sql).bind(run.as_str()).bind(path).bind(number).bind(i64::from(limit));
         let rows = self.all(query, decode::attempt).await?;
         let next = full(&rows, limit).map(|last| (last.path.clone(), last.number));
         Ok(Page { rows, next })
@@ -192,16 +176,11 @@ impl Store {
                    JOIN runs r ON r.key = c.run \
                    WHERE c.hash IN (SELECT unhex(value) FROM json_each(?))";
         let hashes = json_list(hashes.iter().map(ContentHash::hex));
-        let rows = self
-            .all(sqlx::query(sql).bind(hashes), decode::cache)
-            .await?;
+        let rows = self.all(sqlx::query(sql).bind(hashes), decode::cache).await?;
         Ok(rows.into_iter().map(|row| (row.hash, row)).collect())
     }
 }
 
 fn cursor(row: &SqliteRow) -> Decoded<StepCursor> {
-    Ok(StepCursor {
-        ordinal: row.try_get("ordinal")?,
-        key: row.try_get("key")?,
-    })
+    Ok(StepCursor { ordinal: row.try_get("ordinal")?, key: row.try_get("key")? })
 }

@@ -47,12 +47,7 @@ impl Writer {
         closed: CancellationToken,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let task = Task {
-            file,
-            options,
-            connection: Some(connection),
-            patience: BUSY_TIMEOUT,
-        };
+        let task = Task { file, options, connection: Some(connection), patience: BUSY_TIMEOUT };
         (Self { queue }, tokio::spawn(task.serve(jobs, closed)))
     }
 
@@ -181,9 +176,7 @@ async fn transaction(
     let common = parameters.len() == writes.0.len();
     let query = parameters
         .into_iter()
-        .fold(sqlx::query(AssertSqlSafe(sql)), |query, parameter| {
-            query.bind(parameter)
-        });
+        .fold(sqlx::query(AssertSqlSafe(sql)), |query, parameter| query.bind(parameter));
     query.persistent(common).execute(connection).await?;
     Ok(())
 }
@@ -249,25 +242,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut task = task(folder.path()).await;
         let mut other = task.options.connect().await.unwrap();
-        sqlx::raw_sql("BEGIN IMMEDIATE")
-            .execute(&mut other)
-            .await
-            .unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
         task.patience = Duration::ZERO;
         task.options = task.options.busy_timeout(Duration::ZERO);
         task.connection = None;
         let error = task.write(&definition(1, 10)).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!(
-                "{} has been locked by another process for 30 s",
-                task.file.display()
-            )
+            format!("{} has been locked by another process for 30 s", task.file.display())
         );
-        assert_eq!(
-            error.hint(),
-            Some("see whether another flow or a database tool hangs")
-        );
+        assert_eq!(error.hint(), Some("see whether another flow or a database tool hangs"));
         sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
         task.write(&definition(1, 10)).await.unwrap();
     }

@@ -26,53 +26,39 @@ impl Node {
     /// A whole value as an expression sees it.
     pub(super) fn root(value: &Arc<Value>) -> minijinja::Value {
         scalar(value).unwrap_or_else(|| {
-            minijinja::Value::from_object(Self {
-                root: Arc::clone(value),
-                way: Vec::new(),
-            })
+            minijinja::Value::from_object(Self { root: Arc::clone(value), way: Vec::new() })
         })
     }
 
     fn json(&self) -> &Value {
-        self.way
-            .iter()
-            .fold(self.root.as_ref(), |value, step| match step {
-                Step::Key(key) => &value[key.as_ref()],
-                Step::Index(index) => &value[*index],
-            })
+        self.way.iter().fold(self.root.as_ref(), |value, step| match step {
+            Step::Key(key) => &value[key.as_ref()],
+            Step::Index(index) => &value[*index],
+        })
     }
 
     fn part(&self, step: Step, value: &Value) -> minijinja::Value {
         scalar(value).unwrap_or_else(|| {
             let mut way = self.way.clone();
             way.push(step);
-            minijinja::Value::from_object(Self {
-                root: Arc::clone(&self.root),
-                way,
-            })
+            minijinja::Value::from_object(Self { root: Arc::clone(&self.root), way })
         })
     }
 }
 
 impl Object for Node {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
-        if self.json().is_array() {
-            ObjectRepr::Seq
-        } else {
-            ObjectRepr::Map
-        }
+        if self.json().is_array() { ObjectRepr::Seq } else { ObjectRepr::Map }
     }
 
     fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
         match (self.json(), key.as_str()) {
-            (Value::Object(map), Some(key)) => map
-                .get(key)
-                .map(|value| self.part(Step::Key(key.into()), value)),
+            (Value::Object(map), Some(key)) => {
+                map.get(key).map(|value| self.part(Step::Key(key.into()), value))
+            }
             (Value::Array(items), None) => {
                 let index = usize::try_from(key.as_i64()?).ok()?;
-                items
-                    .get(index)
-                    .map(|value| self.part(Step::Index(index), value))
+                items.get(index).map(|value| self.part(Step::Index(index), value))
             }
             _ => None,
         }

@@ -25,10 +25,7 @@ pub struct TemplateError {
 
 impl TemplateError {
     fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-        }
+        Self { message: message.into(), hint: None }
     }
 }
 
@@ -60,16 +57,9 @@ impl Expression {
         let fault = |error: minijinja::Error| syntax_fault(source, &error);
         let tree = minijinja::machinery::parse_expr(source).map_err(fault)?;
         let (references, plain) = (references::of_expression(&tree), references::plain(&tree));
-        let compiled = ENVIRONMENT
-            .compile_expression_owned(source.to_owned())
-            .map_err(fault)?;
+        let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(fault)?;
         let compiled = Compiled::Expression(compiled);
-        Ok(Self {
-            source: source.into(),
-            compiled,
-            references,
-            plain,
-        })
+        Ok(Self { source: source.into(), compiled, references, plain })
     }
 
     /// Compiles a text with expressions in it.
@@ -78,12 +68,7 @@ impl Expression {
         let tree = minijinja::machinery::parse(source, "<text>", syntax()).map_err(fault)?;
         ENVIRONMENT.template_from_str(source).map_err(fault)?;
         let references = references::of_text(&tree);
-        Ok(Self {
-            source: source.into(),
-            compiled: Compiled::Text,
-            references,
-            plain: None,
-        })
+        Ok(Self { source: source.into(), compiled: Compiled::Text, references, plain: None })
     }
 
     /// The names it refers to, each once.
@@ -115,9 +100,7 @@ impl Expression {
             return self.render(scope).map(Value::String);
         };
         let context = minijinja::Value::from_object(scope.clone());
-        let value = compiled
-            .eval(context)
-            .map_err(|error| self.fault(scope, &error))?;
+        let value = compiled.eval(context).map_err(|error| self.fault(scope, &error))?;
         if value.is_undefined() {
             return Err(self
                 .undefined(scope)
@@ -156,10 +139,7 @@ impl Expression {
 
     /// Finds the first name that stands for nothing, and what is there instead.
     fn undefined(&self, scope: &Scope) -> Option<TemplateError> {
-        self.references
-            .iter()
-            .filter(|r| !r.optional)
-            .find_map(|r| missing(scope, r))
+        self.references.iter().filter(|r| !r.optional).find_map(|r| missing(scope, r))
     }
 }
 
@@ -196,27 +176,19 @@ fn missing(scope: &Scope, reference: &Reference) -> Option<TemplateError> {
             return None;
         };
         if !scope.has_step(id) {
-            return Some(TemplateError::new(format!(
-                "`steps.{id}` is not settled here"
-            )));
+            return Some(TemplateError::new(format!("`steps.{id}` is not settled here")));
         }
         if let Some(Segment::Key(field)) = rest.first()
             && !StepView::FIELDS.contains(&field.as_str())
         {
             let fields = StepView::FIELDS.map(str::to_owned);
-            return Some(with_hint(
-                format!("a step has no `{field}`"),
-                field,
-                &fields,
-            ));
+            return Some(with_hint(format!("a step has no `{field}`"), field, &fields));
         }
     }
     let (value, rest) = scope.resolve(&reference.root, &reference.segments)?;
     let mut value = value.as_ref();
     let mut so_far = reference.clone();
-    so_far
-        .segments
-        .truncate(reference.segments.len() - rest.len());
+    so_far.segments.truncate(reference.segments.len() - rest.len());
     for segment in rest {
         let Some(next) = part(value, segment) else {
             return Some(nothing_there(&so_far, value, segment));
@@ -233,17 +205,15 @@ fn nothing_there(so_far: &Reference, value: &Value, segment: &Segment) -> Templa
             let keys: Vec<String> = map.keys().cloned().collect();
             with_hint(format!("`{so_far}` has no `{key}`"), key, &keys)
         }
-        (Value::Array(items), Segment::Index(index)) => TemplateError::new(format!(
-            "`{so_far}` has {} items, and no [{index}]",
-            items.len()
-        )),
+        (Value::Array(items), Segment::Index(index)) => {
+            TemplateError::new(format!("`{so_far}` has {} items, and no [{index}]", items.len()))
+        }
         (_, Segment::Key(key)) => {
             TemplateError::new(format!("`{so_far}` is {}, and has no `{key}`", kind(value)))
         }
-        (_, Segment::Index(index)) => TemplateError::new(format!(
-            "`{so_far}` is {}, and has no [{index}]",
-            kind(value)
-        )),
+        (_, Segment::Index(index)) => {
+            TemplateError::new(format!("`{so_far}` is {}, and has no [{index}]", kind(value)))
+        }
     }
 }
 
@@ -252,10 +222,7 @@ fn with_hint(message: String, wrong: &str, names: &[String]) -> TemplateError {
     let hint = match near {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if names.is_empty() => None,
-        None => Some(format!(
-            "there is: {}",
-            names[..names.len().min(12)].join(", ")
-        )),
+        None => Some(format!("there is: {}", names[..names.len().min(12)].join(", "))),
     };
     TemplateError { message, hint }
 }
@@ -303,10 +270,8 @@ mod tests {
     use serde_json::json;
 
     fn scope() -> Scope {
-        Scope::new().with(
-            "inputs",
-            Arc::new(json!({"n": 3, "big": u64::MAX, "page": {"text": "hi"}})),
-        )
+        Scope::new()
+            .with("inputs", Arc::new(json!({"n": 3, "big": u64::MAX, "page": {"text": "hi"}})))
     }
 
     fn render(text: &str) -> Result<Value, String> {
@@ -324,10 +289,7 @@ mod tests {
             ("{{ inputs.big }}", json!(u64::MAX)),
             ("{{ inputs.page }}", json!({"text": "hi"})),
             ("{{ inputs.n / 2 }}", json!(1.5)),
-            (
-                "{{ [inputs.page, inputs.n + 1] }}",
-                json!([{"text": "hi"}, 4]),
-            ),
+            ("{{ [inputs.page, inputs.n + 1] }}", json!([{"text": "hi"}, 4])),
             ("n={{ inputs.n }}", json!("n=3")),
             ("{{ inputs.n }}{{ inputs.n }}", json!("33")),
             ("{{ inputs.page | tojson }}", json!("{\"text\": \"hi\"}")),
@@ -341,19 +303,10 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named_with_what_is() {
         for (text, error) in [
-            (
-                "{{ input.n }}",
-                "there is no `input`; hint: did you mean `inputs`?",
-            ),
-            (
-                "{{ inputs.page.txet }}",
-                "`inputs.page` has no `txet`; hint: did you mean `text`?",
-            ),
+            ("{{ input.n }}", "there is no `input`; hint: did you mean `inputs`?"),
+            ("{{ inputs.page.txet }}", "`inputs.page` has no `txet`; hint: did you mean `text`?"),
             ("{{ inputs.n.x }}", "`inputs.n` is a number, and has no `x`"),
-            (
-                "a {{ inputs.nope }}",
-                "`inputs` has no `nope`; hint: there is: n, big, page",
-            ),
+            ("a {{ inputs.nope }}", "`inputs` has no `nope`; hint: there is: n, big, page"),
             ("{{ 1 / 0 }}", "`1 / 0`: unable to calculate 1 / 0"),
         ] {
             assert_eq!(render(text).unwrap_err(), error, "{text}");

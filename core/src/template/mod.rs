@@ -66,9 +66,7 @@ impl Template {
     pub fn map(entries: Vec<(String, Self)>) -> Self {
         if entries.iter().all(|(_, value)| value.literal().is_some()) {
             let literal = |(key, value): (String, Self)| Some((key, value.into_literal()?));
-            return Self::Literal(Value::Object(
-                entries.into_iter().filter_map(literal).collect(),
-            ));
+            return Self::Literal(Value::Object(entries.into_iter().filter_map(literal).collect()));
         }
         Self::Map(entries)
     }
@@ -110,9 +108,7 @@ impl Template {
         match self {
             Self::Literal(_) => {}
             Self::Expression(expression) | Self::Text(expression) => visit(expression),
-            Self::List(items) => items
-                .iter()
-                .for_each(|item| item.for_each_expression(visit)),
+            Self::List(items) => items.iter().for_each(|item| item.for_each_expression(visit)),
             Self::Map(entries) => {
                 for (_, value) in entries {
                     value.for_each_expression(visit);
@@ -134,10 +130,9 @@ impl Template {
             Self::Literal(value) => value.clone(),
             Self::Expression(_) | Self::Text(_) => Value::Null,
             Self::List(items) => items.iter().map(Self::skeleton).collect(),
-            Self::Map(entries) => entries
-                .iter()
-                .map(|(key, value)| (key.clone(), value.skeleton()))
-                .collect(),
+            Self::Map(entries) => {
+                entries.iter().map(|(key, value)| (key.clone(), value.skeleton())).collect()
+            }
         }
     }
 }
@@ -169,7 +164,5 @@ fn sole_expression(text: &str) -> Option<&str> {
     // what is between them reads as one.
     let trimmed = inner.strip_prefix('-').unwrap_or(inner);
     let trimmed = trimmed.strip_suffix('-').unwrap_or(trimmed);
-    minijinja::machinery::parse_expr(trimmed)
-        .is_ok()
-        .then_some(trimmed)
+    minijinja::machinery::parse_expr(trimmed).is_ok().then_some(trimmed)
 }

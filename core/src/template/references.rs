@@ -63,11 +63,7 @@ pub(super) fn of_text(text: &Stmt<'_>) -> Vec<Reference> {
 pub(super) fn plain(expression: &Expr<'_>) -> Option<Reference> {
     let mut segments = Vec::new();
     let root = path(expression, &mut segments)?;
-    Some(Reference {
-        root: root.into(),
-        segments,
-        optional: false,
-    })
+    Some(Reference { root: root.into(), segments, optional: false })
 }
 
 /// Reads a path of constant parts; its root, if it has one.
@@ -112,11 +108,7 @@ impl Walk {
         if self.bound.iter().any(|name| name == root) || is_global(root) {
             return;
         }
-        let reference = Reference {
-            root: root.into(),
-            segments,
-            optional,
-        };
+        let reference = Reference { root: root.into(), segments, optional };
         if self.seen.insert(reference.clone()) {
             self.found.push(reference);
         }
@@ -138,10 +130,7 @@ impl Walk {
             Expr::Slice(slice) => {
                 self.expr(&slice.expr, optional);
                 let parts = [&slice.start, &slice.stop, &slice.step];
-                parts
-                    .into_iter()
-                    .flatten()
-                    .for_each(|part| self.expr(part, false));
+                parts.into_iter().flatten().for_each(|part| self.expr(part, false));
             }
             Expr::UnaryOp(op) => self.expr(&op.expr, false),
             Expr::BinOp(op) => {
@@ -155,17 +144,11 @@ impl Walk {
             Expr::IfExpr(branch) => {
                 self.expr(&branch.test_expr, false);
                 self.expr(&branch.true_expr, false);
-                branch
-                    .false_expr
-                    .iter()
-                    .for_each(|expr| self.expr(expr, false));
+                branch.false_expr.iter().for_each(|expr| self.expr(expr, false));
             }
             Expr::Filter(filter) => {
                 let optional = matches!(filter.name, "default" | "d");
-                filter
-                    .expr
-                    .iter()
-                    .for_each(|expr| self.expr(expr, optional));
+                filter.expr.iter().for_each(|expr| self.expr(expr, optional));
                 self.args(&filter.args);
             }
             Expr::Test(test) => {
@@ -180,10 +163,7 @@ impl Walk {
             Expr::List(list) => list.items.iter().for_each(|item| self.expr(item, false)),
             Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.expr(item, false)),
             Expr::Map(map) => {
-                map.keys
-                    .iter()
-                    .chain(&map.values)
-                    .for_each(|expr| self.expr(expr, false));
+                map.keys.iter().chain(&map.values).for_each(|expr| self.expr(expr, false));
             }
         }
     }
@@ -240,9 +220,7 @@ impl Walk {
                 self.stmts(&branch.false_body);
             }
             Stmt::WithBlock(with) => {
-                with.assignments
-                    .iter()
-                    .for_each(|(_, value)| self.expr(value, false));
+                with.assignments.iter().for_each(|(_, value)| self.expr(value, false));
                 let targets: Vec<_> = with.assignments.iter().map(|(target, _)| target).collect();
                 self.scoped(&targets, &with.body);
             }
@@ -251,9 +229,7 @@ impl Walk {
                 self.bind(&set.target);
             }
             Stmt::SetBlock(set) => {
-                set.filter
-                    .iter()
-                    .for_each(|filter| self.expr(filter, false));
+                set.filter.iter().for_each(|filter| self.expr(filter, false));
                 self.stmts(&set.body);
                 self.bind(&set.target);
             }
@@ -273,9 +249,7 @@ impl Walk {
         let outer = self.bound.len();
         self.bind(&each.target);
         self.bound.push("loop".into());
-        each.filter_expr
-            .iter()
-            .for_each(|filter| self.expr(filter, false));
+        each.filter_expr.iter().for_each(|filter| self.expr(filter, false));
         self.stmts(&each.body);
         self.bound.truncate(outer);
         self.stmts(&each.else_body);

@@ -91,11 +91,7 @@ impl Scope {
     }
 
     fn bind(&self, name: &str, bound: Bound) -> Self {
-        Self(Some(Arc::new(Layer {
-            name: name.into(),
-            bound,
-            below: self.clone(),
-        })))
+        Self(Some(Arc::new(Layer { name: name.into(), bound, below: self.clone() })))
     }
 
     fn find(&self, name: &str) -> Option<&Bound> {

@@ -63,10 +63,7 @@ finally: [{id: b, needs: a, uses: value.set, with: {value: 1}}]",
     (
         "a name that is misspelt, and one that nothing has",
         r#"steps: [{id: a, uses: value.set, with: {value: "{{ input.n }} {{ zzzzzzz }}"}}]"#,
-        &[
-            "1:48 there is no `input`; did you mean `inputs`?",
-            "1:48 there is no `zzzzzzz`",
-        ],
+        &["1:48 there is no `input`; did you mean `inputs`?", "1:48 there is no `zzzzzzz`"],
     ),
     (
         "an item outside a loop",

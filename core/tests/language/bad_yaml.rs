@@ -12,11 +12,7 @@ fn faults(bytes: &[u8]) -> Vec<String> {
     assert!(checked.workflow.is_none());
     assert!(checked.diagnostics.has_errors());
     let _ = checked.diagnostics.to_string();
-    assert!(
-        started.elapsed() < Duration::from_secs(20),
-        "it took {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(20), "it took {:?}", started.elapsed());
     lines_of(&checked)
 }
 
@@ -32,27 +28,12 @@ fn what_is_no_yaml_is_refused_with_its_place() {
 }
 
 const ROWS: &[(&[u8], &[&str])] = &[
-    (
-        b"",
-        &["1:1 the file is empty; a workflow has at least `steps:`"],
-    ),
-    (
-        b" \n\n",
-        &["1:1 the file is empty; a workflow has at least `steps:`"],
-    ),
-    (
-        b"# nothing but this\n",
-        &["1:1 the file is empty; a workflow has at least `steps:`"],
-    ),
-    (
-        b"name: x\nb: \xff",
-        &["2:4 the file is not UTF-8: byte 0xff at offset 11; save it as UTF-8"],
-    ),
+    (b"", &["1:1 the file is empty; a workflow has at least `steps:`"]),
+    (b" \n\n", &["1:1 the file is empty; a workflow has at least `steps:`"]),
+    (b"# nothing but this\n", &["1:1 the file is empty; a workflow has at least `steps:`"]),
+    (b"name: x\nb: \xff", &["2:4 the file is not UTF-8: byte 0xff at offset 11; save it as UTF-8"]),
     (b"a: [1, 2", &["1:4 unclosed bracket '['"]),
-    (
-        b"a: b: c",
-        &["1:5 mapping values are not allowed in this context"],
-    ),
+    (b"a: b: c", &["1:5 mapping values are not allowed in this context"]),
     (
         b"steps:\n\t- id: a",
         &[
@@ -60,10 +41,7 @@ const ROWS: &[(&[u8], &[&str])] = &[
         ],
     ),
     (b"steps: *nowhere", &["1:8 alias references unknown anchor"]),
-    (
-        b"a: 1\n---\nb: 2\n",
-        &["2:1 the file holds several documents"],
-    ),
+    (b"a: 1\n---\nb: 2\n", &["2:1 the file holds several documents"]),
     (b"just text", &["1:1 a workflow is a map, and this is text"]),
     (
         b"name: {{ inputs.x }}",
@@ -77,37 +55,16 @@ const ROWS: &[(&[u8], &[&str])] = &[
         b"steps: [{{ x }}]",
         &["1:9 a key must be a name, not a list or a map; put quotes around it: \"{{ … }}\""],
     ),
-    (
-        b"? [a, b]\n: c\n",
-        &["1:1 a key must be a name, not a list or a map"],
-    ),
-    (
-        b"{a: 1}: b\n",
-        &["1:1 a key must be a name, not a list or a map"],
-    ),
-    (
-        b"a: .nan",
-        &["1:4 a number must be finite, and `.nan` is not"],
-    ),
-    (
-        b"a: -.inf",
-        &["1:4 a number must be finite, and `-.inf` is not"],
-    ),
-    (
-        b"steps: 99999999999999999999999999",
-        &["1:8 `steps` is a list, and this is a number"],
-    ),
-    (
-        b"a: \"\\q\"",
-        &["1:4 while parsing a quoted scalar, found unknown escape character"],
-    ),
+    (b"? [a, b]\n: c\n", &["1:1 a key must be a name, not a list or a map"]),
+    (b"{a: 1}: b\n", &["1:1 a key must be a name, not a list or a map"]),
+    (b"a: .nan", &["1:4 a number must be finite, and `.nan` is not"]),
+    (b"a: -.inf", &["1:4 a number must be finite, and `-.inf` is not"]),
+    (b"steps: 99999999999999999999999999", &["1:8 `steps` is a list, and this is a number"]),
+    (b"a: \"\\q\"", &["1:4 while parsing a quoted scalar, found unknown escape character"]),
     (b"a: 'never closed", &["1:4 unclosed quote"]),
     (b"\0", &["1:1 unexpected character: `\\u{0}'"]),
     (b"a: !!binary x", &["1:13 invalid !!binary base64"]),
-    (
-        b"a: &a [*a]",
-        &["1:8 an alias stands within what it stands for"],
-    ),
+    (b"a: &a [*a]", &["1:8 an alias stands within what it stands for"]),
 ];
 
 #[test]
@@ -118,33 +75,19 @@ fn a_bomb_of_aliases_ends_at_once() {
     }
     let found = faults(laughs.as_bytes());
     assert_eq!(found, ["18:12 the file has too many values or aliases"]);
-    let wide = format!(
-        "a: &a [{}]\nb: [{}]\n",
-        "x, ".repeat(10_000),
-        "*a, ".repeat(900)
-    );
-    assert_eq!(
-        faults(wide.as_bytes()),
-        ["2:401 the file has too many values or aliases"]
-    );
+    let wide = format!("a: &a [{}]\nb: [{}]\n", "x, ".repeat(10_000), "*a, ".repeat(900));
+    assert_eq!(faults(wide.as_bytes()), ["2:401 the file has too many values or aliases"]);
 }
 
 #[test]
 fn deep_nesting_ends_at_once() {
     let block = (0..2_000).map(|n| " ".repeat(n) + "a:\n").collect();
-    for bomb in [
-        "[".repeat(10_000),
-        format!("a: {}", "{a: ".repeat(10_000)),
-        block,
-        "- ".repeat(10_000),
-    ] {
+    for bomb in
+        ["[".repeat(10_000), format!("a: {}", "{a: ".repeat(10_000)), block, "- ".repeat(10_000)]
+    {
         let found = faults(bomb.as_bytes());
         assert_eq!(found.len(), 1);
-        assert!(
-            found[0].ends_with(" values nest deeper than 64 levels"),
-            "{}",
-            found[0]
-        );
+        assert!(found[0].ends_with(" values nest deeper than 64 levels"), "{}", found[0]);
     }
 }
 
@@ -209,11 +152,7 @@ fn types_that_would_double_from_step_to_step_do_not() {
     for n in 1..60 {
         let before = format!("{{{{ steps.s{}.output }}}}", n - 1);
         let value = format!("{{a: '{before}', b: '{before}'}}");
-        writeln!(
-            text,
-            "  - {{id: s{n}, uses: value.set, with: {{value: {value}}}}}"
-        )
-        .unwrap();
+        writeln!(text, "  - {{id: s{n}, uses: value.set, with: {{value: {value}}}}}").unwrap();
     }
     assert_eq!(lines_of(&check_text(&text)), [""; 0]);
     let nested = format!(

@@ -77,17 +77,10 @@ fn the_example_of_the_design_becomes_a_workflow() {
     assert_eq!(lines, [18, 21, 27, 31]);
     assert_eq!(workflow.steps.dependents(0), [1]);
     let each = steps[1].for_each.as_ref().unwrap();
-    assert_eq!(
-        (each.item_name.as_str(), each.max_parallel),
-        ("page", Some(4))
-    );
-    let Work::Action { models, .. } = &steps[2].work else {
-        panic!()
-    };
-    let chain: Vec<_> = models
-        .iter()
-        .map(|model| (model.provider.as_str(), model.model.as_str()))
-        .collect();
+    assert_eq!((each.item_name.as_str(), each.max_parallel), ("page", Some(4)));
+    let Work::Action { models, .. } = &steps[2].work else { panic!() };
+    let chain: Vec<_> =
+        models.iter().map(|model| (model.provider.as_str(), model.model.as_str())).collect();
     assert_eq!(chain, [("mine", "qwen2.5-vl-7b"), ("auto", "auto")]);
     assert_eq!(workflow.budget.unwrap().cost, Money::from_micros(500_000));
     assert_eq!(steps[0].policy.retry.attempts, 4);
@@ -133,10 +126,7 @@ steps:
     );
     let steps = &workflow.steps.steps;
     let all = &steps[1];
-    assert_eq!(
-        (all.name.as_deref(), &all.after[..]),
-        (Some("All of it"), &[0][..])
-    );
+    assert_eq!((all.name.as_deref(), &all.after[..]), (Some("All of it"), &[0][..]));
     assert!(all.when_per_item);
     assert!(all.for_each.as_ref().unwrap().key.is_some());
     assert_eq!(all.on_error, OnError::Value(json!({"a": [1, null]})));
@@ -157,9 +147,7 @@ steps:
     );
     assert_eq!(other.retry.on.len(), 1);
     assert_eq!(workflow.triggers.len(), 6);
-    let Trigger::After { status, .. } = &workflow.triggers[4] else {
-        panic!()
-    };
+    let Trigger::After { status, .. } = &workflow.triggers[4] else { panic!() };
     assert_eq!(status, &["succeeded"]);
     assert_eq!(workflow.concurrency, Some(3));
 }
@@ -183,20 +171,14 @@ steps:
 ");
     let steps = &workflow.steps;
     assert_eq!(
-        (
-            &step(steps, "outer").after[..],
-            &step(steps, "first").after[..]
-        ),
+        (&step(steps, "outer").after[..], &step(steps, "first").after[..]),
         (&[0][..], &[1][..])
     );
     let outer = body(step(steps, "outer"));
     assert_eq!(step(outer, "inner").after, [0]);
     let inner = body(step(outer, "inner"));
     assert_eq!(step(inner, "deep").after, [0; 0]);
-    assert!(
-        step(inner, "deep").output_used,
-        "an instance yields the last step's output"
-    );
+    assert!(step(inner, "deep").output_used, "an instance yields the last step's output");
     assert!(step(outer, "inner").output_used && step(steps, "late").output_used);
     assert!(!step(steps, "first").output_used);
 }
@@ -229,12 +211,7 @@ steps:
   - {id: never, when: false, uses: value.set, with: {value: 1}}
 ",
     );
-    let per_item: Vec<_> = workflow
-        .steps
-        .steps
-        .iter()
-        .map(|step| step.when_per_item)
-        .collect();
+    let per_item: Vec<_> = workflow.steps.steps.iter().map(|step| step.when_per_item).collect();
     assert_eq!(per_item, [false, false, true, true, false]);
     assert_eq!(workflow.steps.steps[1].after, [0]);
 }
@@ -279,50 +256,25 @@ steps:
   - {{id: probe, uses: value.set, with: {{value: '{{{{ {value} }}}}'}}}}
 outputs: {{o: '{{{{ inputs.o }}}}'}}
 "));
-        checked
-            .diagnostics
-            .iter()
-            .next()
-            .map_or_else(String::new, |fault| fault.message.clone())
+        checked.diagnostics.iter().next().map_or_else(String::new, |fault| fault.message.clone())
     };
     for (value, fault) in [
         ("steps.copy.output[0].number", ""),
         ("steps.map.output.first.text", ""),
-        (
-            "steps.map.output.first.txt",
-            "`steps.map.output.first` has no `txt`",
-        ),
+        ("steps.map.output.first.txt", "`steps.map.output.first` has no `txt`"),
         (
             "steps.map.output.rest[0].x",
             "`steps.map.output.rest[0]` is a whole number, and has no `x`",
         ),
         ("steps.ocr.output[0].text", ""),
-        (
-            "steps.ocr.output.text",
-            "`steps.ocr.output` is a list, and has no `text`",
-        ),
-        (
-            "steps.ocr.output[0].box",
-            "`steps.ocr.output[0]` has no `box`",
-        ),
+        ("steps.ocr.output.text", "`steps.ocr.output` is a list, and has no `text`"),
+        ("steps.ocr.output[0].box", "`steps.ocr.output[0]` has no `box`"),
         ("steps.body.output[0].t", ""),
-        (
-            "steps.body.output[0].x",
-            "`steps.body.output[0]` has no `x`",
-        ),
-        (
-            "steps.body.output[0].n.x",
-            "`steps.body.output[0].n` is a whole number, and has no `x`",
-        ),
-        (
-            "steps.count.output[0].x",
-            "`steps.count.output[0]` is a whole number, and has no `x`",
-        ),
+        ("steps.body.output[0].x", "`steps.body.output[0]` has no `x`"),
+        ("steps.body.output[0].n.x", "`steps.body.output[0].n` is a whole number, and has no `x`"),
+        ("steps.count.output[0].x", "`steps.count.output[0]` is a whole number, and has no `x`"),
         ("inputs.o.anything", ""),
-        (
-            "inputs.o.a[0].x",
-            "`inputs.o.a[0]` is a whole number, and has no `x`",
-        ),
+        ("inputs.o.a[0].x", "`inputs.o.a[0]` is a whole number, and has no `x`"),
         ("(steps.copy.output | first).anything", ""),
     ] {
         assert_eq!(found(value), fault, "{value}");
@@ -367,18 +319,9 @@ steps:
 
     let parent = "steps: [{id: sub, uses: workflow.run, with: {workflow: child.yaml, inputs: {f: x, l: []}}}]\n";
     let workflow = self::workflow(check_with(parent.as_bytes(), &[("child.yaml", text)], &[]));
-    let Work::Workflow {
-        workflow: child, ..
-    } = &workflow.steps.steps[0].work
-    else {
-        panic!()
-    };
+    let Work::Workflow { workflow: child, .. } = &workflow.steps.steps[0].work else { panic!() };
     for id in ["input", "listed"] {
-        assert_eq!(
-            computed(step(&child.steps, id)),
-            ["file"],
-            "a caller computes it: {id}"
-        );
+        assert_eq!(computed(step(&child.steps, id)), ["file"], "a caller computes it: {id}");
     }
     assert_eq!(computed(step(&child.steps, "literal")), [""; 0]);
 }
@@ -392,11 +335,7 @@ steps:
 outputs: {done: '{{ steps.sub.output.y }}'}
 ";
     let child = "inputs: {x: string}\nsteps: [{id: s, uses: value.set, with: {value: '{{ inputs.x }}'}}]\noutputs: {y: '{{ steps.s.output }}'}\n";
-    let checked = check_with(
-        text.as_bytes(),
-        &[("child.yaml", child), ("s.json", "{}")],
-        &[],
-    );
+    let checked = check_with(text.as_bytes(), &[("child.yaml", child), ("s.json", "{}")], &[]);
     let bundle = checked.bundle.clone();
     workflow(checked);
     assert_eq!(
@@ -404,9 +343,6 @@ outputs: {done: '{{ steps.sub.output.y }}'}
         ["child.yaml", "s.json", "w.yaml"]
     );
     let again = check_bundle(&bundle, &actions(), &KINDS);
-    assert_eq!(
-        (&again.bundle, again.bundle.hash()),
-        (&bundle, bundle.hash())
-    );
+    assert_eq!((&again.bundle, again.bundle.hash()), (&bundle, bundle.hash()));
     assert_eq!(workflow(again).steps.steps.len(), 2);
 }

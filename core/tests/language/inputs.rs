@@ -53,11 +53,7 @@ fn text_is_read_as_the_type_that_is_wanted() {
         ("j", "null", json!(null)),
         ("j", "plain", json!("plain")),
     ] {
-        assert_eq!(
-            bind(&json!({ name: text })).unwrap()[name],
-            value,
-            "{name}={text}"
-        );
+        assert_eq!(bind(&json!({ name: text })).unwrap()[name], value, "{name}={text}");
     }
 }
 
@@ -69,16 +65,10 @@ fn what_does_not_fit_is_told_by_name_and_value() {
     let faults = bind_inputs(&required, &serde_json::Map::new()).unwrap_err();
     assert_eq!(
         (faults[0].to_string(), faults[0].hint.as_deref()),
-        (
-            "input `n` is missing".into(),
-            Some("give it by `--input n=…`")
-        )
+        ("input `n` is missing".into(), Some("give it by `--input n=…`"))
     );
     for (given, expected) in [
-        (
-            json!({"fss": "x"}),
-            &["workflow `w` has no input `fss`; did you mean `fs`?"][..],
-        ),
+        (json!({"fss": "x"}), &["workflow `w` has no input `fss`; did you mean `fs`?"][..]),
         (
             json!({"zzzzzz": "x"}),
             &["workflow `w` has no input `zzzzzz`; its inputs are: s, i, n, b, f, fs, l, o, j"],
@@ -96,22 +86,10 @@ fn what_does_not_fit_is_told_by_name_and_value() {
             json!({"b": "yes"}),
             &["input `b` must be `true` or `false`, and `yes` is not; Yes or no"],
         ),
-        (
-            json!({"f": 5}),
-            &["input `f` must be a file, and `5` is not"],
-        ),
-        (
-            json!({"fs": [5]}),
-            &["input `fs` must be a list of files, and `[5]` is not"],
-        ),
-        (
-            json!({"l": "x"}),
-            &["input `l` must be a list, and `x` is not"],
-        ),
-        (
-            json!({"o": "{}"}),
-            &["input `o` does not fit its schema: \"k\" is a required property"],
-        ),
+        (json!({"f": 5}), &["input `f` must be a file, and `5` is not"]),
+        (json!({"fs": [5]}), &["input `fs` must be a list of files, and `[5]` is not"]),
+        (json!({"l": "x"}), &["input `l` must be a list, and `x` is not"]),
+        (json!({"o": "{}"}), &["input `o` does not fit its schema: \"k\" is a required property"]),
         (
             json!({"i": "99999999999999999999"}),
             &["input `i` must be a whole number, and `1e+20` is not"],

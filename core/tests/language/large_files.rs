@@ -15,18 +15,11 @@ fn each(count: usize, write: impl Fn(usize) -> String) -> String {
     (0..count).map(write).collect::<Vec<_>>().concat()
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "how long it took is for people to read"
-)]
+#[expect(clippy::print_stderr, reason = "how long it took is for people to read")]
 fn timed(what: &str, text: &str) -> Checked {
     let started = Instant::now();
     let checked = check_text(text);
-    eprintln!(
-        "{what}: {} bytes checked in {:?}",
-        text.len(),
-        started.elapsed()
-    );
+    eprintln!("{what}: {} bytes checked in {:?}", text.len(), started.elapsed());
     checked
 }
 
@@ -34,11 +27,8 @@ fn steps(count: usize, value: impl Fn(usize) -> String) -> String {
     let mut text = String::from("steps:\n");
     for step in 0..count {
         let value = value(step);
-        writeln!(
-            text,
-            "  - id: s{step}\n    uses: value.set\n    with: {{ value: {value} }}"
-        )
-        .unwrap();
+        writeln!(text, "  - id: s{step}\n    uses: value.set\n    with: {{ value: {value} }}")
+            .unwrap();
     }
     text
 }
@@ -61,27 +51,17 @@ fn a_chain_of_steps_is_right_and_quick() {
 #[test]
 fn steps_beside_each_other_are_right_and_quick() {
     let text = steps(MANY, |step| step.to_string());
-    assert_eq!(
-        workflow(timed("independent steps", &text))
-            .steps
-            .steps
-            .len(),
-        MANY
-    );
+    assert_eq!(workflow(timed("independent steps", &text)).steps.steps.len(), MANY);
 }
 
 #[test]
 fn a_cycle_of_very_many_steps_is_told_in_short() {
-    let text = steps(MANY, |step| {
-        format!("'{{{{ steps.s{}.output }}}}'", (step + 1) % MANY)
-    });
+    let text = steps(MANY, |step| format!("'{{{{ steps.s{}.output }}}}'", (step + 1) % MANY));
     let checked = timed("a cycle", &text);
     assert_eq!(checked.diagnostics.errors(), 1);
     let fault = checked.diagnostics.iter().next().unwrap();
     assert!(
-        fault
-            .message
-            .starts_with("steps wait for each other: s0 → s99999 → "),
+        fault.message.starts_with("steps wait for each other: s0 → s99999 → "),
         "{}",
         fault.message
     );
@@ -92,14 +72,10 @@ fn a_cycle_of_very_many_steps_is_told_in_short() {
 fn very_many_faults_are_counted_and_the_first_are_kept() {
     let unknown_action = steps(MANY, |_| "1".into()).replace("value.set", "valu.set");
     let unknown_step = steps(MANY, |step| format!("'{{{{ steps.t{step}.output }}}}'"));
-    let one_line = format!(
-        "steps: [{}]",
-        "{id: a, uses: valu.set, with: {value: 1}}, ".repeat(20_000)
-    );
-    let accents = format!(
-        "steps: [{}]",
-        "{id: a, uses: valü.set, with: {value: 1}}, ".repeat(20_000)
-    );
+    let one_line =
+        format!("steps: [{}]", "{id: a, uses: valu.set, with: {value: 1}}, ".repeat(20_000));
+    let accents =
+        format!("steps: [{}]", "{id: a, uses: valü.set, with: {value: 1}}, ".repeat(20_000));
     for (what, text, errors) in [
         ("unknown actions", unknown_action, MANY),
         ("unknown steps", unknown_step, MANY),
@@ -143,10 +119,7 @@ fn a_large_output_that_every_step_asks_for_is_quick() {
 }
 
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "how long it took is for people to read"
-)]
+#[expect(clippy::print_stderr, reason = "how long it took is for people to read")]
 fn workflows_that_run_many_workflows_are_checked_once_each() {
     let run = |name: &str| {
         let steps = each(50, |n| {
@@ -156,16 +129,11 @@ fn workflows_that_run_many_workflows_are_checked_once_each() {
     };
     let leaf = "steps: [{id: a, uses: value.set, with: {value: 1}}]\n".to_owned();
     let texts = [run("b"), run("c"), run("d"), run("e"), run("f"), leaf];
-    let files: Vec<_> = ["a", "b", "c", "d", "e", "f"]
-        .into_iter()
-        .zip(texts.iter().map(String::as_str))
-        .collect();
+    let files: Vec<_> =
+        ["a", "b", "c", "d", "e", "f"].into_iter().zip(texts.iter().map(String::as_str)).collect();
     let started = Instant::now();
     workflow(check_with(run("a").as_bytes(), &files, &[]));
-    eprintln!(
-        "50 to the power of 6 sub-workflows: {:?}",
-        started.elapsed()
-    );
+    eprintln!("50 to the power of 6 sub-workflows: {:?}", started.elapsed());
 }
 
 #[test]
@@ -179,10 +147,7 @@ fn what_a_machine_wrote_too_long_is_refused_in_a_word() {
         "inputs: {{{inputs}}}\nsteps: [{{id: a, uses: value.set, with: {{value: \"{{{{ inputs }}}}\"}}}}]"
     );
     for (text, expected) in [
-        (
-            sum,
-            "1:23 an expression has more than 2000 words and signs; compute it in several steps",
-        ),
+        (sum, "1:23 an expression has more than 2000 words and signs; compute it in several steps"),
         (
             inputs,
             "1:9 a workflow has at most 1000 inputs, and this has 1001; pass many values as one list",

@@ -20,18 +20,12 @@ fn asked(checked: Checked) -> Vec<Vec<String>> {
     assert_eq!(checked.diagnostics.to_string(), "");
     let workflow = checked.workflow.unwrap();
     let chain = |work: &Work| match work {
-        Work::Action { models, .. } => models
-            .iter()
-            .map(|m| format!("{}/{}", m.provider, m.model))
-            .collect(),
+        Work::Action { models, .. } => {
+            models.iter().map(|m| format!("{}/{}", m.provider, m.model)).collect()
+        }
         Work::Body { .. } | Work::Workflow { .. } => Vec::new(),
     };
-    workflow
-        .steps
-        .steps
-        .iter()
-        .map(|step| chain(&step.work))
-        .collect()
+    workflow.steps.steps.iter().map(|step| chain(&step.work)).collect()
 }
 
 fn with(models: &[(&str, &str)]) -> Checked {
@@ -41,38 +35,20 @@ fn with(models: &[(&str, &str)]) -> Checked {
 #[test]
 fn a_step_asks_the_models_it_names_in_their_order() {
     let reader = ["mine/a", "other/b", "auto/auto"];
-    let chain = [
-        "mine/m.gguf",
-        "mine/a",
-        "other/b",
-        "auto/auto",
-        "mine/deep/name",
-    ];
+    let chain = ["mine/m.gguf", "mine/a", "other/b", "auto/auto", "mine/deep/name"];
     assert_eq!(asked(with(&[])), [&reader[..], &["mine/m.gguf"], &chain]);
     let workflow = with(&[]).workflow.unwrap();
-    assert_eq!(
-        workflow.models["reader"][1].options.as_deref(),
-        Some("{\"a\":2,\"z\":1}")
-    );
+    assert_eq!(workflow.models["reader"][1].options.as_deref(), Some("{\"a\":2,\"z\":1}"));
     let file = &workflow.models["file"][0];
-    assert_eq!(
-        (file.path.as_deref(), file.projector.as_deref()),
-        (Some("m.gguf"), Some("p.gguf"))
-    );
+    assert_eq!((file.path.as_deref(), file.projector.as_deref()), (Some("m.gguf"), Some("p.gguf")));
     assert_eq!(file.config.kind, "command");
 }
 
 #[test]
 fn a_model_is_replaced_by_name_or_with_all_others() {
     let chain = ["mine/m.gguf", "other/c", "mine/deep/name"];
-    assert_eq!(
-        asked(with(&[("reader", "other/c")])),
-        [&["other/c"][..], &["mine/m.gguf"], &chain]
-    );
-    assert_eq!(
-        asked(with(&[("*", "auto")])),
-        [["auto/auto"], ["auto/auto"], ["auto/auto"]]
-    );
+    assert_eq!(asked(with(&[("reader", "other/c")])), [&["other/c"][..], &["mine/m.gguf"], &chain]);
+    assert_eq!(asked(with(&[("*", "auto")])), [["auto/auto"], ["auto/auto"], ["auto/auto"]]);
     assert_eq!(
         asked(with(&[("*", "auto"), ("reader", "other/c")])),
         [["auto/auto"], ["auto/auto"], ["auto/auto"]]
@@ -118,12 +94,7 @@ fn a_replacement_reaches_the_workflows_that_are_run() {
     assert_eq!(checked.diagnostics.to_string(), "");
     assert_eq!(checked.bundle.models["reader"], "auto");
     let workflow = checked.workflow.unwrap();
-    let Work::Workflow {
-        workflow: child, ..
-    } = &workflow.steps.steps[0].work
-    else {
-        panic!()
-    };
+    let Work::Workflow { workflow: child, .. } = &workflow.steps.steps[0].work else { panic!() };
     assert_eq!(child.models["reader"].len(), 1);
 }
 

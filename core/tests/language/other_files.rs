@@ -10,10 +10,7 @@ fn faults(text: &str, files: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn a_schema_may_stand_in_a_file_of_json_or_yaml() {
-    for schema in [
-        "{\"type\": \"object\"}",
-        "type: object\nproperties:\n  a: {type: string}\n",
-    ] {
+    for schema in ["{\"type\": \"object\"}", "type: object\nproperties:\n  a: {type: string}\n"] {
         assert_eq!(faults(ASK, &[("s.json", schema)]), [""; 0]);
     }
 }
@@ -36,10 +33,7 @@ fn a_file_that_is_no_schema_is_told_where_it_is_named() {
         faults(ASK, &[("s.json", "{\"type\": [}")]),
         ["s.json:1:10 mismatched bracket '[' closed by '}'"]
     );
-    let remote = faults(
-        ASK,
-        &[("s.json", "{\"$ref\": \"http://example.com/s.json\"}")],
-    );
+    let remote = faults(ASK, &[("s.json", "{\"$ref\": \"http://example.com/s.json\"}")]);
     assert!(
         remote[0].starts_with("1:78 the schema is not a JSON Schema: Resource 'http://example.com/s.json' is not present"),
         "nothing is fetched: {remote:?}"
@@ -67,14 +61,8 @@ fn inputs_of_another_workflow_are_checked() {
         (", inputs: {n: '{{ run.id }}', m: x}", &[]),
         (", inputs: '{{ run }}'", &[]),
         ("", &["2:19 workflow `child` needs input `n`"]),
-        (
-            ", inputs: {n: 3, k: 4}",
-            &["2:66 workflow `child` has no input `k`; did you mean `m`?"],
-        ),
-        (
-            ", inputs: {n: many}",
-            &["2:66 input `n` must be a whole number, and `many` is not"],
-        ),
+        (", inputs: {n: 3, k: 4}", &["2:66 workflow `child` has no input `k`; did you mean `m`?"]),
+        (", inputs: {n: many}", &["2:66 input `n` must be a whole number, and `many` is not"]),
         (", inputs: [3]", &["2:66 `inputs` is a map"]),
         (", inputs: 'a {{ run.id }}'", &["2:66 `inputs` is a map"]),
     ] {
@@ -97,25 +85,14 @@ fn workflows_that_run_each_other_are_refused() {
     let run = |file: &str| {
         format!("steps: [{{id: a, uses: workflow.run, with: {{workflow: {file}}}}}]\n")
     };
-    assert_eq!(
-        faults(&run("w.yaml"), &[]),
-        ["1:54 workflows run each other: w.yaml → w.yaml"]
-    );
+    assert_eq!(faults(&run("w.yaml"), &[]), ["1:54 workflows run each other: w.yaml → w.yaml"]);
     assert_eq!(
         faults(&run("b.yaml"), &[("b.yaml", &run("w.yaml"))]),
         ["b.yaml:1:54 workflows run each other: w.yaml → b.yaml → w.yaml"]
     );
-    let chain: Vec<_> = (0..20)
-        .map(|n| (format!("f{n}"), run(&format!("f{}", n + 1))))
-        .collect();
-    let files: Vec<_> = chain
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()))
-        .collect();
-    assert_eq!(
-        faults(&run("f0"), &files),
-        ["f7:1:54 workflows nest deeper than 8 levels"]
-    );
+    let chain: Vec<_> = (0..20).map(|n| (format!("f{n}"), run(&format!("f{}", n + 1)))).collect();
+    let files: Vec<_> = chain.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    assert_eq!(faults(&run("f0"), &files), ["f7:1:54 workflows nest deeper than 8 levels"]);
 }
 
 #[test]

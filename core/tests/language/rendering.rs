@@ -84,10 +84,7 @@ fn a_very_long_line_is_shown_in_part() {
     );
     let checked = check_text(&text);
     let fault = checked.diagnostics.iter().next().unwrap();
-    assert_eq!(
-        (fault.column, fault.message.as_str()),
-        (1_000_031, "unknown action `valu.set`")
-    );
+    assert_eq!((fault.column, fault.message.as_str()), (1_000_031, "unknown action `valu.set`"));
     assert!(fault.text.chars().count() <= 240, "{}", fault.text.len());
     let shown = fault.to_string();
     let lines: Vec<_> = shown.lines().collect();
@@ -100,11 +97,7 @@ fn a_very_long_line_is_shown_in_part() {
 fn a_message_quotes_no_more_than_can_be_read() {
     let text = format!("{}: 1\n", "k".repeat(100_000));
     for fault in check_text(&text).diagnostics.iter() {
-        assert!(
-            fault.message.chars().count() <= 501,
-            "{}",
-            fault.message.len()
-        );
+        assert!(fault.message.chars().count() <= 501, "{}", fault.message.len());
     }
 }
 
@@ -126,12 +119,7 @@ fn a_warning_lets_the_workflow_run() {
     let checked =
         check_text("inputs: {a: string}\nsteps: [{id: a, uses: value.set, with: {value: 1}}]\n");
     assert!(checked.workflow.is_some() && !checked.diagnostics.is_empty());
-    assert!(
-        checked
-            .diagnostics
-            .iter()
-            .all(|fault| fault.severity == Severity::Warning)
-    );
+    assert!(checked.diagnostics.iter().all(|fault| fault.severity == Severity::Warning));
     insta::assert_snapshot!(checked.diagnostics, @r#"
     w.yaml:1:10: warning: input `a` is not used
         1 | inputs: {a: string}

@@ -67,10 +67,7 @@ outputs: {a: "{{ steps.all.output }}"}
 fn a_file_with_every_key_is_good_to_both() {
     assert_eq!(check_text(EVERYTHING).diagnostics.to_string(), "");
     let (validator, value) = (validator(), yaml(EVERYTHING));
-    let errors: Vec<_> = validator
-        .iter_errors(&value)
-        .map(|error| error.to_string())
-        .collect();
+    let errors: Vec<_> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
     assert_eq!(errors, [""; 0]);
 }
 
@@ -97,14 +94,8 @@ fn keys_that_are_none_are_refused_by_both() {
     ] {
         let text = EVERYTHING.replacen(bad, good, 1);
         assert!(text != EVERYTHING, "{bad}");
-        assert!(
-            !validator.is_valid(&yaml(&text)),
-            "the schema takes `{good}`"
-        );
-        assert!(
-            check_text(&text).diagnostics.has_errors(),
-            "the checker takes `{good}`"
-        );
+        assert!(!validator.is_valid(&yaml(&text)), "the schema takes `{good}`");
+        assert!(check_text(&text).diagnostics.has_errors(), "the checker takes `{good}`");
     }
 }
 
@@ -117,32 +108,17 @@ fn every_key_that_the_checker_knows_is_in_the_schema() {
             &schema["$defs"]["step"]["properties"],
             "steps: [{id: a, uses: value.set, with: {value: 1}, zzzzzzzzzzzz: 1}]",
         ),
-        (
-            &schema["properties"]["defaults"]["properties"],
-            "defaults: {zzzzzzzzzzzz: 1}",
-        ),
-        (
-            &schema["$defs"]["budget"]["oneOf"][1]["properties"],
-            "budget: {zzzzzzzzzzzz: 1}",
-        ),
+        (&schema["properties"]["defaults"]["properties"], "defaults: {zzzzzzzzzzzz: 1}"),
+        (&schema["$defs"]["budget"]["oneOf"][1]["properties"], "budget: {zzzzzzzzzzzz: 1}"),
         (
             &schema["$defs"]["retry"]["oneOf"][1]["properties"],
             "defaults: {retry: {zzzzzzzzzzzz: 1}}",
         ),
-        (
-            &schema["$defs"]["model"]["oneOf"][1]["properties"],
-            "models: {a: {zzzzzzzzzzzz: 1}}",
-        ),
-        (
-            &schema["$defs"]["input"]["oneOf"][1]["properties"],
-            "inputs: {a: {zzzzzzzzzzzz: 1}}",
-        ),
+        (&schema["$defs"]["model"]["oneOf"][1]["properties"], "models: {a: {zzzzzzzzzzzz: 1}}"),
+        (&schema["$defs"]["input"]["oneOf"][1]["properties"], "inputs: {a: {zzzzzzzzzzzz: 1}}"),
     ] {
         let checked = check_text(line);
-        let hint = checked
-            .diagnostics
-            .iter()
-            .find(|fault| fault.message.contains("zzzzzzzzzzzz"));
+        let hint = checked.diagnostics.iter().find(|fault| fault.message.contains("zzzzzzzzzzzz"));
         let known = hint.unwrap().hint.clone().unwrap();
         let known = known.strip_prefix("known are: ").unwrap().split(", ");
         for key in
@@ -163,9 +139,6 @@ fn the_workflow_of_the_repository_is_good_to_the_schema() {
     step["properties"]["uses"] = json!({ "type": "string" });
     let validator = jsonschema::validator_for(&schema).unwrap();
     let value = yaml(&fs::read_to_string(format!("{folder}/invoice.yaml")).unwrap());
-    let errors: Vec<_> = validator
-        .iter_errors(&value)
-        .map(|error| error.to_string())
-        .collect();
+    let errors: Vec<_> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
     assert_eq!(errors, [""; 0]);
 }

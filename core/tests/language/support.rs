@@ -16,10 +16,8 @@ struct Memory<'f>(&'f [(&'f str, &'f str)]);
 impl Files for Memory<'_> {
     fn read(&self, path: &str) -> Result<String, String> {
         let found = self.0.iter().find(|(name, _)| *name == path);
-        found.map_or_else(
-            || Err("there is no such file".into()),
-            |(_, text)| Ok((*text).to_owned()),
-        )
+        found
+            .map_or_else(|| Err("there is no such file".into()), |(_, text)| Ok((*text).to_owned()))
     }
 }
 
@@ -148,9 +146,7 @@ pub(crate) fn good(text: &str) -> Arc<Workflow> {
 
 pub(crate) fn workflow(checked: Checked) -> Arc<Workflow> {
     assert_eq!(checked.diagnostics.to_string(), "");
-    checked
-        .workflow
-        .expect("a file without fault is a workflow")
+    checked.workflow.expect("a file without fault is a workflow")
 }
 
 /// A fault on one line: `line:column message; hint`, with `warning` before a warning.

@@ -21,10 +21,7 @@ async fn a_file_comes_back_bit_for_bit_and_is_kept_once() {
     let file = folder.path().join("scan.bin");
     std::fs::write(&file, &bytes).unwrap();
 
-    let kept = artifacts
-        .put_file(&file, "application/octet-stream", "scan.bin")
-        .await
-        .unwrap();
+    let kept = artifacts.put_file(&file, "application/octet-stream", "scan.bin").await.unwrap();
     assert_eq!((kept.size, kept.name.as_str()), (3_000_000, "scan.bin"));
     assert_eq!(kept.hash, ContentHash::of_bytes(&bytes));
     assert_eq!(artifacts.get(&kept.hash).await.unwrap(), bytes);
@@ -35,10 +32,7 @@ async fn a_file_comes_back_bit_for_bit_and_is_kept_once() {
 
     let place = artifacts.local_path(&kept.hash).unwrap();
     let written = std::fs::metadata(&place).unwrap().modified().unwrap();
-    let again = artifacts
-        .put_bytes(bytes, "image/png", "same")
-        .await
-        .unwrap();
+    let again = artifacts.put_bytes(bytes, "image/png", "same").await.unwrap();
     assert_eq!(again.hash, kept.hash);
     let unchanged = std::fs::metadata(&place).unwrap().modified().unwrap();
     assert_eq!(unchanged, written);
@@ -48,10 +42,7 @@ async fn a_file_comes_back_bit_for_bit_and_is_kept_once() {
 async fn an_empty_file_is_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = artifacts(folder.path()).await;
-    let kept = artifacts
-        .put_bytes("", "text/plain", "empty")
-        .await
-        .unwrap();
+    let kept = artifacts.put_bytes("", "text/plain", "empty").await.unwrap();
     assert_eq!(artifacts.get(&kept.hash).await.unwrap(), b"");
 }
 
@@ -65,18 +56,12 @@ async fn what_is_no_file_is_refused_by_name() {
         (&missing, "it does not exist"),
         (Path::new("/dev/null"), "it is no regular file"),
     ] {
-        let error = artifacts
-            .put_file(path, "text/plain", "x")
-            .await
-            .unwrap_err();
+        let error = artifacts.put_file(path, "text/plain", "x").await.unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("cannot take {} into the store: {detail}", path.display())
         );
-        assert_eq!(
-            error.hint(),
-            Some("give a file that can be read and does not change")
-        );
+        assert_eq!(error.hint(), Some("give a file that can be read and does not change"));
     }
 }
 
@@ -90,10 +75,7 @@ async fn a_file_that_is_not_as_long_as_it_says_is_refused() {
     }
     let folder = tempfile::tempdir().unwrap();
     let artifacts = artifacts(folder.path()).await;
-    let error = artifacts
-        .put_file(growing, "text/plain", "x")
-        .await
-        .unwrap_err();
+    let error = artifacts.put_file(growing, "text/plain", "x").await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot take /proc/version into the store: it changed while it was read"
@@ -119,10 +101,9 @@ async fn a_file_that_changes_meanwhile_is_kept_as_one_of_its_states_or_refused()
     for _ in 0..20 {
         match artifacts.put_file(&file, "text/plain", "x").await {
             Ok(kept) => drop(artifacts.get(&kept.hash).await.unwrap()),
-            Err(error) => assert!(
-                error.to_string().ends_with("it changed while it was read"),
-                "{error}"
-            ),
+            Err(error) => {
+                assert!(error.to_string().ends_with("it changed while it was read"), "{error}")
+            }
         }
     }
     done.store(true, Ordering::Relaxed);
@@ -130,10 +111,7 @@ async fn a_file_that_changes_meanwhile_is_kept_as_one_of_its_states_or_refused()
     let drafts = std::fs::read_dir(folder.path().join("artifacts")).unwrap();
     for entry in drafts {
         let name = entry.unwrap().file_name();
-        assert!(
-            !name.to_string_lossy().starts_with('.'),
-            "{name:?} was left"
-        );
+        assert!(!name.to_string_lossy().starts_with('.'), "{name:?} was left");
     }
 }
 
@@ -141,16 +119,10 @@ async fn a_file_that_changes_meanwhile_is_kept_as_one_of_its_states_or_refused()
 async fn keeping_a_damaged_artifact_again_mends_it() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = artifacts(folder.path()).await;
-    let kept = artifacts
-        .put_bytes("good", "text/plain", "x")
-        .await
-        .unwrap();
+    let kept = artifacts.put_bytes("good", "text/plain", "x").await.unwrap();
     std::fs::write(artifacts.local_path(&kept.hash).unwrap(), "evil").unwrap();
     assert!(artifacts.verify(&kept.hash).await.is_err());
-    artifacts
-        .put_bytes("good", "text/plain", "x")
-        .await
-        .unwrap();
+    artifacts.put_bytes("good", "text/plain", "x").await.unwrap();
     artifacts.verify(&kept.hash).await.unwrap();
 }
 
@@ -160,16 +132,10 @@ async fn flipped_cut_and_missing_artifacts_are_told() {
     let run = run_id(1);
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
     let artifacts = store.artifacts();
-    let kept = artifacts
-        .put_bytes(vec![7; 1000], "image/png", "page")
-        .await
-        .unwrap();
+    let kept = artifacts.put_bytes(vec![7; 1000], "image/png", "page").await.unwrap();
     let mut step = instance(&run, 1);
     step.output = Some(json!({"pages": [{"image": kept.to_value()}]}));
-    let batch = Batch {
-        steps: vec![step],
-        ..Batch::default()
-    };
+    let batch = Batch { steps: vec![step], ..Batch::default() };
     store.commit(batch).await.unwrap();
     store.integrity_check().await.unwrap();
 
@@ -185,34 +151,18 @@ async fn flipped_cut_and_missing_artifacts_are_told() {
         );
         let error = artifacts.get(&kept.hash).await.unwrap_err();
         assert_eq!(error.to_string(), told);
-        assert_eq!(
-            error.hint(),
-            Some("restore the file from a backup, or run the workflow again")
-        );
-        assert_eq!(
-            artifacts.open(&kept.hash).await.unwrap_err().to_string(),
-            told
-        );
+        assert_eq!(error.hint(), Some("restore the file from a backup, or run the workflow again"));
+        assert_eq!(artifacts.open(&kept.hash).await.unwrap_err().to_string(), told);
         let check = store.integrity_check().await.unwrap_err().to_string();
         assert!(check.ends_with(&told), "{check}");
     }
 
     std::fs::remove_file(&place).unwrap();
     let error = artifacts.get(&kept.hash).await.unwrap_err();
-    let told = format!(
-        "artifact {} is missing: no file {}",
-        kept.hash,
-        place.display()
-    );
+    let told = format!("artifact {} is missing: no file {}", kept.hash, place.display());
     assert_eq!(error.to_string(), told);
-    assert_eq!(
-        artifacts.local_path(&kept.hash).unwrap_err().to_string(),
-        told
-    );
-    assert_eq!(
-        error.hint(),
-        Some("restore the file from a backup, or run the workflow again")
-    );
+    assert_eq!(artifacts.local_path(&kept.hash).unwrap_err().to_string(), told);
+    assert_eq!(error.hint(), Some("restore the file from a backup, or run the workflow again"));
     assert!(store.integrity_check().await.is_err());
 }
 

@@ -17,10 +17,7 @@ async fn rows_come_back_as_they_were_written() {
     assert_eq!(store.step(&run, &step.path).await.unwrap(), Some(step));
     assert_eq!(store.events(&run, 0, 10).await.unwrap(), [event(&run, 1)]);
     assert_eq!(store.last_seq(&run).await.unwrap(), 1);
-    let page = store
-        .steps(&run, Some(&path("pages")), None, 10)
-        .await
-        .unwrap();
+    let page = store.steps(&run, Some(&path("pages")), None, 10).await.unwrap();
     assert_eq!(page.rows, [instance(&run, 1)]);
     assert_eq!(store.run(&run).await.unwrap().unwrap().id, run);
 }
@@ -31,10 +28,7 @@ async fn a_faulty_batch_fails_alone() {
     let run = run_id(1);
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
     store.commit(turn(&run, 1)).await.unwrap();
-    let again = Batch {
-        events: vec![event(&run, 1)],
-        ..Batch::default()
-    };
+    let again = Batch { events: vec![event(&run, 1)], ..Batch::default() };
     let (bad, good, stranger) = tokio::join!(
         store.commit(again),
         store.commit(turn(&run, 2)),
@@ -63,10 +57,7 @@ async fn every_future_of_the_store_can_be_spawned() {
     spawnable(async move { Store::open_existing(&place).await.map(drop) });
     spawnable(async move {
         let artifact = store.artifacts().put_bytes("x", "text/plain", "x").await?;
-        store
-            .artifacts()
-            .put_file("x".as_ref(), "text/plain", "x")
-            .await?;
+        store.artifacts().put_file("x".as_ref(), "text/plain", "x").await?;
         store.artifacts().get(&artifact.hash).await?;
         let value = store.unpack(store.pack(artifact.to_value()).await?).await?;
         store.put_definition(&artifact.hash, "x", &value).await?;

@@ -94,10 +94,7 @@ async fn acknowledged_batches_survive_sigkill_at_any_time() {
     store_with(folder.path(), &[run_id(0)]).await.close().await;
     let mut acknowledged = Vec::new();
     for round in 0..25_u32 {
-        let mut child = child("commit", folder.path(), 0)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = child("commit", folder.path(), 0).stdout(Stdio::piped()).spawn().unwrap();
         let before = acknowledged.len();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // Killed after a number of acknowledgements that differs every round; what it said
@@ -115,10 +112,7 @@ async fn acknowledged_batches_survive_sigkill_at_any_time() {
 
         let store = Store::open(folder.path()).await.unwrap();
         let events = store.events(&run_id(0), 0, u32::MAX).await.unwrap();
-        let paths: Vec<_> = events
-            .iter()
-            .map(|event| event.path.clone().unwrap())
-            .collect();
+        let paths: Vec<_> = events.iter().map(|event| event.path.clone().unwrap()).collect();
         let steps = store.steps_by_path(&run_id(0), &paths).await.unwrap();
         let there: HashSet<u64> = events.iter().map(|event| event.seq).collect();
         for seq in &acknowledged {
@@ -137,12 +131,7 @@ async fn several_processes_write_beside_each_other() {
     let runs: Vec<_> = (0..4).map(run_id).collect();
     let store = store_with(folder.path(), &runs).await;
     let children: Vec<Child> = (0..3)
-        .map(|number| {
-            child("finish", folder.path(), number)
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap()
-        })
+        .map(|number| child("finish", folder.path(), number).stdout(Stdio::null()).spawn().unwrap())
         .collect();
     // And we read and write while they do.
     for number in 1..=200 {

@@ -14,9 +14,7 @@ fn examples() -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/store.md");
     let text = std::fs::read_to_string(file).unwrap();
     let blocks = text.split("```sql\n").skip(1);
-    blocks
-        .map(|block| block.split("```").next().unwrap().to_owned())
-        .collect()
+    blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
 }
 
 fn call(number: u32, model: &str, cost: Option<i64>, started: i64) -> AttemptRow {
@@ -46,10 +44,7 @@ async fn the_queries_of_the_guide_answer() {
     let folder = tempfile::tempdir().unwrap();
     let run = run_id(1);
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as i64;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     let long_ago = now - 10 * 86_400_000;
     let mut failed = instance(&run, 1);
     failed.status = StepStatus::Failed;
@@ -71,23 +66,14 @@ async fn the_queries_of_the_guide_answer() {
     let mut connection = options.connect().await.unwrap();
     let mut answers = Vec::new();
     for sql in examples() {
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .fetch_all(&mut connection)
-            .await;
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection).await;
         answers.push(rows.unwrap());
     }
     let lines = |answer: usize| answers[answer].len();
     assert_eq!((answers.len(), lines(1), lines(2)), (4, 1, 1));
     let costs: Vec<(String, i64, f64, i64)> = answers[0]
         .iter()
-        .map(|row| {
-            (
-                row.get("model"),
-                row.get("calls"),
-                row.get("usd"),
-                row.get("of_unknown_cost"),
-            )
-        })
+        .map(|row| (row.get("model"), row.get("calls"), row.get("usd"), row.get("of_unknown_cost")))
         .collect();
     let expected = [("gpt-4o".into(), 3, 0.003, 1), ("tiny".into(), 1, 0.0, 0)];
     assert_eq!(costs, expected);

@@ -13,9 +13,7 @@ async fn refusal(folder: &Path) -> StoreError {
 }
 
 async fn execute(file: &Path, sql: &'static str) {
-    let options = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(file)
-        .create_if_missing(true);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let mut connection = options.connect().await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
@@ -30,10 +28,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let error = refusal(folder.path()).await;
     assert_eq!(
         error.to_string(),
-        format!(
-            "{} is not a store of flow: file is not a database",
-            file.display()
-        )
+        format!("{} is not a store of flow: file is not a database", file.display())
     );
     assert_eq!(
         error.hint(),
@@ -59,17 +54,9 @@ async fn a_file_in_place_of_the_folder_is_refused() {
     let file = folder.path().join("store");
     std::fs::write(&file, "x").unwrap();
     let error = refusal(&file).await.to_string();
-    assert!(
-        error.starts_with(&format!("cannot use {}: ", file.display())),
-        "{error}"
-    );
-    let error = Store::open_existing(&file)
-        .await
-        .map(|store| store.is_some());
-    assert!(
-        matches!(error, Err(StoreError::Io { .. }) | Ok(false)),
-        "{error:?}"
-    );
+    assert!(error.starts_with(&format!("cannot use {}: ", file.display())), "{error}");
+    let error = Store::open_existing(&file).await.map(|store| store.is_some());
+    assert!(matches!(error, Err(StoreError::Io { .. }) | Ok(false)), "{error:?}");
 }
 
 #[tokio::test]
@@ -79,10 +66,7 @@ async fn the_database_of_another_program_is_refused() {
     execute(&file, "CREATE TABLE bookmarks (url TEXT)").await;
     assert_eq!(
         refusal(folder.path()).await.to_string(),
-        format!(
-            "{} is not a store of flow: it is a database of another program",
-            file.display()
-        )
+        format!("{} is not a store of flow: it is a database of another program", file.display())
     );
 }
 
@@ -91,11 +75,7 @@ async fn a_newer_store_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(folder.path()).await.unwrap().close().await;
     let file = folder.path().join("flow.db");
-    execute(
-        &file,
-        "INSERT INTO _sqlx_migrations VALUES (999, 'later', 0, true, x'00', 0)",
-    )
-    .await;
+    execute(&file, "INSERT INTO _sqlx_migrations VALUES (999, 'later', 0, true, x'00', 0)").await;
     let error = refusal(folder.path()).await;
     assert_eq!(
         error.to_string(),
@@ -158,9 +138,7 @@ async fn a_database_cut_short_is_damaged() {
         std::fs::write(&cut, &bytes[..keep as usize]).unwrap();
         let error = read_all(copy.path()).await.unwrap_err();
         assert!(
-            error
-                .to_string()
-                .starts_with(&format!("{} is damaged: ", cut.display())),
+            error.to_string().starts_with(&format!("{} is damaged: ", cut.display())),
             "cut to {keep}: {error}"
         );
         assert_eq!(
@@ -183,10 +161,7 @@ async fn an_overwritten_page_is_damage() {
         bytes[page * 4096..(page + 1) * 4096].fill(0xa5);
         std::fs::write(copy.path().join("flow.db"), bytes).unwrap();
         let error = read_all(copy.path()).await.unwrap_err();
-        assert!(
-            matches!(error, StoreError::Damaged { .. }),
-            "page {page}: {error}"
-        );
+        assert!(matches!(error, StoreError::Damaged { .. }), "page {page}: {error}");
     }
 }
 
@@ -198,10 +173,7 @@ async fn a_value_that_no_flow_writes_is_damage() {
     let store = Store::open(folder.path()).await.unwrap();
     assert_eq!(
         store.run(&run_id(1)).await.unwrap_err().to_string(),
-        format!(
-            "{} is damaged: column status: `jolly` is unknown",
-            file.display()
-        )
+        format!("{} is damaged: column status: `jolly` is unknown", file.display())
     );
 }
 
@@ -255,15 +227,10 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_work_goes_on_with_space
             Err(error) => break error,
         }
     };
-    let told = format!(
-        "cannot write to {}: the disk is full",
-        folder.join("flow.db").display()
-    );
+    let told = format!("cannot write to {}: the disk is full", folder.join("flow.db").display());
     assert_eq!(error.to_string(), told);
     assert!(last > 50, "{last}");
-    let artifact = store
-        .artifacts()
-        .put_bytes(vec![1; 1 << 20], "image/png", "x");
+    let artifact = store.artifacts().put_bytes(vec![1; 1 << 20], "image/png", "x");
     let error = artifact.await.unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
     let drafts = std::fs::read_dir(folder.join("artifacts")).unwrap().count();
@@ -302,23 +269,10 @@ async fn a_read_only_store_can_be_read_and_says_that_it_is() {
     );
 
     let store = Store::open_existing(folder).await.unwrap().unwrap();
-    assert_eq!(
-        store.events(&run_id(1), 199, 10).await.unwrap(),
-        [event(&run_id(1), 200)]
-    );
-    let batch = Batch {
-        runs: vec![run_row(&run_id(1))],
-        ..Batch::default()
-    };
-    assert_eq!(
-        store.commit(batch).await.unwrap_err().to_string(),
-        told(&file)
-    );
-    let error = store
-        .artifacts()
-        .put_bytes("x", "text/plain", "x")
-        .await
-        .unwrap_err();
+    assert_eq!(store.events(&run_id(1), 199, 10).await.unwrap(), [event(&run_id(1), 200)]);
+    let batch = Batch { runs: vec![run_row(&run_id(1))], ..Batch::default() };
+    assert_eq!(store.commit(batch).await.unwrap_err().to_string(), told(&file));
+    let error = store.artifacts().put_bytes("x", "text/plain", "x").await.unwrap_err();
     assert_eq!(error.to_string(), told(&folder.join("artifacts")));
     store.close().await;
 }

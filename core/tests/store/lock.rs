@@ -17,15 +17,9 @@ async fn a_living_owner_is_named_and_a_released_lock_is_free() {
     let LockError::Held { owner, .. } = &error else {
         panic!("{error}");
     };
-    assert!(
-        owner.starts_with(&format!("process {} on ", std::process::id())),
-        "{owner}"
-    );
+    assert!(owner.starts_with(&format!("process {} on ", std::process::id())), "{owner}");
     assert_eq!(error.to_string(), format!("run {run} is driven by {owner}"));
-    assert_eq!(
-        error.hint(),
-        Some("wait for it, or stop it with `flow cancel RUN`")
-    );
+    assert_eq!(error.hint(), Some("wait for it, or stop it with `flow cancel RUN`"));
     RunLock::acquire(folder.path(), &run_id(2)).unwrap();
     drop(lock);
     let file = folder.path().join(format!("locks/{run}.lock"));
@@ -37,18 +31,10 @@ async fn a_living_owner_is_named_and_a_released_lock_is_free() {
 async fn a_dead_owner_is_replaced_at_once() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(folder.path()).await.unwrap();
-    let mut owner = child("own", folder.path(), 0)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut owner = child("own", folder.path(), 0).stdout(Stdio::piped()).spawn().unwrap();
     crate::crash::first_line(&mut owner);
     let error = RunLock::acquire(folder.path(), &run_id(0)).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains(&format!("process {} on ", owner.id())),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&format!("process {} on ", owner.id())), "{error}");
     owner.kill().unwrap();
     owner.wait().unwrap();
     RunLock::acquire(folder.path(), &run_id(0)).unwrap();

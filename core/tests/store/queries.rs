@@ -72,24 +72,12 @@ async fn every_column_of_every_row_survives() {
     assert_eq!(store.run(&run).await.unwrap(), Some(ended));
     assert_eq!(store.step(&run, &step.path).await.unwrap(), Some(step));
     assert_eq!(store.step(&run, &bare.path).await.unwrap(), Some(bare));
-    assert_eq!(
-        store.attempts(&run, &attempt.path).await.unwrap(),
-        [attempt]
-    );
+    assert_eq!(store.attempts(&run, &attempt.path).await.unwrap(), [attempt]);
     assert_eq!(store.approvals(&run).await.unwrap(), [approval]);
-    assert_eq!(
-        store.cached(&[cache.hash]).await.unwrap()[&cache.hash],
-        cache
-    );
-    let logs = store
-        .logs(&run, &LogFilter::default(), None, 10)
-        .await
-        .unwrap();
+    assert_eq!(store.cached(&[cache.hash]).await.unwrap()[&cache.hash], cache);
+    let logs = store.logs(&run, &LogFilter::default(), None, 10).await.unwrap();
     assert_eq!(logs.rows, [log]);
-    let definition = store
-        .definition(&ContentHash::of_json(&bundle()))
-        .await
-        .unwrap();
+    let definition = store.definition(&ContentHash::of_json(&bundle())).await.unwrap();
     assert_eq!(definition, Some(bundle()));
 }
 
@@ -122,15 +110,9 @@ async fn a_later_row_replaces_the_earlier_even_in_one_batch() {
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
     let mut first = instance(&run, 1);
     first.status = StepStatus::Running;
-    let batch = Batch {
-        steps: vec![first, instance(&run, 1)],
-        ..Batch::default()
-    };
+    let batch = Batch { steps: vec![first, instance(&run, 1)], ..Batch::default() };
     store.commit(batch).await.unwrap();
-    let page = store
-        .steps(&run, Some(&path("pages")), None, 10)
-        .await
-        .unwrap();
+    let page = store.steps(&run, Some(&path("pages")), None, 10).await.unwrap();
     assert_eq!(page.rows, [instance(&run, 1)]);
 }
 
@@ -139,10 +121,8 @@ async fn instances_come_in_item_order_page_by_page() {
     let folder = tempfile::tempdir().unwrap();
     let run = run_id(1);
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
-    let batch = Batch {
-        steps: (0..25).rev().map(|n| instance(&run, n)).collect(),
-        ..Batch::default()
-    };
+    let batch =
+        Batch { steps: (0..25).rev().map(|n| instance(&run, n)).collect(), ..Batch::default() };
     store.commit(batch).await.unwrap();
     let pages = path("pages");
     let (mut ordinals, mut outputs, mut after) = (Vec::new(), Vec::new(), None);
@@ -151,12 +131,7 @@ async fn instances_come_in_item_order_page_by_page() {
         let values = store.outputs_of(&run, &pages, after, 10).await.unwrap();
         assert_eq!(values.next, page.next);
         ordinals.extend(page.rows.iter().map(|step| step.ordinal.unwrap()));
-        outputs.extend(
-            values
-                .rows
-                .iter()
-                .map(|value| value["number"].as_u64().unwrap()),
-        );
+        outputs.extend(values.rows.iter().map(|value| value["number"].as_u64().unwrap()));
         after = page.next;
         if after.is_none() {
             break;
@@ -168,11 +143,7 @@ async fn instances_come_in_item_order_page_by_page() {
     assert_eq!(counts, [(StepStatus::Succeeded, 25)].into());
     assert!(store.step_counts(&run, None).await.unwrap().is_empty());
 
-    let wanted = [
-        instance(&run, 3).path,
-        path("pages[none]"),
-        instance(&run, 4).path,
-    ];
+    let wanted = [instance(&run, 3).path, path("pages[none]"), instance(&run, 4).path];
     let found = store.steps_by_path(&run, &wanted).await.unwrap();
     assert_eq!(found.len(), 2);
     assert_eq!(found[&wanted[0]], instance(&run, 3));
@@ -198,30 +169,16 @@ async fn attempts_and_logs_come_page_by_page() {
     store.commit(batch).await.unwrap();
     let first = store.attempts_of_run(&run, None, 3).await.unwrap();
     let second = store.attempts_of_run(&run, first.next, 3).await.unwrap();
-    let numbers: Vec<_> = first
-        .rows
-        .iter()
-        .chain(&second.rows)
-        .map(|a| a.number)
-        .collect();
+    let numbers: Vec<_> = first.rows.iter().chain(&second.rows).map(|a| a.number).collect();
     assert_eq!((numbers, second.next), (vec![1, 2, 3, 4, 5], None));
 
-    let only = LogFilter {
-        path: Some(path("read")),
-        attempt: None,
-    };
+    let only = LogFilter { path: Some(path("read")), attempt: None };
     let first = store.logs(&run, &only, None, 1).await.unwrap();
     let second = store.logs(&run, &only, first.next, 9).await.unwrap();
     assert_eq!(first.rows, [line(2)]);
     assert_eq!(second.rows, [line(4)]);
-    let only = LogFilter {
-        path: None,
-        attempt: Some(3),
-    };
-    assert_eq!(
-        store.logs(&run, &only, None, 9).await.unwrap().rows,
-        [line(3)]
-    );
+    let only = LogFilter { path: None, attempt: Some(3) };
+    assert_eq!(store.logs(&run, &only, None, 9).await.unwrap().rows, [line(3)]);
 }
 
 #[tokio::test]
@@ -239,10 +196,7 @@ async fn runs_are_listed_latest_first_and_filtered() {
             row
         })
         .collect();
-    let batch = Batch {
-        runs: rows,
-        ..Batch::default()
-    };
+    let batch = Batch { runs: rows, ..Batch::default() };
     store.commit(batch).await.unwrap();
     let list = async |filter: RunFilter| -> Vec<_> {
         let runs = store.runs(&filter).await.unwrap();
@@ -250,21 +204,11 @@ async fn runs_are_listed_latest_first_and_filtered() {
     };
     let ids = |numbers: &[u64]| numbers.iter().copied().map(run_id).collect::<Vec<_>>();
     assert_eq!(list(RunFilter::default()).await, ids(&[5, 4, 3, 2, 1, 0]));
-    let page = RunFilter {
-        limit: Some(2),
-        before: Some(run_id(4)),
-        ..RunFilter::default()
-    };
+    let page = RunFilter { limit: Some(2), before: Some(run_id(4)), ..RunFilter::default() };
     assert_eq!(list(page).await, ids(&[3, 2]));
-    let waiting = RunFilter {
-        status: Some(RunStatus::Waiting),
-        ..RunFilter::default()
-    };
+    let waiting = RunFilter { status: Some(RunStatus::Waiting), ..RunFilter::default() };
     assert_eq!(list(waiting).await, ids(&[3]));
-    let workflow = RunFilter {
-        workflow: Some("scans".into()),
-        ..RunFilter::default()
-    };
+    let workflow = RunFilter { workflow: Some("scans".into()), ..RunFilter::default() };
     assert_eq!(list(workflow).await, ids(&[5, 4, 2, 1, 0]));
 }
 
@@ -282,27 +226,16 @@ async fn a_run_is_found_by_the_begin_or_end_of_its_id() {
     let named: Vec<_> = runs[2..].iter().rev().map(RunId::as_str).collect();
     assert_eq!(
         error.to_string(),
-        format!(
-            "`{}` is the id of several runs: {} and more",
-            &id[..8],
-            named.join(", ")
-        )
+        format!("`{}` is the id of several runs: {} and more", &id[..8], named.join(", "))
     );
     assert_eq!(error.hint(), Some("give more of the id"));
     for part in ["zzz", "", "%", "' OR 1=1"] {
         let error = store.find_run(part).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!(
-                "no run `{}` in {}",
-                part.to_ascii_lowercase(),
-                file.display()
-            )
+            format!("no run `{}` in {}", part.to_ascii_lowercase(), file.display())
         );
-        assert_eq!(
-            error.hint(),
-            Some("`flow runs` lists the runs of the store")
-        );
+        assert_eq!(error.hint(), Some("`flow runs` lists the runs of the store"));
     }
 }
 
@@ -313,20 +246,13 @@ async fn a_wish_to_cancel_stays_until_it_is_taken_back() {
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
     assert!(!store.cancel_requested(&run).await.unwrap());
     store.request_cancel(&run).await.unwrap();
-    let batch = Batch {
-        runs: vec![run_row(&run)],
-        ..Batch::default()
-    };
+    let batch = Batch { runs: vec![run_row(&run)], ..Batch::default() };
     store.commit(batch).await.unwrap();
     assert!(store.cancel_requested(&run).await.unwrap());
     store.clear_cancel(&run).await.unwrap();
     assert!(!store.cancel_requested(&run).await.unwrap());
     let error = store.request_cancel(&run_id(2)).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("no run `{}` in ", run_id(2)))
-    );
+    assert!(error.to_string().starts_with(&format!("no run `{}` in ", run_id(2))));
 }
 
 #[tokio::test]
@@ -360,10 +286,7 @@ async fn text_with_a_nul_in_it_is_not_cut() {
     let mut step = instance(&run, 1);
     step.path = path("pages[a\u{0}b]");
     step.error = Some("x\u{0}y".into());
-    let batch = Batch {
-        steps: vec![step.clone()],
-        ..Batch::default()
-    };
+    let batch = Batch { steps: vec![step.clone()], ..Batch::default() };
     store.commit(batch).await.unwrap();
     assert_eq!(store.step(&run, &step.path).await.unwrap(), Some(step));
 }

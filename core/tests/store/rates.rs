@@ -20,9 +20,8 @@ async fn rates_of_large_batches() {
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
     let mut took = Duration::ZERO;
     for group in 0..ROWS / BATCH / 100 {
-        let batches: Vec<Batch> = (0..100)
-            .map(|batch| large_batch(&run, (group * 100 + batch) * BATCH))
-            .collect();
+        let batches: Vec<Batch> =
+            (0..100).map(|batch| large_batch(&run, (group * 100 + batch) * BATCH)).collect();
         let start = Instant::now();
         let commits = batches.into_iter().map(|batch| store.commit(batch));
         futures::future::try_join_all(commits).await.unwrap();
@@ -31,9 +30,7 @@ async fn rates_of_large_batches() {
     let took = took.as_secs_f64();
     read(&store, &run).await;
     store.close().await;
-    let size = std::fs::metadata(folder.path().join("flow.db"))
-        .unwrap()
-        .len();
+    let size = std::fs::metadata(folder.path().join("flow.db")).unwrap().len();
     say(&format!(
         "{ROWS} steps and as many events in batches of {BATCH}: {took:.2} s, {:.0} rows/s, {} bytes a step with its event",
         2.0 * ROWS as f64 / took,
@@ -73,15 +70,10 @@ async fn read(store: &Store, run: &RunId) {
         }
     }
     assert_eq!(outputs, ROWS);
-    say(&format!(
-        "reading all outputs in order: {:?}",
-        start.elapsed()
-    ));
+    say(&format!("reading all outputs in order: {:?}", start.elapsed()));
 
     let start = Instant::now();
-    let paths: Vec<_> = (0..1000)
-        .map(|n| instance(run, scatter(n * 997)).path)
-        .collect();
+    let paths: Vec<_> = (0..1000).map(|n| instance(run, scatter(n * 997)).path).collect();
     let found = store.steps_by_path(run, &paths).await.unwrap();
     assert_eq!(found.len(), 1000);
     say(&format!("looking up 1000 paths: {:?}", start.elapsed()));
@@ -130,19 +122,13 @@ async fn rates_of_many_tasks_that_commit_a_step_each() {
         let (store, run) = (store.clone(), run.clone());
         tokio::spawn(async move {
             for number in 0..200 {
-                store
-                    .commit(turn(&run, task * 200 + number + 1))
-                    .await
-                    .unwrap();
+                store.commit(turn(&run, task * 200 + number + 1)).await.unwrap();
             }
         })
     });
     futures::future::join_all(tasks).await;
     let took = start.elapsed().as_secs_f64();
-    say(&format!(
-        "64 tasks, a step a commit: {:.0} commits/s",
-        64.0 * 200.0 / took
-    ));
+    say(&format!("64 tasks, a step a commit: {:.0} commits/s", 64.0 * 200.0 / took));
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

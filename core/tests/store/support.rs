@@ -84,14 +84,8 @@ pub(crate) fn turn(run: &RunId, number: u64) -> Batch {
 pub(crate) async fn store_with(folder: &Path, runs: &[RunId]) -> Store {
     let store = Store::open(folder).await.unwrap();
     let hash = ContentHash::of_json(&bundle());
-    store
-        .put_definition(&hash, "scans", &bundle())
-        .await
-        .unwrap();
-    let batch = Batch {
-        runs: runs.iter().map(run_row).collect(),
-        ..Batch::default()
-    };
+    store.put_definition(&hash, "scans", &bundle()).await.unwrap();
+    let batch = Batch { runs: runs.iter().map(run_row).collect(), ..Batch::default() };
     store.commit(batch).await.unwrap();
     store
 }

@@ -70,8 +70,6 @@ impl Action for Extract {
             extract(&pages, &schema).map_err(|error| Failure::input(format!("`schema`: {error}")))
         });
         let found = found.await?;
-        Ok(Outcome::Done(
-            serde_json::to_value(found).unwrap_or_default(),
-        ))
+        Ok(Outcome::Done(serde_json::to_value(found).unwrap_or_default()))
     }
 }

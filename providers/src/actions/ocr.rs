@@ -25,12 +25,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(folder: PathBuf, threads: usize) -> Self {
-        Self {
-            folder,
-            threads,
-            engine: Mutex::new(None),
-            turn: Arc::new(Semaphore::new(1)),
-        }
+        Self { folder, threads, engine: Mutex::new(None), turn: Arc::new(Semaphore::new(1)) }
     }
 
     fn engine(&self) -> Result<Arc<OcrEngine>, Failure> {
@@ -141,12 +136,7 @@ impl Action for Ocr {
     }
 
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
-        let page = self
-            .reader
-            .read(&artifact(&input, "image")?, context)
-            .await?;
-        Ok(Outcome::Done(
-            json!({ "text": page.text, "lines": page.lines, "words": page.words }),
-        ))
+        let page = self.reader.read(&artifact(&input, "image")?, context).await?;
+        Ok(Outcome::Done(json!({ "text": page.text, "lines": page.lines, "words": page.words })))
     }
 }

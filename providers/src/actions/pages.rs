@@ -110,12 +110,7 @@ fn draw(document: &OpenDocument, number: u32, dpi: f32) -> Result<Option<Drawn>,
         return Ok(None);
     };
     let (width, height) = image.dimensions();
-    Ok(Some(Drawn {
-        png: encode_png(&image, Some(dpi)),
-        width,
-        height,
-        dpi,
-    }))
+    Ok(Some(Drawn { png: encode_png(&image, Some(dpi)), width, height, dpi }))
 }
 
 async fn keep(
@@ -124,10 +119,7 @@ async fn keep(
     number: u32,
     drawn: Drawn,
 ) -> Result<ArtifactRef, Failure> {
-    let kept = context
-        .intake
-        .keep(drawn.png, &format!("{name}-{number}.png"))
-        .await?;
+    let kept = context.intake.keep(drawn.png, &format!("{name}-{number}.png")).await?;
     Ok(ArtifactRef {
         width: Some(drawn.width),
         height: Some(drawn.height),
@@ -143,11 +135,8 @@ fn selected(pages: &Value, count: u32) -> Result<Vec<u32>, Failure> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let selection = if text.is_empty() {
-        Ok(PageSelection::default())
-    } else {
-        text.parse::<PageSelection>()
-    };
+    let selection =
+        if text.is_empty() { Ok(PageSelection::default()) } else { text.parse::<PageSelection>() };
     selection
         .and_then(|selection| selection.select(count))
         .map_err(|error| Failure::input(format!("`pages`: {error}")))

@@ -64,12 +64,8 @@ impl Action for Text {
 
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
         let page = &input["page"];
-        let has_words = page["words"]
-            .as_array()
-            .is_some_and(|words| !words.is_empty());
-        let has_text = page["text"]
-            .as_str()
-            .is_some_and(|text| !text.trim().is_empty());
+        let has_words = page["words"].as_array().is_some_and(|words| !words.is_empty());
+        let has_text = page["text"].as_str().is_some_and(|text| !text.trim().is_empty());
         let recognise = match input["ocr"].as_str() {
             Some("always") => true,
             Some("never") => false,

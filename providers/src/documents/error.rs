@@ -212,25 +212,17 @@ impl DocumentError {
 impl Fault {
     /// Says which file it is about.
     pub(crate) fn of(self, file: &str) -> DocumentError {
-        DocumentError {
-            file: file.to_owned(),
-            fault: self,
-        }
+        DocumentError { file: file.to_owned(), fault: self }
     }
 
     /// The fault of bytes that are those of no known format.
     pub(crate) fn unknown(bytes: &[u8]) -> Self {
-        Self::Unknown {
-            head: Head::new(bytes),
-        }
+        Self::Unknown { head: Head::new(bytes) }
     }
 
     /// The fault of bytes that break the rules of their format.
     pub(crate) fn damaged(media: &'static str, detail: impl fmt::Display) -> Self {
-        Self::Damaged {
-            media,
-            detail: detail.to_string(),
-        }
+        Self::Damaged { media, detail: detail.to_string() }
     }
 }
 

@@ -29,10 +29,7 @@ pub(crate) fn check_widths(pdf: &Pdf) -> Result<(), Fault> {
         most <= ENTRIES
     });
     if most > ENTRIES {
-        return Err(Fault::FontTooLarge {
-            entries: most,
-            max: ENTRIES,
-        });
+        return Err(Fault::FontTooLarge { entries: most, max: ENTRIES });
     }
     Ok(())
 }
@@ -41,17 +38,14 @@ pub(crate) fn check_widths(pdf: &Pdf) -> Result<(), Fault> {
 pub(crate) fn maps_are_sane(pdf: &Pdf) -> bool {
     all_dicts(pdf, &mut |dict| {
         let map = dict.get::<Stream<'_>>(TO_UNICODE);
-        map.and_then(|map| map.decoded_data().ok())
-            .is_none_or(|map| entries(&map) <= ENTRIES)
+        map.and_then(|map| map.decoded_data().ok()).is_none_or(|map| entries(&map) <= ENTRIES)
     })
 }
 
 /// Whether all dictionaries of the file pass, however they are written into others.
 fn all_dicts(pdf: &Pdf, pass: &mut dyn FnMut(&Dict<'_>) -> bool) -> bool {
     let objects = pdf.objects();
-    objects
-        .into_iter()
-        .all(|object| all_within(&object, DEPTH, pass))
+    objects.into_iter().all(|object| all_within(&object, DEPTH, pass))
 }
 
 fn all_within(object: &Object<'_>, depth: usize, pass: &mut dyn FnMut(&Dict<'_>) -> bool) -> bool {
@@ -158,10 +152,7 @@ impl<'a> Iterator for Tokens<'a> {
 /// The last four bytes of a number; what is no digit counts for nothing.
 fn code(digits: &[u8]) -> u32 {
     let digit = |b: &u8| char::from(*b).to_digit(16);
-    digits
-        .iter()
-        .filter_map(digit)
-        .fold(0, |code, digit| code << 4 | digit)
+    digits.iter().filter_map(digit).fold(0, |code, digit| code << 4 | digit)
 }
 
 #[cfg(test)]
@@ -174,15 +165,9 @@ mod tests {
             ("", 0),
             ("beginbfchar <01> <0041> endbfchar", 0),
             ("1 beginbfrange <00><ff><0041> endbfrange", 256),
-            (
-                "beginbfrange <00> <01> [<0041> <D835DC00>] <10> <1f> <0061> endbfrange",
-                16,
-            ),
+            ("beginbfrange <00> <01> [<0041> <D835DC00>] <10> <1f> <0061> endbfrange", 16),
             ("beginbfrange <00000000> <FFFFFFFF> <0041>", 1 << 32),
-            (
-                "beginbfrange <0> <1> <0> endbfrange x beginbfrange <0> <2> <0> endbfrange",
-                5,
-            ),
+            ("beginbfrange <0> <1> <0> endbfrange x beginbfrange <0> <2> <0> endbfrange", 5),
         ] {
             assert_eq!(entries(map.as_bytes()), count, "{map}");
         }

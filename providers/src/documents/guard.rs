@@ -29,10 +29,8 @@ where
     F: FnOnce() -> Result<T, Fault> + Send + 'static,
 {
     let (done, outcome) = mpsc::sync_channel(1);
-    let parser = thread::Builder::new()
-        .name(PARSER_THREAD.into())
-        .stack_size(STACK)
-        .spawn(move || {
+    let parser =
+        thread::Builder::new().name(PARSER_THREAD.into()).stack_size(STACK).spawn(move || {
             // Nobody listens any more when the time was up.
             let _ = done.send(work());
         });
@@ -41,10 +39,7 @@ where
     }
     match outcome.recv_timeout(limit) {
         Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(Fault::TimedOut {
-            doing,
-            seconds: limit.as_secs(),
-        }),
+        Err(RecvTimeoutError::Timeout) => Err(Fault::TimedOut { doing, seconds: limit.as_secs() }),
         // The sender was dropped without a word: the parser panicked.
         Err(RecvTimeoutError::Disconnected) => Err(Fault::Crashed { doing }),
     }
@@ -56,9 +51,8 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_parser_is_an_error() {
-        let outcome: Result<(), Fault> = fenced("reading", Duration::from_secs(5), || {
-            panic!("a parser's own bug")
-        });
+        let outcome: Result<(), Fault> =
+            fenced("reading", Duration::from_secs(5), || panic!("a parser's own bug"));
         let error = outcome.expect_err("it panicked").of("a.pdf");
         assert_eq!(error.to_string(), "a.pdf: the reader crashed while reading");
     }
@@ -82,11 +76,7 @@ mod tests {
     fn deep_recursion_fits_the_stack() {
         fn deep(levels: usize) -> usize {
             let frame = std::hint::black_box([levels; 128]);
-            if levels == 0 {
-                0
-            } else {
-                1 + deep(frame[7] - 1)
-            }
+            if levels == 0 { 0 } else { 1 + deep(frame[7] - 1) }
         }
         let outcome = fenced("reading", Duration::from_secs(5), || Ok(deep(10_000)));
         assert_eq!(outcome, Ok(10_000));

@@ -106,10 +106,7 @@ impl From<Rect> for [f64; 4] {
 }
 
 /// Writes a confidence to a thousandth.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn thousandth<S: serde::Serializer>(
     confidence: &f32,
     serializer: S,

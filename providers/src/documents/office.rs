@@ -45,10 +45,7 @@ pub(crate) fn read(
         let pages = convert(source, media)?;
         match u32::try_from(pages.len()) {
             Ok(count) if count <= max => Ok(pages),
-            _ => Err(Fault::TooManyPages {
-                pages: pages.len() as u64,
-                max,
-            }),
+            _ => Err(Fault::TooManyPages { pages: pages.len() as u64, max }),
         }
     })
 }
@@ -84,17 +81,10 @@ fn convert(source: SourceDocument, media: &'static str) -> Result<Vec<String>, F
         return Err(Fault::damaged(media, detail));
     }
     for part in &result.errors {
-        tracing::warn!(
-            media,
-            problem = part.error_message,
-            "part of a document left out"
-        );
+        tracing::warn!(media, problem = part.error_message, "part of a document left out");
     }
     let markdown = result.document.export_to_markdown();
-    Ok(markdown
-        .split(PAGE_BREAK)
-        .map(|page| page.trim().to_owned())
-        .collect())
+    Ok(markdown.split(PAGE_BREAK).map(|page| page.trim().to_owned()).collect())
 }
 
 /// Only the innermost message says what is wrong; those around it name the reader.

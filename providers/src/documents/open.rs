@@ -76,12 +76,7 @@ impl OpenDocument {
         let (media, body) = judge(name, &bytes, limits)
             .and_then(|media| Ok((media, Body::open(bytes, media, limits)?)))
             .map_err(|fault| fault.of(name))?;
-        Ok(Self {
-            name: name.to_owned(),
-            limits: limits.clone(),
-            media,
-            body,
-        })
+        Ok(Self { name: name.to_owned(), limits: limits.clone(), media, body })
     }
 
     /// Media type of the document.
@@ -105,11 +100,9 @@ impl OpenDocument {
         self.on_page(number, || match &self.body {
             Body::Pdf(pdf) => pdf.page(number, &self.limits),
             Body::Raster(raster) => raster.page(number, &self.limits),
-            Body::Text(pages) => Ok(Page {
-                number,
-                text: pages[number as usize - 1].clone(),
-                ..Page::default()
-            }),
+            Body::Text(pages) => {
+                Ok(Page { number, text: pages[number as usize - 1].clone(), ..Page::default() })
+            }
         })
     }
 
@@ -135,12 +128,8 @@ impl OpenDocument {
         work: impl FnOnce() -> Result<T, Fault>,
     ) -> Result<T, DocumentError> {
         let pages = self.page_count();
-        if (1..=pages).contains(&page) {
-            work()
-        } else {
-            Err(Fault::NoSuchPage { page, pages })
-        }
-        .map_err(|fault| fault.of(&self.name))
+        if (1..=pages).contains(&page) { work() } else { Err(Fault::NoSuchPage { page, pages }) }
+            .map_err(|fault| fault.of(&self.name))
     }
 }
 
@@ -162,10 +151,7 @@ fn judge(name: &str, bytes: &[u8], limits: &Limits) -> Result<&'static str, Faul
         return Err(Fault::Empty);
     }
     if bytes.len() as u64 > limits.max_bytes {
-        return Err(Fault::TooLarge {
-            bytes: bytes.len() as u64,
-            max: limits.max_bytes,
-        });
+        return Err(Fault::TooLarge { bytes: bytes.len() as u64, max: limits.max_bytes });
     }
     let named = media_of_name(name);
     match (named, sniff(bytes)) {
@@ -193,8 +179,5 @@ fn is_encrypted_package(bytes: &[u8]) -> bool {
 
 fn is_text(media: &str) -> bool {
     media.starts_with("text/")
-        || matches!(
-            media,
-            "message/rfc822" | "application/json" | "application/xml"
-        )
+        || matches!(media, "message/rfc822" | "application/json" | "application/xml")
 }

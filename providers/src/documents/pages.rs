@@ -91,10 +91,7 @@ impl PageSelection {
 
 impl Default for PageSelection {
     fn default() -> Self {
-        Self(vec![Span {
-            first: 1,
-            last: None,
-        }])
+        Self(vec![Span { first: 1, last: None }])
     }
 }
 
@@ -103,9 +100,7 @@ impl FromStr for PageSelection {
 
     fn from_str(selection: &str) -> Result<Self, Self::Err> {
         if selection.trim().is_empty() {
-            return Err(PageSelectionError::Empty {
-                selection: selection.to_owned(),
-            });
+            return Err(PageSelectionError::Empty { selection: selection.to_owned() });
         }
         selection
             .split(',')
@@ -125,24 +120,12 @@ impl Span {
         let span = match part.split_once('-') {
             None => {
                 let page = number(part)?;
-                Self {
-                    first: page,
-                    last: Some(page),
-                }
+                Self { first: page, last: Some(page) }
             }
             Some(("", "")) => return Err(wrong()),
-            Some((first, "")) => Self {
-                first: number(first)?,
-                last: None,
-            },
-            Some(("", last)) => Self {
-                first: 1,
-                last: Some(number(last)?),
-            },
-            Some((first, last)) => Self {
-                first: number(first)?,
-                last: Some(number(last)?),
-            },
+            Some((first, "")) => Self { first: number(first)?, last: None },
+            Some(("", last)) => Self { first: 1, last: Some(number(last)?) },
+            Some((first, last)) => Self { first: number(first)?, last: Some(number(last)?) },
         };
         if span.first == 0 || span.last == Some(0) {
             return Err(PageSelectionError::Zero {
@@ -179,10 +162,7 @@ mod tests {
     use super::*;
 
     fn select(selection: &str, pages: u32) -> Result<Vec<u32>, String> {
-        selection
-            .parse::<PageSelection>()
-            .and_then(|s| s.select(pages))
-            .map_err(|e| e.to_string())
+        selection.parse::<PageSelection>().and_then(|s| s.select(pages)).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -203,19 +183,10 @@ mod tests {
     fn each_way_to_be_wrong_is_named() {
         for (selection, message) in [
             ("", "no pages in ``, write for instance `1-3,7,9-`"),
-            (
-                "1,,2",
-                "`` in `1,,2` is neither a page nor a range of pages",
-            ),
-            (
-                "two",
-                "`two` in `two` is neither a page nor a range of pages",
-            ),
+            ("1,,2", "`` in `1,,2` is neither a page nor a range of pages"),
+            ("two", "`two` in `two` is neither a page nor a range of pages"),
             ("1,-", "`-` in `1,-` is neither a page nor a range of pages"),
-            (
-                "1-2-3",
-                "`1-2-3` in `1-2-3` is neither a page nor a range of pages",
-            ),
+            ("1-2-3", "`1-2-3` in `1-2-3` is neither a page nor a range of pages"),
             (
                 "99999999999",
                 "`99999999999` in `99999999999` is neither a page nor a range of pages",
@@ -224,16 +195,9 @@ mod tests {
             ("5-3", "`5-3` in `5-3` ends before it starts"),
             ("2,12", "page 12 is selected, the document has 10"),
             ("11-", "page 11 is selected, the document has 10"),
-            (
-                "1-4294967295",
-                "page 4294967295 is selected, the document has 10",
-            ),
+            ("1-4294967295", "page 4294967295 is selected, the document has 10"),
         ] {
-            assert_eq!(
-                select(selection, 10),
-                Err(message.to_owned()),
-                "{selection}"
-            );
+            assert_eq!(select(selection, 10), Err(message.to_owned()), "{selection}");
         }
     }
 }

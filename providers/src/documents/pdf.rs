@@ -63,18 +63,10 @@ impl Pdf {
                 return Err(Fault::damaged(MEDIA, "it has no page"));
             }
             match u32::try_from(pages) {
-                Ok(pages) if pages <= max => Ok(Self {
-                    file: Arc::new(File {
-                        pdf,
-                        bytes,
-                        text: OnceLock::new(),
-                    }),
-                    pages,
-                }),
-                _ => Err(Fault::TooManyPages {
-                    pages: pages as u64,
-                    max,
-                }),
+                Ok(pages) if pages <= max => {
+                    Ok(Self { file: Arc::new(File { pdf, bytes, text: OnceLock::new() }), pages })
+                }
+                _ => Err(Fault::TooManyPages { pages: pages as u64, max }),
             }
         })
     }
@@ -90,13 +82,7 @@ impl Pdf {
             let (width, height) = page.render_dimensions();
             let words = file.words(number, page, &own);
             let (words, text) = in_reading_order(words);
-            Ok(Page {
-                number,
-                width,
-                height,
-                text,
-                words,
-            })
+            Ok(Page { number, width, height, text, words })
         })
     }
 
@@ -105,10 +91,7 @@ impl Pdf {
         let max = limits.max_pixels;
         self.on_page("drawing the page", number, limits, move |_, page| {
             let scale = scale(page, number, dpi, max)?;
-            Ok(Rendered {
-                image: draw(page, scale * NUDGE),
-                dpi: scale as f32 * POINTS_PER_INCH,
-            })
+            Ok(Rendered { image: draw(page, scale * NUDGE), dpi: scale as f32 * POINTS_PER_INCH })
         })
     }
 
@@ -125,10 +108,7 @@ impl Pdf {
         fenced(doing, limits.max_time, move || {
             let page = &file.pdf.pages()[number as usize - 1];
             let (width, height) = page.render_dimensions();
-            if ![width, height]
-                .iter()
-                .all(|side| side.is_finite() && *side > 0.0)
-            {
+            if ![width, height].iter().all(|side| side.is_finite() && *side > 0.0) {
                 let detail = format!("page {number} has {width}x{height} points");
                 return Err(Fault::damaged(MEDIA, detail));
             }
@@ -233,25 +213,11 @@ fn scale(page: &PdfPage<'_>, number: u32, dpi: f32, max: u64) -> Result<f64, Fau
     let [across, down] = [width, height].map(|side| (f64::from(side) * scale) as u64);
     let pixels = across.saturating_mul(down);
     if pixels > max {
-        return Err(Fault::PageTooLarge {
-            page: number,
-            width,
-            height,
-            dpi,
-            pixels,
-            max,
-        });
+        return Err(Fault::PageTooLarge { page: number, width, height, dpi, pixels, max });
     }
     let side = across.max(down);
     if side > MAX_SIDE {
-        return Err(Fault::PageTooLong {
-            page: number,
-            width,
-            height,
-            dpi,
-            side,
-            max: MAX_SIDE,
-        });
+        return Err(Fault::PageTooLong { page: number, width, height, dpi, side, max: MAX_SIDE });
     }
     Ok(scale)
 }
@@ -263,18 +229,10 @@ fn draw(page: &PdfPage<'_>, scale: f64) -> RgbImage {
         &RenderCache::new(),
         &InterpreterSettings::default(),
         &RenderSettings::default(),
-        &PixmapSettings {
-            x_scale: scale,
-            y_scale: scale,
-            bg_color: WHITE,
-        },
+        &PixmapSettings { x_scale: scale, y_scale: scale, bg_color: WHITE },
     );
     // On white paper every pixel is opaque, so that alpha says nothing.
-    let rgb = pixels
-        .data_as_u8_slice()
-        .chunks_exact(4)
-        .flat_map(|p| [p[0], p[1], p[2]])
-        .collect();
+    let rgb = pixels.data_as_u8_slice().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
     RgbImage::from_raw(pixels.width().into(), pixels.height().into(), rgb)
         .expect("four bytes a pixel became three")
 }

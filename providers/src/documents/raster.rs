@@ -76,9 +76,7 @@ impl Raster {
             Some(tiff) => {
                 let found = tiff.pages(limits.max_pages as usize + 1);
                 if found.len() > limits.max_pages as usize {
-                    return Err(Fault::PagesUnending {
-                        max: limits.max_pages,
-                    });
+                    return Err(Fault::PagesUnending { max: limits.max_pages });
                 }
                 found.into_iter().map(Some).collect()
             }
@@ -87,11 +85,7 @@ impl Raster {
         if pages.is_empty() {
             return Err(Fault::damaged(media, "it has no page"));
         }
-        let raster = Self {
-            bytes,
-            media,
-            pages,
-        };
+        let raster = Self { bytes, media, pages };
         raster.page(1, limits)?;
         Ok(raster)
     }
@@ -112,11 +106,7 @@ impl Raster {
                     | Orientation::Rotate90FlipH
                     | Orientation::Rotate270FlipH
             );
-            Ok(if sideways {
-                (height, width)
-            } else {
-                (width, height)
-            })
+            Ok(if sideways { (height, width) } else { (width, height) })
         })?;
         Ok(Page {
             number,
@@ -128,10 +118,7 @@ impl Raster {
 
     pub(crate) fn render(&self, number: u32, limits: &Limits) -> Result<Rendered, Fault> {
         let (image, dpi) = self.decode(number, limits)?;
-        Ok(Rendered {
-            image: on_white(image),
-            dpi: dpi.unwrap_or(POINTS_PER_INCH),
-        })
+        Ok(Rendered { image: on_white(image), dpi: dpi.unwrap_or(POINTS_PER_INCH) })
     }
 
     fn decode(&self, number: u32, limits: &Limits) -> Result<(DynamicImage, Option<f32>), Fault> {
@@ -147,9 +134,7 @@ impl Raster {
 
     fn dpi(&self, number: u32) -> Option<f32> {
         match self.pages[number as usize - 1] {
-            Some(directory) => Tiff::new(&self.bytes)?
-                .dpi(Some(directory))
-                .and_then(plausible),
+            Some(directory) => Tiff::new(&self.bytes)?.dpi(Some(directory)).and_then(plausible),
             None => dpi(&self.bytes),
         }
     }

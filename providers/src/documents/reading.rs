@@ -16,11 +16,7 @@ pub(crate) fn in_reading_order(mut words: Vec<Word>) -> (Vec<Word>, String) {
     let mut lines: Vec<Vec<Word>> = Vec::new();
     for word in words {
         match lines.last_mut() {
-            Some(line)
-                if line
-                    .last()
-                    .is_some_and(|last| beside(&last.rect, &word.rect)) =>
-            {
+            Some(line) if line.last().is_some_and(|last| beside(&last.rect, &word.rect)) => {
                 line.push(word);
             }
             _ => lines.push(vec![word]),
@@ -50,11 +46,7 @@ mod tests {
     use super::*;
 
     fn word(text: &str, x: f32, y: f32, height: f32) -> Word {
-        Word {
-            text: text.to_owned(),
-            rect: Rect::new(x, y, x + 20.0, y + height),
-            confidence: 1.0,
-        }
+        Word { text: text.to_owned(), rect: Rect::new(x, y, x + 20.0, y + height), confidence: 1.0 }
     }
 
     #[test]

@@ -33,12 +33,7 @@ pub(crate) fn plausible(dpi: f32) -> Option<f32> {
 pub fn encode_png(image: &RgbImage, dpi: Option<f32>) -> Vec<u8> {
     let mut png = Vec::new();
     PngEncoder::new(&mut png)
-        .write_image(
-            image.as_raw(),
-            image.width(),
-            image.height(),
-            ExtendedColorType::Rgb8,
-        )
+        .write_image(image.as_raw(), image.width(), image.height(), ExtendedColorType::Rgb8)
         .expect("an RgbImage has the bytes its size asks for, and memory takes them");
     if let Some(dpi) = dpi {
         // The header has a fixed size, and the chunk may stand anywhere before the data.
@@ -55,12 +50,7 @@ fn physical_size(dpi: f32) -> Vec<u8> {
     let body = [b"pHYs".as_slice(), &per_metre, &per_metre, &[METRE]].concat();
     let mut sum = flate2::Crc::new();
     sum.update(&body);
-    [
-        &9_u32.to_be_bytes(),
-        body.as_slice(),
-        &sum.sum().to_be_bytes(),
-    ]
-    .concat()
+    [&9_u32.to_be_bytes(), body.as_slice(), &sum.sum().to_be_bytes()].concat()
 }
 
 fn png_dpi(bytes: &[u8]) -> Option<f32> {
@@ -137,9 +127,7 @@ mod tests {
     fn a_jpeg_names_its_resolution_per_inch_or_centimetre() {
         let jpeg = |unit: u8, density: u8| {
             let start = [0xff, 0xd8, 0xff, 0xe0, 0, 16];
-            let jfif = [
-                b'J', b'F', b'I', b'F', 0, 1, 1, unit, 0, density, 0, density, 0, 0,
-            ];
+            let jfif = [b'J', b'F', b'I', b'F', 0, 1, 1, unit, 0, density, 0, density, 0, 0];
             dpi(&[start.as_slice(), &jfif, &[0xff, 0xda, 0, 2]].concat())
         };
         assert_eq!(jpeg(1, 200), Some(200.0));

@@ -52,51 +52,9 @@ fn signature(head: &[u8]) -> Option<&'static str> {
         [0xff, 0xd8, 0xff, ..] => "image/jpeg",
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => "image/tiff",
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => "image/gif",
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => "image/webp",
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'A',
-            b'V',
-            b'E',
-            ..,
-        ] => "audio/wav",
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'A',
-            b'V',
-            b'I',
-            b' ',
-            ..,
-        ] => "video/x-msvideo",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => "audio/wav",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => "video/x-msvideo",
         // Two letters are a weak sign; the size of the header that follows is a fixed few.
         [
             b'B',
@@ -143,11 +101,7 @@ fn iso_media(brand: &[u8]) -> &'static str {
 }
 
 fn matroska(head: &[u8]) -> &'static str {
-    if contains(window(head), b"webm") {
-        "video/webm"
-    } else {
-        "video/x-matroska"
-    }
+    if contains(window(head), b"webm") { "video/webm" } else { "video/x-matroska" }
 }
 
 /// Which office format a ZIP package is, by the part that only it has.
@@ -178,10 +132,7 @@ fn pdf(head: &[u8]) -> Option<&'static str> {
 fn text(head: &[u8]) -> Option<&'static str> {
     let text = readable(window(head))?;
     let start = text.trim_start_matches('\u{feff}').trim_start();
-    let lower = start
-        .get(..start.floor_char_boundary(1024))
-        .unwrap_or(start)
-        .to_ascii_lowercase();
+    let lower = start.get(..start.floor_char_boundary(1024)).unwrap_or(start).to_ascii_lowercase();
     Some(if start.is_empty() {
         "text/plain"
     } else if lower.starts_with("<!doctype html") || lower.contains("<html") {
@@ -239,11 +190,7 @@ fn looks_like_mail(start: &str) -> bool {
         let Some((field, _)) = line.split_once(':') else {
             return false;
         };
-        if field.is_empty()
-            || !field
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        {
+        if field.is_empty() || !field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return false;
         }
         known |= ["received", "message-id", "mime-version", "return-path"]
@@ -282,19 +229,13 @@ mod tests {
             (b"PK\x03\x04 [Content_Types].xml word/document.xml", DOCX),
             (b"PK\x03\x04 ppt/presentation.xml", PPTX),
             (b"PK\x03\x04 xl/workbook.xml", XLSX),
-            (
-                b"PK\x03\x04mimetypeapplication/epub+zip",
-                "application/epub+zip",
-            ),
+            (b"PK\x03\x04mimetypeapplication/epub+zip", "application/epub+zip"),
             (b"PK\x03\x04 notes.txt", "application/zip"),
             (b"<!DOCTYPE html><p>", "text/html"),
             (b"  <HTML lang=en>", "text/html"),
             (b"{\"a\": 1}", "application/json"),
             (b"[1, 2]", "application/json"),
-            (
-                b"Received: by x\r\n\twith y\r\nSubject: z\r\n\r\nhello",
-                "message/rfc822",
-            ),
+            (b"Received: by x\r\n\twith y\r\nSubject: z\r\n\r\nhello", "message/rfc822"),
             (b"Note: bring milk", "text/plain"),
             ("\u{feff}caf\u{e9}".as_bytes(), "text/plain"),
             (b"BMW sells cars, as everybody knows", "text/plain"),
@@ -306,22 +247,14 @@ mod tests {
 
     #[test]
     fn bytes_of_no_format_are_not_guessed_at() {
-        for bytes in [
-            b"".as_slice(),
-            b"\0\0\0\0",
-            b"\xfe\xfd\xfc\xfb",
-            b"a\x01\x02",
-        ] {
+        for bytes in [b"".as_slice(), b"\0\0\0\0", b"\xfe\xfd\xfc\xfb", b"a\x01\x02"] {
             assert_eq!(sniff(bytes), None, "{}", bytes.escape_ascii());
         }
     }
 
     #[test]
     fn text_cut_within_a_character_is_still_text() {
-        assert_eq!(
-            sniff(&"\u{65e5}\u{672c}".as_bytes()[..5]),
-            Some("text/plain")
-        );
+        assert_eq!(sniff(&"\u{65e5}\u{672c}".as_bytes()[..5]), Some("text/plain"));
     }
 
     #[test]

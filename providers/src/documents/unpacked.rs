@@ -48,10 +48,7 @@ pub(crate) fn check_streams(pdf: &[u8]) -> Result<(), Fault> {
         };
         let end = find(body, b"endstream").unwrap_or(body.len());
         if exceeds(&body[..end], MAX_STREAM) {
-            return Err(Fault::Bomb {
-                part: format!("the stream at byte {at}"),
-                max: MAX_STREAM,
-            });
+            return Err(Fault::Bomb { part: format!("the stream at byte {at}"), max: MAX_STREAM });
         }
         at += end;
         rest = &pdf[at..];
@@ -87,9 +84,8 @@ pub(crate) fn check_page(page: &Page<'_>, number: u32, max: u64) -> Result<(), F
 }
 
 fn check_images(page: &Dict<'_>, max: u64) -> Result<(), Fault> {
-    let Some(objects) = page
-        .get::<Dict<'_>>(RESOURCES)
-        .and_then(|resources| resources.get::<Dict<'_>>(XOBJECT))
+    let Some(objects) =
+        page.get::<Dict<'_>>(RESOURCES).and_then(|resources| resources.get::<Dict<'_>>(XOBJECT))
     else {
         return Ok(());
     };
@@ -265,9 +261,7 @@ mod tests {
     fn a_stream_that_unpacks_to_too_much_is_found_behind_letters_too() {
         let bomb = packed(MAX_STREAM + (1 << 20));
         for data in [in_base16(&bomb), in_base85(&bomb), bomb] {
-            let error = check_streams(&stream(&data))
-                .expect_err("a bomb")
-                .of("a.pdf");
+            let error = check_streams(&stream(&data)).expect_err("a bomb").of("a.pdf");
             assert_eq!(
                 error.to_string(),
                 "a.pdf: the stream at byte 15 unpacks to more than the 268435456 bytes allowed"

@@ -9,8 +9,7 @@ use zip::write::SimpleFileOptions;
 pub(crate) fn package(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, data) in parts {
-        zip.start_file(*name, SimpleFileOptions::default())
-            .expect("a new part");
+        zip.start_file(*name, SimpleFileOptions::default()).expect("a new part");
         zip.write_all(data).expect("memory takes it");
     }
     zip.finish().expect("memory takes it").into_inner()

@@ -29,10 +29,7 @@ pub(crate) fn page(entries: &str, commands: &str) -> Vec<u8> {
             "<< /Type /Page /Parent 2 0 R /Contents 4 0 R {entries} \
              /Resources << /Font << /F1 5 0 R >> >> >>"
         ),
-        format!(
-            "<< /Length {} >>\nstream\n{commands}\nendstream",
-            commands.len() + 1
-        ),
+        format!("<< /Length {} >>\nstream\n{commands}\nendstream", commands.len() + 1),
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".into(),
     ])
 }

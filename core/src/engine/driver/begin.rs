@@ -45,10 +45,7 @@ impl Driver {
     pub(super) async fn begin_instance(&mut self, slot: Slot) -> Result<(), EngineError> {
         let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
         let step = &block.steps[slot.step];
-        let whole = Slot {
-            ordinal: None,
-            ..slot
-        };
+        let whole = Slot { ordinal: None, ..slot };
         let scope = self.phase_scope(slot)?;
         let Some(life) = self.loops.get_mut(&whole) else {
             return Err(self.stuck());
@@ -76,17 +73,12 @@ impl Driver {
             return Err(self.stuck());
         };
         life.total += 1;
-        let key = for_each
-            .key
-            .as_ref()
-            .map(|key| key.render(&scope))
-            .transpose();
+        let key = for_each.key.as_ref().map(|key| key.render(&scope)).transpose();
         let (key, failure) = match key {
             Ok(key) => (life.items.key(&item, key.as_ref()), None),
-            Err(error) => (
-                life.items.key(&item, None),
-                Some(Failure::input(format!("`key`: {error}"))),
-            ),
+            Err(error) => {
+                (life.items.key(&item, None), Some(Failure::input(format!("`key`: {error}"))))
+            }
         };
         let path = life.path.instance(&key);
         let recorded = self.follow(slot, step, path.clone()).await?;
@@ -119,48 +111,27 @@ impl Driver {
                 self.observer.progress(&Progress::Began { at, action });
                 let approval = match &recorded {
                     Some(row) if row.status == StepStatus::Waiting => {
-                        self.shared
-                            .workshop
-                            .store
-                            .approval(&self.shared.run, &path)
-                            .await?
+                        self.shared.workshop.store.approval(&self.shared.run, &path).await?
                     }
                     Some(_) | None => None,
                 };
                 let block = Arc::clone(block);
-                let job = Job {
-                    slot,
-                    path,
-                    block,
-                    scope,
-                    recorded,
-                    approval,
-                };
+                let job = Job { slot, path, block, scope, recorded, approval };
                 self.active += 1;
-                self.runners
-                    .spawn(runner::run(Arc::clone(&self.shared), job));
+                self.runners.spawn(runner::run(Arc::clone(&self.shared), job));
                 Ok(())
             }
             Work::Body { block: body, .. } => {
                 let at = self.at(slot, step, &path);
-                self.observer.progress(&Progress::Began {
-                    at: at.clone(),
-                    action: None,
-                });
+                self.observer.progress(&Progress::Began { at: at.clone(), action: None });
                 let values = FrameValues::of_body(&self.frame(slot.frame)?.values, &scope);
                 let frame = self.scheduler.enter_body(slot, Arc::clone(body));
-                let life = FrameLife {
-                    at: Some(at),
-                    values,
-                    workflow: None,
-                    first_failure: None,
-                };
+                let life = FrameLife { at: Some(at), values, workflow: None, first_failure: None };
                 self.frames.insert(frame, life);
                 Ok(())
             }
             Work::Workflow { workflow, inputs } => {
-                self.begin_workflow(slot, step, path, scope, workflow, inputs)
-                    .await
+                self.begin_workflow(slot, step, path, scope, workflow, inputs).await
             }
         }
     }
@@ -175,10 +146,7 @@ impl Driver {
         inputs: &Template,
     ) -> Result<(), EngineError> {
         let at = self.at(slot, step, &path);
-        self.observer.progress(&Progress::Began {
-            at: at.clone(),
-            action: None,
-        });
+        self.observer.progress(&Progress::Began { at: at.clone(), action: None });
         let bound = match self.sub_inputs(workflow, inputs, &scope).await {
             Ok(bound) => Arc::new(bound),
             Err(failure) => return self.fail(slot, step, &path, failure.into()),
@@ -187,12 +155,7 @@ impl Driver {
         let values = FrameValues::of_workflow(&bound, run);
         let frame = self.scheduler.enter_workflow(slot, workflow);
         let workflow = Some(Arc::clone(workflow));
-        let life = FrameLife {
-            at: Some(at),
-            values,
-            workflow,
-            first_failure: None,
-        };
+        let life = FrameLife { at: Some(at), values, workflow, first_failure: None };
         self.frames.insert(frame, life);
         Ok(())
     }
@@ -203,23 +166,12 @@ impl Driver {
         inputs: &Template,
         scope: &Scope,
     ) -> Result<Value, Failure> {
-        let given = inputs
-            .render(scope)
-            .map_err(|e| Failure::input(format!("`inputs`: {e}")))?;
+        let given = inputs.render(scope).map_err(|e| Failure::input(format!("`inputs`: {e}")))?;
         let given = given.as_object().cloned().unwrap_or_default();
         let mut bound = bind_inputs(workflow, &given).map_err(|faults| {
-            Failure::input(
-                faults
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            )
+            Failure::input(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        self.shared
-            .workshop
-            .take_inputs(workflow, &mut bound)
-            .await?;
+        self.shared.workshop.take_inputs(workflow, &mut bound).await?;
         Ok(Value::Object(bound))
     }
 
@@ -247,14 +199,7 @@ impl Driver {
         let at = self.at(slot, step, &path);
         self.observer.progress(&Progress::Opened { at, count });
         let outputs = step.output_used.then(Vec::new);
-        let life = LoopLife {
-            path,
-            items,
-            outputs,
-            total: 0,
-            failed: 0,
-            first_failure: None,
-        };
+        let life = LoopLife { path, items, outputs, total: 0, failed: 0, first_failure: None };
         self.loops.insert(slot, life);
         self.scheduler.open(slot, for_each.max_parallel);
         Ok(())
@@ -268,26 +213,18 @@ impl Driver {
         path: InstancePath,
     ) -> Result<Option<StepRow>, EngineError> {
         let (store, run) = (&self.shared.workshop.store, &self.shared.run);
-        let recorded = if self.resumed {
-            store.step(run, &path).await?
-        } else {
-            None
-        };
+        let recorded = if self.resumed { store.step(run, &path).await? } else { None };
         let lost = match recorded.as_ref().map(StepState::of_row) {
             Some(StepState::Working { attempt, .. }) => {
-                let sent = store
-                    .attempts(run, &path)
-                    .await?
-                    .into_iter()
-                    .find(|a| a.number == attempt);
+                let sent =
+                    store.attempts(run, &path).await?.into_iter().find(|a| a.number == attempt);
                 Some((attempt, sent))
             }
             _ => None,
         };
         let parent = self.parent_path(slot);
         let now = self.shared.clock.now_ms();
-        self.ledger
-            .follow(slot, path, parent, step.id.clone(), recorded.as_ref(), now);
+        self.ledger.follow(slot, path, parent, step.id.clone(), recorded.as_ref(), now);
         if let Some((attempt, sent)) = lost {
             if let Some(sent) = sent {
                 self.ledger.adopt_attempt(slot, sent);
@@ -300,17 +237,10 @@ impl Driver {
     /// The path of the loop an instance belongs to, or of the instance a body belongs to.
     fn parent_path(&self, slot: Slot) -> Option<InstancePath> {
         match slot.ordinal {
-            Some(_) => self
-                .loops
-                .get(&Slot {
-                    ordinal: None,
-                    ..slot
-                })
-                .map(|l| l.path.clone()),
-            None => self
-                .frames
-                .get(&slot.frame)
-                .and_then(|frame| Some(frame.at.as_ref()?.path.clone())),
+            Some(_) => self.loops.get(&Slot { ordinal: None, ..slot }).map(|l| l.path.clone()),
+            None => {
+                self.frames.get(&slot.frame).and_then(|frame| Some(frame.at.as_ref()?.path.clone()))
+            }
         }
     }
 
@@ -327,15 +257,8 @@ impl Driver {
         if in_steps {
             return Ok(frame.values.scope.clone());
         }
-        let status = if self.scheduler.frame_failed(slot.frame) {
-            "failed"
-        } else {
-            "succeeded"
-        };
-        let error = frame
-            .first_failure
-            .as_ref()
-            .map(|(path, f)| format!("{path}: {}", f.message));
+        let status = if self.scheduler.frame_failed(slot.frame) { "failed" } else { "succeeded" };
+        let error = frame.first_failure.as_ref().map(|(path, f)| format!("{path}: {}", f.message));
         let run = serde_json::json!({
             "id": self.shared.run.as_str(),
             "workflow": workflow.name,
@@ -347,27 +270,20 @@ impl Driver {
 
     fn skip(&mut self, slot: Slot, step: &Step, path: &InstancePath) -> Result<(), EngineError> {
         self.step_event(slot, &StepEvent::Skipped)?;
-        let view = StepView {
-            status: StepStatus::Skipped,
-            ..StepView::default()
-        };
+        let view = StepView { status: StepStatus::Skipped, ..StepView::default() };
         self.conclude(slot, step, path, view, Ending::Skipped, Told::default());
         Ok(())
     }
 
     pub(super) fn step_event(&mut self, slot: Slot, event: &StepEvent) -> Result<(), EngineError> {
         let now = self.shared.clock.now_ms();
-        Ok(self
-            .ledger
-            .step_event(slot, event, Details::default(), now)?)
+        Ok(self.ledger.step_event(slot, event, Details::default(), now)?)
     }
 }
 
 /// Whether a condition holds.
 pub(crate) fn holds(when: &Template, scope: &Scope) -> Result<bool, Failure> {
-    let value = when
-        .render(scope)
-        .map_err(|e| Failure::input(format!("`when`: {e}")))?;
+    let value = when.render(scope).map_err(|e| Failure::input(format!("`when`: {e}")))?;
     Ok(match value {
         Value::Null => false,
         Value::Bool(holds) => holds,

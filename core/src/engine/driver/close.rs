@@ -51,26 +51,19 @@ impl Driver {
         let path = life.at.ok_or_else(|| self.stuck())?.path;
         if failed {
             let failure = match life.first_failure {
-                Some((at, first)) => Failure {
-                    message: format!("`{at}`: {}", first.message),
-                    ..first
-                },
+                Some((at, first)) => {
+                    Failure { message: format!("`{at}`: {}", first.message), ..first }
+                }
                 None => Failure::internal("a step failed without a reason"),
             };
             return self.fail(holder, step, &path, failure.into());
         }
         let outputs = &life.values.outputs;
         let output = match &step.work {
-            Work::Body {
-                collect: Some(collect),
-                ..
-            } => collect
+            Work::Body { collect: Some(collect), .. } => collect
                 .render(&life.values.scope)
                 .map_err(|error| Failure::input(format!("`collect`: {error}"))),
-            Work::Body {
-                block: body,
-                collect: None,
-            } => {
+            Work::Body { block: body, collect: None } => {
                 let last = body.steps.last().and_then(|last| outputs.own(&last.id));
                 Ok(last.map_or(Value::Null, |view| view.output.as_ref().clone()))
             }
@@ -89,27 +82,14 @@ impl Driver {
     pub(super) fn finish(&mut self) -> Result<(), EngineError> {
         self.finished = true;
         let root = self.frame(FrameId::ROOT)?;
-        let failure = if self.scheduler.failed() {
-            root.first_failure.clone()
-        } else {
-            None
-        };
+        let failure = if self.scheduler.failed() { root.first_failure.clone() } else { None };
         if let Some((path, failure)) = failure {
             let error = Some(format!("step `{path}`: {}", failure.message));
-            return self.run_event(
-                &RunEvent::Finished {
-                    status: RunStatus::Failed,
-                    error,
-                },
-                None,
-            );
+            return self.run_event(&RunEvent::Finished { status: RunStatus::Failed, error }, None);
         }
         match render_outputs(&self.workflow.outputs, &root.values.scope) {
             Ok(outputs) => {
-                let event = RunEvent::Finished {
-                    status: RunStatus::Succeeded,
-                    error: None,
-                };
+                let event = RunEvent::Finished { status: RunStatus::Succeeded, error: None };
                 self.run_event(&event, Some(outputs))
             }
             Err(failure) => {
@@ -117,13 +97,7 @@ impl Driver {
                 if let Some(root) = self.frames.get_mut(&FrameId::ROOT) {
                     root.first_failure = Some((InstancePath::from_stored("outputs"), failure));
                 }
-                self.run_event(
-                    &RunEvent::Finished {
-                        status: RunStatus::Failed,
-                        error,
-                    },
-                    None,
-                )
+                self.run_event(&RunEvent::Finished { status: RunStatus::Failed, error }, None)
             }
         }
     }
@@ -135,19 +109,11 @@ impl Driver {
         path: &InstancePath,
         output: Value,
     ) -> Result<(), EngineError> {
-        let event = StepEvent::Succeeded {
-            attempt: 0,
-            hash: None,
-            usage: None,
-            origin: Origin::Ran,
-        };
+        let event =
+            StepEvent::Succeeded { attempt: 0, hash: None, usage: None, origin: Origin::Ran };
         self.step_event(slot, &event)?;
         let (output, status) = (Arc::new(output), StepStatus::Succeeded);
-        let view = StepView {
-            output,
-            status,
-            ..StepView::default()
-        };
+        let view = StepView { output, status, ..StepView::default() };
         self.conclude(slot, step, path, view, Ending::Done, Told::default());
         Ok(())
     }

@@ -23,12 +23,7 @@ impl Driver {
     /// Takes a runner's report.
     pub(super) fn take(&mut self, report: Report) -> Result<(), EngineError> {
         match report {
-            Report::Announce {
-                slot,
-                attempt,
-                quote,
-                answer,
-            } => {
+            Report::Announce { slot, attempt, quote, answer } => {
                 let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
                 let reserved = match self.ledger.reserve(&block.steps[slot.step], quote) {
                     Ok(reserved) => reserved,
@@ -40,23 +35,10 @@ impl Driver {
                 };
                 self.note_attempt(slot, &attempt);
                 let (attempt, hash) = (attempt.number, attempt.hash);
-                self.step_event(
-                    slot,
-                    &StepEvent::Sent {
-                        attempt,
-                        hash,
-                        reserved,
-                    },
-                )?;
+                self.step_event(slot, &StepEvent::Sent { attempt, hash, reserved })?;
                 self.after.push(After::Grant(answer));
             }
-            Report::Retry {
-                slot,
-                attempt,
-                failure,
-                usage,
-                wait,
-            } => {
+            Report::Retry { slot, attempt, failure, usage, wait } => {
                 if !attempt.external {
                     self.note_attempt(slot, &attempt);
                 }
@@ -72,22 +54,12 @@ impl Driver {
                 let attempt = attempt.number;
                 self.step_event(
                     slot,
-                    &StepEvent::AttemptFailed {
-                        attempt,
-                        failure,
-                        usage,
-                        retry_in_ms,
-                    },
+                    &StepEvent::AttemptFailed { attempt, failure, usage, retry_in_ms },
                 )?;
             }
-            Report::Line {
-                slot,
-                attempt,
-                text,
-            } => {
+            Report::Line { slot, attempt, text } => {
                 let path = self.path(slot)?;
-                self.ledger
-                    .log(&path, attempt, text.clone(), self.shared.clock.now_ms());
+                self.ledger.log(&path, attempt, text.clone(), self.shared.clock.now_ms());
                 let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
                 let at = self.at(slot, &block.steps[slot.step], &path);
                 self.observer.progress(&Progress::Line { at, text });
@@ -102,19 +74,11 @@ impl Driver {
 
     /// Notes an attempt that was not announced: its row begins with its end.
     fn note_attempt(&mut self, slot: Slot, attempt: &Attempt) {
-        self.ledger.attempt_started(
-            slot,
-            attempt.number,
-            attempt.model.as_ref(),
-            attempt.started,
-        );
+        self.ledger.attempt_started(slot, attempt.number, attempt.model.as_ref(), attempt.started);
     }
 
     fn path(&self, slot: Slot) -> Result<InstancePath, EngineError> {
-        self.ledger
-            .entry(slot)
-            .map(|entry| entry.path.clone())
-            .ok_or_else(|| self.stuck())
+        self.ledger.entry(slot).map(|entry| entry.path.clone()).ok_or_else(|| self.stuck())
     }
 
     fn end(&mut self, slot: Slot, end: End) -> Result<(), EngineError> {
@@ -122,16 +86,7 @@ impl Driver {
         let step = &block.steps[slot.step];
         let path = self.path(slot)?;
         match end {
-            End::Done {
-                attempt,
-                hash,
-                output,
-                packed,
-                usage,
-                origin,
-                cache,
-                meta: known,
-            } => {
+            End::Done { attempt, hash, output, packed, usage, origin, cache, meta: known } => {
                 if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
                     self.note_attempt(slot, attempt);
                 }
@@ -139,16 +94,9 @@ impl Driver {
                 let cached = origin == Origin::Cache;
                 let meta = known.unwrap_or_else(|| meta(usage.as_deref(), number, cached));
                 let cost = usage.as_ref().and_then(|usage| usage.cost);
-                let event = StepEvent::Succeeded {
-                    attempt: number,
-                    hash: Some(hash),
-                    usage,
-                    origin,
-                };
-                let details = Details {
-                    value: packed,
-                    cache,
-                };
+                let event =
+                    StepEvent::Succeeded { attempt: number, hash: Some(hash), usage, origin };
+                let details = Details { value: packed, cache };
                 let now = self.shared.clock.now_ms();
                 self.ledger.step_event(slot, &event, details, now)?;
                 let view = StepView {
@@ -157,24 +105,13 @@ impl Driver {
                     error: None,
                     meta: Arc::new(meta),
                 };
-                let told = Told {
-                    reused: number == 0,
-                    failure: None,
-                    cost,
-                };
+                let told = Told { reused: number == 0, failure: None, cost };
                 self.conclude(slot, step, &path, view, Ending::Done, told);
                 Ok(())
             }
-            End::Asked {
-                attempt,
-                hash,
-                show,
-            } => {
+            End::Asked { attempt, hash, show } => {
                 if let Some(show) = show {
-                    let details = Details {
-                        value: Some(show),
-                        cache: false,
-                    };
+                    let details = Details { value: Some(show), cache: false };
                     let now = self.shared.clock.now_ms();
                     self.ledger.step_event(
                         slot,
@@ -184,33 +121,17 @@ impl Driver {
                     )?;
                 }
                 self.waiting += 1;
-                let view = StepView {
-                    status: StepStatus::Waiting,
-                    ..StepView::default()
-                };
+                let view = StepView { status: StepStatus::Waiting, ..StepView::default() };
                 let at = self.at(slot, step, &path);
                 self.tell(at, view.status, Told::default());
                 Ok(())
             }
-            End::Failed {
-                attempt,
-                failure,
-                usage,
-            } => {
+            End::Failed { attempt, failure, usage } => {
                 if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
                     self.note_attempt(slot, attempt);
                 }
                 let attempt = attempt.map_or(0, |attempt| attempt.number);
-                self.fail(
-                    slot,
-                    step,
-                    &path,
-                    Failed {
-                        attempt,
-                        failure,
-                        usage,
-                    },
-                )
+                self.fail(slot, step, &path, Failed { attempt, failure, usage })
             }
             End::Cancelled { attempt } => {
                 let attempt = attempt.map_or(0, |attempt| attempt.number);
@@ -249,24 +170,12 @@ impl Driver {
         failed: Failed,
         instead: Option<Value>,
     ) -> Result<(), EngineError> {
-        let Failed {
-            attempt,
-            failure,
-            usage,
-        } = failed;
+        let Failed { attempt, failure, usage } = failed;
         let meta = meta(usage.as_deref(), attempt, false);
         let cost = usage.as_ref().and_then(|usage| usage.cost);
         let tolerated = instead.is_some();
-        let event = StepEvent::Failed {
-            attempt,
-            failure: failure.clone(),
-            usage,
-            tolerated,
-        };
-        let details = Details {
-            value: instead.clone(),
-            cache: false,
-        };
+        let event = StepEvent::Failed { attempt, failure: failure.clone(), usage, tolerated };
+        let details = Details { value: instead.clone(), cache: false };
         let now = self.shared.clock.now_ms();
         self.ledger.step_event(slot, &event, details, now)?;
         if !tolerated {
@@ -281,16 +190,8 @@ impl Driver {
             }))),
             meta: Arc::new(meta),
         };
-        let ending = if tolerated {
-            Ending::Done
-        } else {
-            Ending::Failed
-        };
-        let told = Told {
-            reused: false,
-            failure: Some(failure),
-            cost,
-        };
+        let ending = if tolerated { Ending::Done } else { Ending::Failed };
+        let told = Told { reused: false, failure: Some(failure), cost };
         self.conclude(slot, step, path, view, ending, told);
         Ok(())
     }
@@ -298,10 +199,7 @@ impl Driver {
     fn count_failure(&mut self, slot: Slot, path: &InstancePath, failure: Failure) {
         match slot.ordinal {
             Some(_) => {
-                if let Some(life) = self.loops.get_mut(&Slot {
-                    ordinal: None,
-                    ..slot
-                }) {
+                if let Some(life) = self.loops.get_mut(&Slot { ordinal: None, ..slot }) {
                     life.failed += 1;
                     life.first_failure.get_or_insert((path.clone(), failure));
                 }
@@ -318,14 +216,8 @@ impl Driver {
     pub(super) fn settled(&mut self, slot: Slot, step: &Step, view: StepView) {
         match slot.ordinal {
             Some(ordinal) => {
-                let whole = Slot {
-                    ordinal: None,
-                    ..slot
-                };
-                let outputs = self
-                    .loops
-                    .get_mut(&whole)
-                    .and_then(|life| life.outputs.as_mut());
+                let whole = Slot { ordinal: None, ..slot };
+                let outputs = self.loops.get_mut(&whole).and_then(|life| life.outputs.as_mut());
                 if let Some(outputs) = outputs {
                     let at = ordinal as usize;
                     if outputs.len() <= at {
@@ -359,18 +251,8 @@ impl Driver {
     }
 
     pub(super) fn tell(&mut self, at: At, status: StepStatus, told: Told) {
-        let Told {
-            reused,
-            failure,
-            cost,
-        } = told;
-        self.after.push(After::Tell(Progress::Settled {
-            at,
-            status,
-            reused,
-            failure,
-            cost,
-        }));
+        let Told { reused, failure, cost } = told;
+        self.after.push(After::Tell(Progress::Settled { at, status, reused, failure, cost }));
     }
 }
 
@@ -392,10 +274,6 @@ pub(super) struct Failed {
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self {
-            attempt: 0,
-            failure,
-            usage: None,
-        }
+        Self { attempt: 0, failure, usage: None }
     }
 }

@@ -37,11 +37,7 @@ fn plans(most: usize) -> impl Strategy<Value = Vec<Plan>> {
             };
             after.sort_unstable();
             after.dedup();
-            Plan {
-                after,
-                instances,
-                ending,
-            }
+            Plan { after, instances, ending }
         };
         steps.into_iter().enumerate().map(plan).collect()
     })
@@ -60,10 +56,7 @@ fn step(id: &str, plan: &Plan) -> Step {
             key: None,
             max_parallel: None,
         }),
-        work: Work::Body {
-            block: Arc::default(),
-            collect: None,
-        },
+        work: Work::Body { block: Arc::default(), collect: None },
         on_error: OnError::Fail,
         policy: Policy::default(),
         output_used: false,
@@ -72,15 +65,8 @@ fn step(id: &str, plan: &Plan) -> Step {
 }
 
 fn workflow(plans: &[Plan]) -> Arc<Workflow> {
-    let steps = plans
-        .iter()
-        .enumerate()
-        .map(|(at, plan)| step(&format!("s{at}"), plan));
-    let plain = Plan {
-        after: Vec::new(),
-        instances: None,
-        ending: Ending::Done,
-    };
+    let steps = plans.iter().enumerate().map(|(at, plan)| step(&format!("s{at}"), plan));
+    let plain = Plan { after: Vec::new(), instances: None, ending: Ending::Done };
     Arc::new(Workflow {
         name: "test".into(),
         description: None,
@@ -166,11 +152,8 @@ fn drive(plans: &[Plan], window: u64, choices: &[prop::sample::Index]) -> Result
                     seen.most_active = seen.most_active.max(same.count() as u64);
                 }
                 Begin::Gather(slot) => {
-                    let ending = if scheduler.loop_failed(slot) {
-                        Ending::Failed
-                    } else {
-                        Ending::Done
-                    };
+                    let ending =
+                        if scheduler.loop_failed(slot) { Ending::Failed } else { Ending::Done };
                     seen.endings.insert(slot.step, ending);
                     scheduler.settle(slot, ending);
                 }
@@ -221,17 +204,11 @@ fn a_long_chain_settles_without_recursion() {
     let plan = |at: usize| Plan {
         after: if at == 0 { Vec::new() } else { vec![at - 1] },
         instances: None,
-        ending: if at == 0 {
-            Ending::Failed
-        } else {
-            Ending::Done
-        },
+        ending: if at == 0 { Ending::Failed } else { Ending::Done },
     };
     let plans: Vec<Plan> = (0..100_000).map(plan).collect();
     let mut scheduler = Scheduler::new(&workflow(&plans), 4);
-    let Some(Begin::Step(first)) = scheduler.next() else {
-        panic!("the chain does not begin")
-    };
+    let Some(Begin::Step(first)) = scheduler.next() else { panic!("the chain does not begin") };
     scheduler.settle(first, Ending::Failed);
     assert_eq!(scheduler.take_blocked().len(), 99_999);
 }

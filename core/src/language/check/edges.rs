@@ -21,11 +21,7 @@ impl Checker<'_> {
         for (need, place) in &draft.needs {
             match index.get(need) {
                 Some(at) if *at == own => {
-                    self.error(
-                        *place,
-                        format!("step `{need}` cannot wait for itself"),
-                        None,
-                    );
+                    self.error(*place, format!("step `{need}` cannot wait for itself"), None);
                 }
                 Some(at) => {
                     after.insert(*at);
@@ -76,10 +72,7 @@ impl Checker<'_> {
         let mut missing: Vec<usize> = block.iter().map(|draft| draft.after.len()).collect();
         let mut behind = vec![Vec::new(); block.len()];
         for (at, draft) in block.iter().enumerate() {
-            draft
-                .after
-                .iter()
-                .for_each(|before| behind[*before].push(at));
+            draft.after.iter().for_each(|before| behind[*before].push(at));
         }
         let mut order: Vec<usize> = (0..block.len()).filter(|at| missing[*at] == 0).collect();
         let mut done = 0;
@@ -108,9 +101,7 @@ impl Checker<'_> {
 fn references(draft: &Draft, visit: &mut dyn FnMut(&Reference)) {
     let mut each = |template: &Template| template.references().into_iter().for_each(&mut *visit);
     let own = [&draft.when, &draft.items, &draft.key];
-    own.into_iter()
-        .flatten()
-        .for_each(|(template, _)| each(template));
+    own.into_iter().flatten().for_each(|(template, _)| each(template));
     match &draft.work {
         DraftWork::Action { with, .. } => with.iter().for_each(|(_, _, value)| each(value)),
         DraftWork::Workflow { inputs, .. } => each(inputs),
@@ -131,9 +122,7 @@ fn cycle(block: &[Draft], placed: &HashSet<usize>) -> Vec<usize> {
     let unplaced = |at: &usize| !placed.contains(at);
     let mut way: Vec<usize> = (0..block.len()).filter(unplaced).take(1).collect();
     let mut seen: HashSet<usize> = way.iter().copied().collect();
-    while let Some(next) = way
-        .last()
-        .and_then(|at| block[*at].after.iter().copied().find(unplaced))
+    while let Some(next) = way.last().and_then(|at| block[*at].after.iter().copied().find(unplaced))
     {
         if !seen.insert(next) {
             let start = way.iter().position(|at| *at == next).unwrap_or(0);

@@ -124,11 +124,7 @@ impl Checker<'_> {
                 for (key, value) in entries {
                     let kind = self.follow_all(place, value, names, gathered);
                     size += types::size(&kind);
-                    let kind = if size > types::LARGEST {
-                        types::unknown()
-                    } else {
-                        kind
-                    };
+                    let kind = if size > types::LARGEST { types::unknown() } else { kind };
                     parts.insert(key.clone(), kind);
                 }
                 json!({ "type": "object", "properties": parts, "additionalProperties": false })
@@ -255,15 +251,12 @@ impl Checker<'_> {
 
 /// Whether a value depends on what a step came to.
 pub(super) fn is_computed(template: &Template, names: &Names<'_>) -> bool {
-    template
-        .references()
-        .iter()
-        .any(|reference| match reference.root.as_str() {
-            "inputs" => names.computed_inputs,
-            "run" => false,
-            "steps" => true,
-            item => names.item(item).is_none_or(|(_, computed)| computed),
-        })
+    template.references().iter().any(|reference| match reference.root.as_str() {
+        "inputs" => names.computed_inputs,
+        "run" => false,
+        "steps" => true,
+        item => names.item(item).is_none_or(|(_, computed)| computed),
+    })
 }
 
 fn run_type(after_steps: bool) -> Value {

@@ -79,10 +79,7 @@ impl Bundle {
 
 impl Files for Bundle {
     fn read(&self, path: &str) -> Result<String, String> {
-        self.files
-            .get(path)
-            .cloned()
-            .ok_or_else(|| "it is not part of the definition".into())
+        self.files.get(path).cloned().ok_or_else(|| "it is not part of the definition".into())
     }
 }
 
@@ -101,29 +98,18 @@ pub struct Checked {
 pub fn check(file: &str, bytes: &[u8], environment: Environment<'_>) -> Checked {
     let mut session = Session::default();
     let workflow = session.workflow(file, bytes, environment);
-    let bundle = Bundle {
-        entry: file.to_owned(),
-        files: session.files,
-        models: environment.models.clone(),
-    };
+    let bundle =
+        Bundle { entry: file.to_owned(), files: session.files, models: environment.models.clone() };
     let diagnostics = Diagnostics::sorted(session.faults, session.more);
     let workflow = workflow.filter(|_| !diagnostics.has_errors());
-    Checked {
-        workflow,
-        diagnostics,
-        bundle,
-    }
+    Checked { workflow, diagnostics, bundle }
 }
 
 /// Checks a definition again from its bundle.
 pub fn check_bundle(bundle: &Bundle, actions: &ActionRegistry, provider_kinds: &[&str]) -> Checked {
     let text = bundle.files.get(&bundle.entry).cloned().unwrap_or_default();
-    let environment = Environment {
-        actions,
-        provider_kinds,
-        files: bundle,
-        models: &bundle.models,
-    };
+    let environment =
+        Environment { actions, provider_kinds, files: bundle, models: &bundle.models };
     check(&bundle.entry, text.as_bytes(), environment)
 }
 
@@ -164,11 +150,7 @@ impl Session {
             }
         };
         self.open.push(file.to_owned());
-        let mut checker = Checker {
-            session: self,
-            environment,
-            lines,
-        };
+        let mut checker = Checker { session: self, environment, lines };
         let workflow = checker.root(file, &root);
         self.open.pop();
         workflow.map(Arc::new)
@@ -188,17 +170,13 @@ impl Checker<'_> {
             self.session.more += 1;
             return;
         }
-        let fault = self
-            .lines
-            .fault(Severity::Error, place, message.into(), hint);
+        let fault = self.lines.fault(Severity::Error, place, message.into(), hint);
         self.session.faults.push(fault);
     }
 
     fn warning(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
         if self.session.faults.len() < KEPT {
-            let fault = self
-                .lines
-                .fault(Severity::Warning, place, message.into(), hint);
+            let fault = self.lines.fault(Severity::Warning, place, message.into(), hint);
             self.session.faults.push(fault);
         }
     }
@@ -217,9 +195,7 @@ impl Checker<'_> {
     fn root(&mut self, file: &str, root: &Node) -> Option<Workflow> {
         let fields = self.fields(root, "a workflow", super::keys::WORKFLOW)?;
         self.version(&fields);
-        let name = self
-            .optional_text(&fields, "name")
-            .unwrap_or_else(|| stem(file).to_owned());
+        let name = self.optional_text(&fields, "name").unwrap_or_else(|| stem(file).to_owned());
         let description = self.optional_text(&fields, "description");
         let inputs = self.inputs(&fields);
         let providers = self.providers(&fields);
@@ -234,11 +210,8 @@ impl Checker<'_> {
         }
         let concurrency = self.optional_count(&fields, "concurrency");
         let triggers = self.triggers(&fields, &inputs);
-        let context = steps::Context {
-            models: &models,
-            providers: &providers,
-            defaults: &defaults,
-        };
+        let context =
+            steps::Context { models: &models, providers: &providers, defaults: &defaults };
         let hint = || Some("a workflow has at least one step".to_owned());
         match fields.get("steps") {
             None => self.error(root.place, "`steps` is missing", hint()),
@@ -264,10 +237,7 @@ impl Checker<'_> {
             steps: Arc::new(finished(main)),
             on_failure: Arc::new(finished(on_failure)),
             finally: Arc::new(finished(finally)),
-            outputs: outputs
-                .into_iter()
-                .map(|(name, _, template)| (name, template))
-                .collect(),
+            outputs: outputs.into_iter().map(|(name, _, template)| (name, template)).collect(),
         })
     }
 
@@ -287,11 +257,7 @@ impl Checker<'_> {
             && node.to_json() != 1
         {
             let message = format!("version {} of the language is not known", node.to_json());
-            self.error(
-                node.place,
-                message,
-                Some("write `flow: 1`, or leave it out".into()),
-            );
+            self.error(node.place, message, Some("write `flow: 1`, or leave it out".into()));
         }
     }
 }
@@ -303,9 +269,7 @@ fn finished(drafts: Vec<steps::Draft>) -> Block {
 
 fn stem(file: &str) -> &str {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    name.strip_suffix(".yaml")
-        .or_else(|| name.strip_suffix(".yml"))
-        .unwrap_or(name)
+    name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or(name)
 }
 
 /// The hint that lists what there is, or the first of it.

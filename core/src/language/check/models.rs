@@ -45,11 +45,7 @@ impl Checker<'_> {
                 let hint = self.meant(&name, kinds.iter().copied());
                 let hint =
                     hint.unwrap_or_else(|| format!("set `type` to one of: {}", kinds.join(", ")));
-                self.error(
-                    place,
-                    format!("there is no kind of provider `{name}`"),
-                    Some(hint),
-                );
+                self.error(place, format!("there is no kind of provider `{name}`"), Some(hint));
             }
             let mut templates = BTreeMap::new();
             for setting in settings.iter().filter(|setting| setting.key != "type") {
@@ -61,10 +57,7 @@ impl Checker<'_> {
             if name == "command" {
                 self.command(&entry.value);
             }
-            let config = ProviderConfig {
-                kind: name,
-                settings: templates,
-            };
+            let config = ProviderConfig { kind: name, settings: templates };
             providers.insert(entry.key.clone(), Arc::new(config));
         }
         providers
@@ -163,10 +156,8 @@ impl Checker<'_> {
     ) -> Option<Vec<ModelChoice>> {
         let chain = self.model(node, models, providers)?;
         if chain.len() > LONGEST_CHAIN {
-            let message = format!(
-                "a chain has at most {LONGEST_CHAIN} models, and this has {}",
-                chain.len()
-            );
+            let message =
+                format!("a chain has at most {LONGEST_CHAIN} models, and this has {}", chain.len());
             self.error(node.place, message, None);
             return None;
         }
@@ -186,17 +177,13 @@ impl Checker<'_> {
                     self.error(node.place, "a chain of models needs at least one", None);
                     return None;
                 }
-                let chains: Vec<_> = items
-                    .iter()
-                    .map(|item| self.model(item, models, providers))
-                    .collect();
+                let chains: Vec<_> =
+                    items.iter().map(|item| self.model(item, models, providers)).collect();
                 let chains = chains.into_iter().collect::<Option<Vec<_>>>()?;
                 Some(chains.into_iter().flatten().collect())
             }
             Data::Text(text) => self.named_model(node, text, models, providers),
-            Data::Map(_) => self
-                .model_object(node, providers)
-                .map(|choice| vec![choice]),
+            Data::Map(_) => self.model_object(node, providers).map(|choice| vec![choice]),
             Data::Null | Data::Bool(_) | Data::Number(_) => {
                 let message = format!("a model is `provider/model`, and this is {}", node.kind());
                 self.error(node.place, message, None);
@@ -216,10 +203,7 @@ impl Checker<'_> {
             return Some(chain.clone());
         }
         if text == "auto" {
-            let config = ProviderConfig {
-                kind: "auto".into(),
-                ..ProviderConfig::default()
-            };
+            let config = ProviderConfig { kind: "auto".into(), ..ProviderConfig::default() };
             return Some(vec![choice("auto", "auto", Arc::new(config))]);
         }
         let Some((provider, model)) = text.split_once('/') else {
@@ -227,11 +211,7 @@ impl Checker<'_> {
             let hint = self.meant(text, names);
             let hint =
                 hint.unwrap_or_else(|| "name it under `models:`, or write `provider/model`".into());
-            self.error(
-                node.place,
-                format!("there is no model `{text}`"),
-                Some(hint),
-            );
+            self.error(node.place, format!("there is no model `{text}`"), Some(hint));
             return None;
         };
         let config = self.known_provider(node, provider, providers)?;
@@ -264,27 +244,17 @@ impl Checker<'_> {
             return None;
         }
         if kinds.contains(&name) {
-            let config = ProviderConfig {
-                kind: name.to_owned(),
-                ..ProviderConfig::default()
-            };
+            let config = ProviderConfig { kind: name.to_owned(), ..ProviderConfig::default() };
             return Some(Arc::new(config));
         }
         if NOT_BUILT.contains(&name) {
             self.not_built(node.place, name);
             return None;
         }
-        let names = providers
-            .keys()
-            .map(String::as_str)
-            .chain(kinds.iter().copied());
+        let names = providers.keys().map(String::as_str).chain(kinds.iter().copied());
         let hint = self.meant(name, names);
         let hint = hint.unwrap_or_else(|| "name it under `providers:` with its `type`".into());
-        self.error(
-            node.place,
-            format!("there is no provider `{name}`"),
-            Some(hint),
-        );
+        self.error(node.place, format!("there is no provider `{name}`"), Some(hint));
         None
     }
 
@@ -307,33 +277,16 @@ impl Checker<'_> {
             String::from_utf8(crate::content::canonical(&options.to_json())).unwrap_or_default()
         });
         let projector = self.optional_text(&fields, "projector");
-        Some(ModelChoice {
-            provider,
-            config,
-            model,
-            path,
-            projector,
-            options,
-        })
+        Some(ModelChoice { provider, config, model, path, projector, options })
     }
 }
 
 fn choice(provider: &str, model: &str, config: Arc<ProviderConfig>) -> ModelChoice {
     let (provider, model) = (provider.to_owned(), model.to_owned());
-    ModelChoice {
-        provider,
-        config,
-        model,
-        path: None,
-        projector: None,
-        options: None,
-    }
+    ModelChoice { provider, config, model, path: None, projector: None, options: None }
 }
 
 /// A model that was named on the command line.
 fn written(text: &str, place: Place) -> Node {
-    Node {
-        data: Data::Text(text.to_owned()),
-        place,
-    }
+    Node { data: Data::Text(text.to_owned()), place }
 }

@@ -66,11 +66,7 @@ impl Checker<'_> {
         for entry in entries {
             if let Some(first) = seen.insert(entry.key.as_str(), entry.place.line) {
                 let message = format!("key `{}` stands here twice", entry.key);
-                self.error(
-                    entry.place,
-                    message,
-                    Some(format!("the first is on line {first}")),
-                );
+                self.error(entry.place, message, Some(format!("the first is on line {first}")));
             }
         }
         Some(entries)
@@ -81,11 +77,7 @@ impl Checker<'_> {
         if let Data::List(items) = &node.data {
             return items;
         }
-        self.error(
-            node.place,
-            format!("{what} is a list, and this is {}", node.kind()),
-            None,
-        );
+        self.error(node.place, format!("{what} is a list, and this is {}", node.kind()), None);
         &[]
     }
 
@@ -97,11 +89,7 @@ impl Checker<'_> {
                 Data::Number(_) | Data::Bool(_) => Some("put quotes around it".to_owned()),
                 Data::Null | Data::Text(_) | Data::List(_) | Data::Map(_) => None,
             };
-            self.error(
-                node.place,
-                format!("{what} is text, and this is {}", node.kind()),
-                hint,
-            );
+            self.error(node.place, format!("{what} is text, and this is {}", node.kind()), hint);
         }
         text
     }
@@ -173,16 +161,10 @@ impl Checker<'_> {
         words: &[(&str, T)],
     ) -> Option<T> {
         let node = fields.get(key)?;
-        let found = node
-            .text()
-            .and_then(|text| words.iter().find(|(word, _)| *word == text));
+        let found = node.text().and_then(|text| words.iter().find(|(word, _)| *word == text));
         if found.is_none() {
             let names: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            self.error(
-                node.place,
-                format!("`{key}` is one of {}", names.join(", ")),
-                None,
-            );
+            self.error(node.place, format!("`{key}` is one of {}", names.join(", ")), None);
         }
         found.map(|(_, value)| *value)
     }
@@ -221,10 +203,8 @@ impl Checker<'_> {
     pub(super) fn expression(&mut self, node: &Node) -> Option<Template> {
         match node.text() {
             Some(text) if !text.contains("{{") => {
-                let bare = Node {
-                    data: Data::Text(format!("{{{{ {text} }}}}")),
-                    place: node.place,
-                };
+                let bare =
+                    Node { data: Data::Text(format!("{{{{ {text} }}}}")), place: node.place };
                 self.template(&bare)
             }
             _ => self.template(node),

@@ -29,9 +29,8 @@ impl Checker<'_> {
         for block in [&*main, &*on_failure, &*finally] {
             self.unique_ids(block, None, &mut first, &mut gathered.inside);
         }
-        let parts = inputs
-            .iter()
-            .map(|(input, _)| (input.name.clone(), types::of_input(&input.kind)));
+        let parts =
+            inputs.iter().map(|(input, _)| (input.name.clone(), types::of_input(&input.kind)));
         let inputs_type = json!({
             "type": "object",
             "properties": parts.collect::<serde_json::Map<_, _>>(),
@@ -94,11 +93,8 @@ impl Checker<'_> {
         names: &mut Names<'_>,
         gathered: &mut Gathered,
     ) {
-        let index: HashMap<String, usize> = block
-            .iter()
-            .enumerate()
-            .map(|(at, draft)| (draft.id.to_string(), at))
-            .collect();
+        let index: HashMap<String, usize> =
+            block.iter().enumerate().map(|(at, draft)| (draft.id.to_string(), at)).collect();
         for draft in block.iter() {
             names.steps.insert(draft.id.to_string(), types::unknown());
         }
@@ -186,11 +182,7 @@ impl Checker<'_> {
                 draft.computed = computed;
                 output
             }
-            DraftWork::Workflow {
-                workflow,
-                inputs,
-                place,
-            } => {
+            DraftWork::Workflow { workflow, inputs, place } => {
                 self.follow_all(*place, inputs, names, gathered);
                 types::of_outputs(workflow)
             }

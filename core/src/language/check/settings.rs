@@ -13,11 +13,8 @@ use crate::template::Template;
 use crate::units::Money;
 
 /// Words for what becomes of a lost call.
-const ON_LOST: &[(&str, OnLost)] = &[
-    ("resend", OnLost::Resend),
-    ("ask", OnLost::Ask),
-    ("fail", OnLost::Fail),
-];
+const ON_LOST: &[(&str, OnLost)] =
+    &[("resend", OnLost::Resend), ("ask", OnLost::Ask), ("fail", OnLost::Fail)];
 
 /// The most inputs a workflow may have.
 const MOST_INPUTS: usize = 1_000;
@@ -35,22 +32,14 @@ impl Checker<'_> {
                 "a workflow has at most {MOST_INPUTS} inputs, and this has {}",
                 entries.len()
             );
-            self.error(
-                node.place,
-                message,
-                Some("pass many values as one list".into()),
-            );
+            self.error(node.place, message, Some("pass many values as one list".into()));
             return Vec::new();
         }
         let mut inputs = Vec::new();
         for entry in entries {
             if !is_identifier(&entry.key) {
                 let hint = Some("use letters, digits and `_`".to_owned());
-                self.error(
-                    entry.place,
-                    format!("`{}` cannot name an input", entry.key),
-                    hint,
-                );
+                self.error(entry.place, format!("`{}` cannot name an input", entry.key), hint);
                 continue;
             }
             if let Some(input) = self.input(&entry.key, &entry.value) {
@@ -64,13 +53,7 @@ impl Checker<'_> {
         if let Data::Text(_) = &node.data {
             let kind = self.input_type(node, &[], Vec::new(), None)?;
             let name = name.to_owned();
-            return Some(Input {
-                name,
-                kind,
-                description: None,
-                default: None,
-                required: true,
-            });
+            return Some(Input { name, kind, description: None, default: None, required: true });
         }
         let fields = self.fields(node, "an input", keys::INPUT)?;
         let description = self.optional_text(&fields, "description");
@@ -92,21 +75,11 @@ impl Checker<'_> {
         if let (Some(value), Some(at)) = (&default, fields.get("default"))
             && let Err(why) = super::super::bind::fits(&kind, value)
         {
-            self.error(
-                at.place,
-                format!("the default of input `{name}` {why}"),
-                None,
-            );
+            self.error(at.place, format!("the default of input `{name}` {why}"), None);
         }
         let required = self.optional_boolean(&fields, "required").unwrap_or(true);
         let required = required && default.is_none();
-        Some(Input {
-            name: name.to_owned(),
-            kind,
-            description,
-            default,
-            required,
-        })
+        Some(Input { name: name.to_owned(), kind, description, default, required })
     }
 
     /// Refuses keys that say nothing about values of a type.
@@ -148,9 +121,7 @@ impl Checker<'_> {
             "file" => InputType::File { media },
             "files" => InputType::Files { media },
             "array" => InputType::Array,
-            "object" | "json" => InputType::Json {
-                schema: schema.unwrap_or(Value::Bool(true)),
-            },
+            "object" | "json" => InputType::Json { schema: schema.unwrap_or(Value::Bool(true)) },
             _ => {
                 let types = || keys::INPUT_TYPES.iter().copied();
                 let hint = self.meant(name, types());
@@ -171,10 +142,7 @@ impl Checker<'_> {
         }
         let items = self.list(node, &format!("`{key}`"));
         let what = format!("an element of `{key}`");
-        items
-            .iter()
-            .filter_map(|item| self.text(item, &what).map(str::to_owned))
-            .collect()
+        items.iter().filter_map(|item| self.text(item, &what).map(str::to_owned)).collect()
     }
 
     /// A JSON Schema, inline or in a file.
@@ -188,11 +156,7 @@ impl Checker<'_> {
     pub(super) fn valid_schema(&mut self, place: Place, schema: &Value) {
         if let Err(error) = jsonschema::validator_for(schema) {
             let hint = Some("see json-schema.org for what a schema may say".to_owned());
-            self.error(
-                place,
-                format!("the schema is not a JSON Schema: {error}"),
-                hint,
-            );
+            self.error(place, format!("the schema is not a JSON Schema: {error}"), hint);
         }
     }
 
@@ -211,9 +175,8 @@ impl Checker<'_> {
             return defaults;
         };
         defaults.policy = self.policy(&fields, &Policy::default());
-        defaults.models = fields
-            .get("model")
-            .map(|node| self.chain(node, models, providers).unwrap_or_default());
+        defaults.models =
+            fields.get("model").map(|node| self.chain(node, models, providers).unwrap_or_default());
         defaults
     }
 
@@ -227,13 +190,8 @@ impl Checker<'_> {
                 None => base.retry.clone(),
             },
             cache: self.optional_boolean(fields, "cache").or(base.cache),
-            budget: fields
-                .get("budget")
-                .and_then(|node| self.budget(node))
-                .or(base.budget),
-            on_lost: self
-                .word(fields, "on_lost", ON_LOST)
-                .unwrap_or(base.on_lost),
+            budget: fields.get("budget").and_then(|node| self.budget(node)).or(base.budget),
+            on_lost: self.word(fields, "on_lost", ON_LOST).unwrap_or(base.on_lost),
         }
     }
 
@@ -250,19 +208,11 @@ impl Checker<'_> {
             retry.attempts = attempts as u32;
         }
         let words = [("exponential", true), ("constant", false)];
-        retry.exponential = self
-            .word(&fields, "backoff", &words)
-            .unwrap_or(retry.exponential);
-        retry.initial = self
-            .optional_duration(&fields, "initial")
-            .unwrap_or(retry.initial);
+        retry.exponential = self.word(&fields, "backoff", &words).unwrap_or(retry.exponential);
+        retry.initial = self.optional_duration(&fields, "initial").unwrap_or(retry.initial);
         retry.max = self.optional_duration(&fields, "max").unwrap_or(retry.max);
         if let Some(node) = fields.get("jitter") {
-            match node
-                .to_json()
-                .as_f64()
-                .filter(|share| (0.0..=1.0).contains(share))
-            {
+            match node.to_json().as_f64().filter(|share| (0.0..=1.0).contains(share)) {
                 Some(share) => retry.jitter = share,
                 None => self.error(node.place, "`jitter` is a number from 0 to 1", None),
             }
@@ -297,28 +247,16 @@ impl Checker<'_> {
     pub(super) fn budget(&mut self, node: &Node) -> Option<Budget> {
         if let Data::Text(_) = &node.data {
             let cost = self.unit(node, "budget", str::parse::<Money>)?;
-            return Some(Budget {
-                cost,
-                allow_unknown: false,
-            });
+            return Some(Budget { cost, allow_unknown: false });
         }
         let fields = self.fields(node, "`budget`", keys::BUDGET)?;
         let Some(cost) = fields.get("cost") else {
-            self.error(
-                node.place,
-                "`budget` has no `cost`",
-                Some("e.g. `cost: 0.50 USD`".into()),
-            );
+            self.error(node.place, "`budget` has no `cost`", Some("e.g. `cost: 0.50 USD`".into()));
             return None;
         };
         let cost = self.unit(cost, "cost", str::parse::<Money>)?;
-        let allow_unknown = self
-            .optional_boolean(&fields, "allow_unknown")
-            .unwrap_or(false);
-        Some(Budget {
-            cost,
-            allow_unknown,
-        })
+        let allow_unknown = self.optional_boolean(&fields, "allow_unknown").unwrap_or(false);
+        Some(Budget { cost, allow_unknown })
     }
 
     pub(super) fn outputs(&mut self, fields: &Fields<'_>) -> Vec<(String, Place, Template)> {

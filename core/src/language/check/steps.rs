@@ -49,22 +49,11 @@ pub(super) struct Draft {
 /// What a draft does.
 pub(super) enum DraftWork {
     /// Runs an action.
-    Action {
-        name: String,
-        with: Vec<(String, Place, Template)>,
-        models: Vec<ModelChoice>,
-    },
+    Action { name: String, with: Vec<(String, Place, Template)>, models: Vec<ModelChoice> },
     /// Runs steps for each item.
-    Body {
-        steps: Vec<Draft>,
-        collect: Option<(Template, Place)>,
-    },
+    Body { steps: Vec<Draft>, collect: Option<(Template, Place)> },
     /// Runs another workflow.
-    Workflow {
-        workflow: Arc<Workflow>,
-        inputs: Template,
-        place: Place,
-    },
+    Workflow { workflow: Arc<Workflow>, inputs: Template, place: Place },
     /// Could not be read; a fault says why.
     Unknown,
 }
@@ -74,32 +63,16 @@ impl Draft {
     pub(super) fn finish(self) -> Step {
         let work = match self.work {
             DraftWork::Action { name, with, models } => {
-                let with = with
-                    .into_iter()
-                    .map(|(key, _, value)| (key, value))
-                    .collect();
-                Work::Action {
-                    name,
-                    with: Template::map(with),
-                    computed: self.computed,
-                    models,
-                }
+                let with = with.into_iter().map(|(key, _, value)| (key, value)).collect();
+                Work::Action { name, with: Template::map(with), computed: self.computed, models }
             }
             DraftWork::Body { steps, collect } => {
                 let steps = steps.into_iter().map(Self::finish).collect();
                 let collect = collect.map(|(collect, _)| collect);
-                Work::Body {
-                    block: Arc::new(Block::new(steps)),
-                    collect,
-                }
+                Work::Body { block: Arc::new(Block::new(steps)), collect }
             }
-            DraftWork::Workflow {
-                workflow, inputs, ..
-            } => Work::Workflow { workflow, inputs },
-            DraftWork::Unknown => Work::Body {
-                block: Arc::default(),
-                collect: None,
-            },
+            DraftWork::Workflow { workflow, inputs, .. } => Work::Workflow { workflow, inputs },
+            DraftWork::Unknown => Work::Body { block: Arc::default(), collect: None },
         };
         let (max_parallel, item_name) = (self.max_parallel, self.item_name);
         let key = self.key.map(|(key, _)| key);
@@ -109,12 +82,7 @@ impl Draft {
             after: self.after,
             when: self.when.map(|(when, _)| when),
             when_per_item: self.when_per_item,
-            for_each: self.items.map(|(items, _)| ForEach {
-                items,
-                item_name,
-                key,
-                max_parallel,
-            }),
+            for_each: self.items.map(|(items, _)| ForEach { items, item_name, key, max_parallel }),
             work,
             on_error: self.on_error,
             policy: self.policy,
@@ -129,20 +97,13 @@ impl Checker<'_> {
     pub(super) fn block(&mut self, node: Option<&Node>, context: &Context<'_>) -> Vec<Draft> {
         let Some(node) = node else { return Vec::new() };
         let items = self.list(node, "`steps`");
-        items
-            .iter()
-            .filter_map(|item| self.step(item, context))
-            .collect()
+        items.iter().filter_map(|item| self.step(item, context)).collect()
     }
 
     fn step(&mut self, node: &Node, context: &Context<'_>) -> Option<Draft> {
         let fields = self.fields(node, "a step", keys::STEP)?;
         let Some(id_node) = fields.get("id") else {
-            self.error(
-                node.place,
-                "the step has no `id`",
-                Some("e.g. `id: pages`".into()),
-            );
+            self.error(node.place, "the step has no `id`", Some("e.g. `id: pages`".into()));
             return None;
         };
         let id = self.text(id_node, "`id`")?;
@@ -156,12 +117,8 @@ impl Checker<'_> {
         let located = |template: Option<Template>, node: &Node| Some((template?, node.place));
         let for_each = fields.get("for_each");
         let items = for_each.and_then(|node| located(self.items(node), node));
-        let when = fields
-            .get("when")
-            .and_then(|node| located(self.condition(node), node));
-        let key = fields
-            .get("key")
-            .and_then(|node| located(self.expression(node), node));
+        let when = fields.get("when").and_then(|node| located(self.condition(node), node));
+        let key = fields.get("key").and_then(|node| located(self.expression(node), node));
         for loop_key in ["as", "key", "max_parallel"] {
             if let (None, Some(entry)) = (for_each, fields.entry(loop_key)) {
                 let message = format!("`{loop_key}` needs `for_each`");
@@ -230,10 +187,8 @@ impl Checker<'_> {
             return vec![(id.to_owned(), node.place)];
         }
         let items = self.list(node, "`needs`");
-        let read = |item| {
-            self.text(item, "an element of `needs`")
-                .map(|id| (id.to_owned(), item.place))
-        };
+        let read =
+            |item| self.text(item, "an element of `needs`").map(|id| (id.to_owned(), item.place));
         items.iter().filter_map(read).collect()
     }
 
@@ -246,11 +201,7 @@ impl Checker<'_> {
         };
         let taken = ["inputs", "steps", "run", "secrets", "index", "loop"];
         if taken.contains(&name) {
-            self.error(
-                node.place,
-                format!("`as: {name}` would hide `{name}`"),
-                None,
-            );
+            self.error(node.place, format!("`as: {name}` would hide `{name}`"), None);
         } else if !crate::ids::is_identifier(name) {
             let hint = Some("use letters, digits and `_`".to_owned());
             self.error(node.place, format!("`{name}` cannot name an item"), hint);
@@ -295,11 +246,8 @@ impl Checker<'_> {
 
 /// A step id like the one that cannot be.
 fn suggested_id(id: &str) -> String {
-    let mut spelt: String = id
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .take(64)
-        .collect();
+    let mut spelt: String =
+        id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
     if !crate::ids::is_identifier(&spelt) {
         spelt.insert(0, '_');
         spelt.truncate(64);

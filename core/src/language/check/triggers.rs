@@ -23,10 +23,7 @@ impl Checker<'_> {
             return Vec::new();
         };
         let items = self.list(node, "`triggers`");
-        items
-            .iter()
-            .filter_map(|item| self.trigger(item, inputs))
-            .collect()
+        items.iter().filter_map(|item| self.trigger(item, inputs)).collect()
     }
 
     fn trigger(&mut self, node: &Node, inputs: &[(Input, Place)]) -> Option<Trigger> {
@@ -139,10 +136,7 @@ impl Checker<'_> {
         let text = self.text(at, "`schedule`")?;
         let cron = match text.strip_prefix("@every ") {
             Some(distance) => Cron::Every(self.unit(
-                &Node {
-                    data: Data::Text(distance.trim().into()),
-                    place: at.place,
-                },
+                &Node { data: Data::Text(distance.trim().into()), place: at.place },
                 "schedule",
                 parse_duration,
             )?),
@@ -167,19 +161,14 @@ impl Checker<'_> {
             ("latest", MissedTicks::Latest),
             ("none", MissedTicks::None),
         ];
-        let overlaps = [
-            ("skip", Overlap::Skip),
-            ("queue", Overlap::Queue),
-            ("cancel", Overlap::Cancel),
-        ];
+        let overlaps =
+            [("skip", Overlap::Skip), ("queue", Overlap::Queue), ("cancel", Overlap::Cancel)];
         Some(Trigger::Schedule {
             cron,
             timezone,
             catch_up: self.word(&fields, "catch_up", &missed).unwrap_or_default(),
             overlap: self.word(&fields, "overlap", &overlaps).unwrap_or_default(),
-            jitter: self
-                .optional_duration(&fields, "jitter")
-                .unwrap_or_default(),
+            jitter: self.optional_duration(&fields, "jitter").unwrap_or_default(),
             inputs: self.given(&fields, inputs),
         })
     }

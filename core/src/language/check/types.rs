@@ -77,10 +77,7 @@ fn items(list: &Value) -> &Value {
 
 /// The type of what a sub-workflow yields: names are known, values are not.
 pub(super) fn of_outputs(workflow: &Workflow) -> Value {
-    let names = workflow
-        .outputs
-        .iter()
-        .map(|(name, _)| (name.clone(), unknown()));
+    let names = workflow.outputs.iter().map(|(name, _)| (name.clone(), unknown()));
     json!({
         "type": "object",
         "properties": names.collect::<Map<_, _>>(),
@@ -104,9 +101,7 @@ pub(super) fn of_literal(value: &Value) -> Value {
             }
         }
         Value::Object(map) => {
-            let parts = map
-                .iter()
-                .map(|(key, value)| (key.clone(), of_literal(value)));
+            let parts = map.iter().map(|(key, value)| (key.clone(), of_literal(value)));
             json!({
                 "type": "object",
                 "properties": parts.collect::<Map<_, _>>(),
@@ -121,10 +116,7 @@ pub(super) fn kind_of(schema: &Value) -> Option<&str> {
     match schema.get("type")? {
         Value::String(kind) => Some(kind),
         Value::Array(kinds) => {
-            let mut kinds = kinds
-                .iter()
-                .filter_map(Value::as_str)
-                .filter(|kind| *kind != "null");
+            let mut kinds = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null");
             kinds.next().filter(|_| kinds.next().is_none())
         }
         _ => None,
@@ -140,11 +132,7 @@ pub(super) fn follow<'t>(
     let Some((part, rest)) = parts.split_first() else {
         return Ok(schema);
     };
-    let absent = |message, hint| NoSuchPart {
-        message,
-        hint,
-        known: None,
-    };
+    let absent = |message, hint| NoSuchPart { message, hint, known: None };
     match (kind_of(schema), part) {
         (Some("object"), Segment::Key(key)) => {
             let properties = schema["properties"].as_object();
@@ -163,9 +151,7 @@ pub(super) fn follow<'t>(
         }
         (Some("array"), Segment::Key(key)) => Err(absent(
             format!("`{so_far}` is a list, and has no `{key}`"),
-            Some(format!(
-                "go over it by `for_each`, or take one: `{so_far}[0].{key}`"
-            )),
+            Some(format!("go over it by `for_each`, or take one: `{so_far}[0].{key}`")),
         )),
         (Some(kind @ ("string" | "number" | "integer" | "boolean" | "null")), part) => {
             let what = match kind {

@@ -36,9 +36,8 @@ impl Checker<'_> {
                     self.error(entry.place, message, None);
                 }
                 self.no_policies(fields, "a loop's body");
-                let collect = fields
-                    .get("collect")
-                    .and_then(|node| Some((self.template(node)?, node.place)));
+                let collect =
+                    fields.get("collect").and_then(|node| Some((self.template(node)?, node.place)));
                 let steps = self.block(Some(steps), context);
                 DraftWork::Body { steps, collect }
             }
@@ -87,11 +86,7 @@ impl Checker<'_> {
         let spec = action.spec();
         let with = self.with(node, fields, &spec.input, name);
         let models = self.asked(node, fields, spec, context);
-        DraftWork::Action {
-            name: name.to_owned(),
-            with,
-            models,
-        }
+        DraftWork::Action { name: name.to_owned(), with, models }
     }
 
     /// The models that an action asks.
@@ -103,9 +98,9 @@ impl Checker<'_> {
         context: &Context<'_>,
     ) -> Vec<ModelChoice> {
         match (fields.get("model"), spec.takes_model) {
-            (Some(model), true) => self
-                .chain(model, context.models, context.providers)
-                .unwrap_or_default(),
+            (Some(model), true) => {
+                self.chain(model, context.models, context.providers).unwrap_or_default()
+            }
             (Some(model), false) => {
                 let message = format!("`{}` asks no model", spec.name);
                 self.error(model.place, message, None);
@@ -139,11 +134,7 @@ impl Checker<'_> {
         for entry in entries {
             let known = properties.and_then(|properties| properties.get(&entry.key));
             if known.is_none() && schema["additionalProperties"] == false {
-                let names = || {
-                    properties
-                        .into_iter()
-                        .flat_map(|p| p.keys().map(String::as_str))
-                };
+                let names = || properties.into_iter().flat_map(|p| p.keys().map(String::as_str));
                 let hint = self.meant(&entry.key, names());
                 let hint = hint.unwrap_or_else(|| listing("it takes", names()));
                 let message = format!("`{action}` takes no `{}`", entry.key);
@@ -187,26 +178,16 @@ impl Checker<'_> {
         for key in ["timeout", "deadline", "retry", "cache", "budget", "on_lost"] {
             if let Some(entry) = fields.entry(key) {
                 let hint = Some("set it on the steps in it, or under `defaults:`".to_owned());
-                self.error(
-                    entry.place,
-                    format!("`{key}` has no effect on {what}"),
-                    hint,
-                );
+                self.error(entry.place, format!("`{key}` has no effect on {what}"), hint);
             }
         }
     }
 
     fn sub_workflow(&mut self, uses: &Node, fields: &Fields<'_>) -> DraftWork {
         const KEYS: &[keys::Key] = &[("workflow", "Its file."), ("inputs", "Its inputs.")];
-        let with = fields
-            .get("with")
-            .and_then(|node| self.fields(node, "`with`", KEYS));
+        let with = fields.get("with").and_then(|node| self.fields(node, "`with`", KEYS));
         let Some(file) = with.as_ref().and_then(|with| with.get("workflow")) else {
-            self.error(
-                uses.place,
-                "`workflow.run` needs `with: { workflow: FILE }`",
-                None,
-            );
+            self.error(uses.place, "`workflow.run` needs `with: { workflow: FILE }`", None);
             return DraftWork::Unknown;
         };
         let Some(path) = self.text(file, "`workflow`") else {
@@ -236,11 +217,7 @@ impl Checker<'_> {
         let place = inputs.map_or(uses.place, |inputs| inputs.place);
         let inputs = template.unwrap_or(Template::Literal(Value::Object(serde_json::Map::new())));
         self.sub_inputs(&workflow, &inputs, place);
-        DraftWork::Workflow {
-            workflow,
-            inputs,
-            place,
-        }
+        DraftWork::Workflow { workflow, inputs, place }
     }
 
     /// A sub-workflow, checked the first time it is run.
@@ -251,23 +228,19 @@ impl Checker<'_> {
         let text = self.read_file(node, path)?;
         let environment = self.environment;
         let workflow = self.session.workflow(path, text.as_bytes(), environment);
-        self.session
-            .checked
-            .insert(path.to_owned(), workflow.clone());
+        self.session.checked.insert(path.to_owned(), workflow.clone());
         workflow
     }
 
     /// Checks the inputs of a sub-workflow: their names, and the values that are written.
     fn sub_inputs(&mut self, workflow: &Workflow, inputs: &Template, place: Place) {
         let given: BTreeMap<&str, Option<&Value>> = match inputs {
-            Template::Map(entries) => entries
-                .iter()
-                .map(|(key, value)| (key.as_str(), value.literal()))
-                .collect(),
-            Template::Literal(Value::Object(map)) => map
-                .iter()
-                .map(|(key, value)| (key.as_str(), Some(value)))
-                .collect(),
+            Template::Map(entries) => {
+                entries.iter().map(|(key, value)| (key.as_str(), value.literal())).collect()
+            }
+            Template::Literal(Value::Object(map)) => {
+                map.iter().map(|(key, value)| (key.as_str(), Some(value))).collect()
+            }
             Template::Literal(_) | Template::List(_) | Template::Text(_) => {
                 self.error(place, "`inputs` is a map", None);
                 return;

@@ -49,11 +49,7 @@ impl Decimal {
 
     /// A JSON number: whole where the value is.
     pub(super) fn to_json(self) -> serde_json::Value {
-        if self.0 % SCALE == 0 {
-            (self.0 / SCALE).into()
-        } else {
-            self.to_f64().into()
-        }
+        if self.0 % SCALE == 0 { (self.0 / SCALE).into() } else { self.to_f64().into() }
     }
 }
 
@@ -114,9 +110,7 @@ impl Style {
 
 fn doubtless_decimal(word: &str) -> Option<char> {
     let core = word.trim_matches(|c: char| !c.is_ascii_digit());
-    let valid = core
-        .chars()
-        .all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '\''));
+    let valid = core.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '\''));
     let at = core.rfind(['.', ','])?;
     let separator = core[at..].chars().next()?;
     let alone = core.matches(separator).count() == 1;
@@ -133,10 +127,7 @@ pub(super) fn parse(text: &str, style: Style) -> Option<Amount> {
         return Some(amount);
     }
     let mended = mend(text)?;
-    parse_clean(&mended, style).map(|amount| Amount {
-        mended: true,
-        ..amount
-    })
+    parse_clean(&mended, style).map(|amount| Amount { mended: true, ..amount })
 }
 
 fn parse_clean(text: &str, style: Style) -> Option<Amount> {
@@ -146,20 +137,9 @@ fn parse_clean(text: &str, style: Style) -> Option<Amount> {
     let (lead, tail) = (Affix::read(before, true)?, Affix::read(after, false)?);
     let (magnitude, decimals, grouped) = digits(core, style)?;
     let negative = lead.minus || tail.minus || (lead.bracket && tail.bracket);
-    let value = if negative {
-        Decimal(-magnitude.0)
-    } else {
-        magnitude
-    };
+    let value = if negative { Decimal(-magnitude.0) } else { magnitude };
     let currency = lead.currency.or(tail.currency);
-    Some(Amount {
-        value,
-        decimals,
-        currency,
-        percent: tail.percent,
-        grouped,
-        mended: false,
-    })
+    Some(Amount { value, decimals, currency, percent: tail.percent, grouped, mended: false })
 }
 
 /// What stands before or behind the digits.
@@ -197,10 +177,7 @@ impl Affix {
 /// Code of a currency mark or name; marks of several currencies begin with `?`.
 pub(super) fn currency_mark(name: &str) -> Option<&'static str> {
     let key = name.trim_end_matches('.').to_lowercase();
-    Dictionary::get()
-        .currencies
-        .get(key.as_str())
-        .map(String::as_str)
+    Dictionary::get().currencies.get(key.as_str()).map(String::as_str)
 }
 
 fn digits(core: &str, style: Style) -> Option<(Decimal, usize, bool)> {
@@ -208,11 +185,7 @@ fn digits(core: &str, style: Style) -> Option<(Decimal, usize, bool)> {
         return None;
     }
     let spaced = core.contains([' ', '\'']);
-    let core: String = if spaced {
-        join_groups(core)?
-    } else {
-        core.to_owned()
-    };
+    let core: String = if spaced { join_groups(core)? } else { core.to_owned() };
     let decimal = decimal_place(&core, style);
     let (whole, fraction) = match decimal {
         Some(at) => (&core[..at], &core[at + 1..]),
@@ -228,11 +201,7 @@ fn digits(core: &str, style: Style) -> Option<(Decimal, usize, bool)> {
     }
     let units: i64 = whole.parse().ok()?;
     let parts: i64 = format!("{fraction:0<6}").parse().ok()?;
-    Some((
-        Decimal(units * SCALE + parts),
-        fraction.len(),
-        grouped || spaced,
-    ))
+    Some((Decimal(units * SCALE + parts), fraction.len(), grouped || spaced))
 }
 
 /// Joins thousands that are set apart by spaces or apostrophes.
@@ -271,11 +240,7 @@ fn well_grouped(whole: &str) -> bool {
     let Some((first, middle)) = head.split_first() else {
         return false;
     };
-    let width = if separator == ',' && middle.iter().all(|g| g.len() == 2) {
-        2
-    } else {
-        3
-    };
+    let width = if separator == ',' && middle.iter().all(|g| g.len() == 2) { 2 } else { 3 };
     groups.iter().all(digits)
         && last.len() == 3
         && (1..=3).contains(&first.len())
@@ -359,10 +324,7 @@ mod tests {
         let dot = Style::learn(["4.11", "1.87"].into_iter());
         let comma = Style::learn(["4,11", "1,87"].into_iter());
         assert_eq!(parse("1.234", dot).unwrap().value, Decimal::from_f64(1.234));
-        assert_eq!(
-            parse("1.234", comma).unwrap().value,
-            Decimal::from_f64(1234.0)
-        );
+        assert_eq!(parse("1.234", comma).unwrap().value, Decimal::from_f64(1234.0));
     }
 
     proptest! {

@@ -47,24 +47,15 @@ const AGREEMENT: f32 = 0.7;
 /// Chooses the combination that labels and sums together speak for most.
 pub(super) fn choose(sums: &Sums) -> Chosen {
     let options = |list: &[Candidate]| -> Vec<Option<Candidate>> {
-        let good = list
-            .iter()
-            .filter(|c| c.score >= FLOOR)
-            .take(WIDTH)
-            .cloned()
-            .map(Some);
+        let good = list.iter().filter(|c| c.score >= FLOOR).take(WIDTH).cloned().map(Some);
         good.chain([None]).collect()
     };
     let mut best = (f32::NEG_INFINITY, Chosen::default());
     for total in options(&sums.total) {
         for subtotal in options(&sums.subtotal) {
             for tax in options(&sums.tax) {
-                let (score, agree) = weigh(
-                    subtotal.as_ref(),
-                    tax.as_ref(),
-                    total.as_ref(),
-                    &sums.between,
-                );
+                let (score, agree) =
+                    weigh(subtotal.as_ref(), tax.as_ref(), total.as_ref(), &sums.between);
                 if score > best.0 {
                     let raise = |c: Option<Candidate>| c.map(|c| raised(c, agree));
                     let chosen = Chosen {
@@ -95,10 +86,7 @@ fn weigh(
 ) -> (f32, bool) {
     let score = |c: Option<&Candidate>| c.map_or(0.3, |c| c.score);
     let mut sum = score(subtotal) + score(tax) + 1.5 * score(total);
-    let distinct = [subtotal, tax, total]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>();
+    let distinct = [subtotal, tax, total].into_iter().flatten().collect::<Vec<_>>();
     for (i, a) in distinct.iter().enumerate() {
         if distinct[i + 1..].iter().any(|b| a.place == b.place) {
             return (f32::NEG_INFINITY, false);
@@ -135,9 +123,7 @@ fn adds_up(sum: Decimal, total: Decimal, between: &[Decimal]) -> bool {
     steps.iter().enumerate().any(|(i, a)| {
         let one = sum.plus(*a);
         one.about(total, tolerance)
-            || steps[i..]
-                .iter()
-                .any(|b| one.plus(*b).about(total, tolerance))
+            || steps[i..].iter().any(|b| one.plus(*b).about(total, tolerance))
     })
 }
 
@@ -146,12 +132,7 @@ fn adds_up(sum: Decimal, total: Decimal, between: &[Decimal]) -> bool {
 /// Compares subtotal + tax with the total, the sum of the lines with the subtotal or the
 /// total, and the due date with the date. Silent about what is null.
 pub(super) fn inconsistencies(fields: &Map<String, Value>, schema: &[Field]) -> Vec<String> {
-    let named = |role: &str| {
-        schema
-            .iter()
-            .find(|f| f.role == Some(role))
-            .map(|f| f.name.as_str())
-    };
+    let named = |role: &str| schema.iter().find(|f| f.role == Some(role)).map(|f| f.name.as_str());
     let number = |role: &str| named(role).and_then(|n| fields.get(n)).and_then(as_number);
     let (subtotal, tax, total) = (number("subtotal"), number("tax"), number("total"));
     let mut warnings = Vec::new();
@@ -159,30 +140,20 @@ pub(super) fn inconsistencies(fields: &Map<String, Value>, schema: &[Field]) -> 
         && (s + x - t).abs() > 0.015
         && (s - t).abs() > 0.015
     {
-        warnings.push(format!(
-            "subtotal {s:.2} + tax {x:.2} = {:.2}, but the total is {t:.2}",
-            s + x
-        ));
+        warnings
+            .push(format!("subtotal {s:.2} + tax {x:.2} = {:.2}, but the total is {t:.2}", s + x));
     }
     if let Some((sum, rows)) = line_sum(fields, schema) {
         let against = [("subtotal", subtotal), ("total", total)];
-        let known: Vec<_> = against
-            .iter()
-            .filter_map(|(n, v)| v.map(|v| (*n, v)))
-            .collect();
+        let known: Vec<_> = against.iter().filter_map(|(n, v)| v.map(|v| (*n, v))).collect();
         let slack = 0.011 * rows as f64;
         if !known.is_empty() && known.iter().all(|(_, v)| (sum - v).abs() > slack) {
             let (name, value) = known[0];
-            warnings.push(format!(
-                "the {rows} lines sum to {sum:.2}, but the {name} is {value:.2}"
-            ));
+            warnings
+                .push(format!("the {rows} lines sum to {sum:.2}, but the {name} is {value:.2}"));
         }
     }
-    let date = |role: &str| {
-        named(role)
-            .and_then(|n| fields.get(n))
-            .and_then(Value::as_str)
-    };
+    let date = |role: &str| named(role).and_then(|n| fields.get(n)).and_then(Value::as_str);
     if let (Some(issued), Some(due)) = (date("invoice_date"), date("due_date"))
         && due < issued
     {
@@ -199,10 +170,8 @@ fn line_sum(fields: &Map<String, Value>, schema: &[Field]) -> Option<(f64, usize
     let table = schema.iter().find(|f| !f.columns.is_empty())?;
     let amount = table.columns.iter().find(|c| c.role == Some("amount"))?;
     let rows = fields.get(&table.name)?.as_array()?;
-    let amounts: Option<Vec<f64>> = rows
-        .iter()
-        .map(|r| r.get(&amount.name).and_then(as_number))
-        .collect();
+    let amounts: Option<Vec<f64>> =
+        rows.iter().map(|r| r.get(&amount.name).and_then(as_number)).collect();
     let amounts = amounts.filter(|a| !a.is_empty())?;
     Some((amounts.iter().sum(), amounts.len()))
 }

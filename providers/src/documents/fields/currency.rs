@@ -19,27 +19,13 @@ pub(super) fn find(reading: &Reading, concept: ConceptId) -> Option<(String, Pla
     for (index, row) in reading.rows.iter().enumerate() {
         for spot in &row.amounts {
             if let Some(mark) = spot.value.currency {
-                vote(
-                    mark,
-                    1.0,
-                    Place {
-                        row: index,
-                        range: spot.range.clone(),
-                    },
-                );
+                vote(mark, 1.0, Place { row: index, range: spot.range.clone() });
             }
         }
         for (at, token) in row.line.tokens.iter().enumerate() {
             let taken = row.amounts.iter().any(|s| s.range.contains(&at));
             if !taken && let Some((mark, weight)) = loose_mark(row, at, &token.text) {
-                vote(
-                    mark,
-                    weight,
-                    Place {
-                        row: index,
-                        range: at..at + 1,
-                    },
-                );
+                vote(mark, weight, Place { row: index, range: at..at + 1 });
             }
         }
     }
@@ -49,14 +35,7 @@ pub(super) fn find(reading: &Reading, concept: ConceptId) -> Option<(String, Pla
                 if let Some(mark) =
                     currency_mark(&reading.rows[region.place.row].line.tokens[at].folded)
                 {
-                    vote(
-                        mark,
-                        5.0,
-                        Place {
-                            row: region.place.row,
-                            range: at..at + 1,
-                        },
-                    );
+                    vote(mark, 5.0, Place { row: region.place.row, range: at..at + 1 });
                 }
             }
         }
@@ -70,10 +49,7 @@ fn loose_mark(row: &super::reading::Row, at: usize, text: &str) -> Option<(&'sta
     let mark = currency_mark(bare)?;
     let upper = bare.len() == 3 && bare.chars().all(|c| c.is_ascii_uppercase());
     let symbol = !bare.chars().any(|c| c.is_ascii_alphanumeric());
-    let beside = row
-        .amounts
-        .iter()
-        .any(|s| s.range.end == at || s.range.start == at + 1);
+    let beside = row.amounts.iter().any(|s| s.range.end == at || s.range.start == at + 1);
     match (upper, symbol, beside) {
         (true, _, true) | (_, true, true) => Some((mark, 1.0)),
         (true, _, false) => Some((mark, 0.8)),
@@ -107,11 +83,7 @@ fn settle(
     votes: &BTreeMap<&'static str, (f32, Place)>,
 ) -> &'static str {
     let shows = |words: &[&str]| {
-        reading
-            .rows
-            .iter()
-            .flat_map(|r| &r.line.tokens)
-            .any(|t| words.contains(&t.folded.as_str()))
+        reading.rows.iter().flat_map(|r| &r.line.tokens).any(|t| words.contains(&t.folded.as_str()))
     };
     let voted = |codes: &[&'static str]| codes.iter().copied().find(|c| votes.contains_key(c));
     match mark {
@@ -132,11 +104,8 @@ fn settle(
             if chinese { "CNY" } else { "JPY" }
         }
         "?kr" => voted(&["SEK", "DKK", "NOK"]).unwrap_or_else(|| {
-            let (sv, da, no) = (
-                reading.language("sv"),
-                reading.language("da"),
-                reading.language("no"),
-            );
+            let (sv, da, no) =
+                (reading.language("sv"), reading.language("da"), reading.language("no"));
             if shows(&["mva"]) || (no > sv && no > da) {
                 "NOK"
             } else if da > sv || shows(&["cvr"]) {

@@ -15,10 +15,7 @@ pub(super) enum Written {
     /// Only one reading is possible.
     Certain(civil::Date, Option<Order>),
     /// Both readings are: day first, then month first.
-    Either {
-        day_first: civil::Date,
-        month_first: civil::Date,
-    },
+    Either { day_first: civil::Date, month_first: civil::Date },
 }
 
 /// Which of two numbers is the day.
@@ -119,17 +116,10 @@ fn lex(text: &str) -> Option<Vec<Piece>> {
             continue;
         }
         let (piece, length) = if c.is_ascii_digit() {
-            let length = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
-            (
-                Some(Piece::Number(rest[..length].parse().ok()?, length)),
-                length,
-            )
+            let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            (Some(Piece::Number(rest[..length].parse().ok()?, length)), length)
         } else if c.is_alphabetic() && !"年月日元".contains(c) {
-            let length = rest
-                .find(|c: char| !c.is_alphabetic())
-                .unwrap_or(rest.len());
+            let length = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
             let word = fold(&rest[..length]);
             if GLUE.contains(&word.as_str()) {
                 (None, length)
@@ -152,28 +142,20 @@ fn lex(text: &str) -> Option<Vec<Piece>> {
 }
 
 /// Words that dates are held together with.
-const GLUE: [&str; 15] = [
-    "de", "del", "of", "the", "st", "nd", "rd", "th", "er", "den", "dne", "r", "do", "di", "o",
-];
+const GLUE: [&str; 15] =
+    ["de", "del", "of", "the", "st", "nd", "rd", "th", "er", "den", "dne", "r", "do", "di", "o"];
 
 fn numeric(pieces: &[Piece]) -> Option<Written> {
     use Piece::{Era, Mark, Number};
     match *pieces {
-        [
-            Number(year, 4),
-            Mark(one),
-            Number(month, 1..=2),
-            Mark(two),
-            Number(day, 1..=2),
-        ] if one == two || (one == '年' && two == '月') => certain(year, month, day),
-        [
-            Era(base),
-            Number(y, 1..=2),
-            Mark(_),
-            Number(m, 1..=2),
-            Mark(_),
-            Number(d, 1..=2),
-        ] => certain(base + y, m, d),
+        [Number(year, 4), Mark(one), Number(month, 1..=2), Mark(two), Number(day, 1..=2)]
+            if one == two || (one == '年' && two == '月') =>
+        {
+            certain(year, month, day)
+        }
+        [Era(base), Number(y, 1..=2), Mark(_), Number(m, 1..=2), Mark(_), Number(d, 1..=2)] => {
+            certain(base + y, m, d)
+        }
         [
             Number(first, 1..=2),
             Mark(one),
@@ -187,10 +169,7 @@ fn numeric(pieces: &[Piece]) -> Option<Written> {
 
 fn named(pieces: &[Piece]) -> Option<Written> {
     use Piece::{Mark, Month, Number};
-    let bare: Vec<&Piece> = pieces
-        .iter()
-        .filter(|p| !matches!(p, Mark('.' | '-' | '/')))
-        .collect();
+    let bare: Vec<&Piece> = pieces.iter().filter(|p| !matches!(p, Mark('.' | '-' | '/'))).collect();
     match *bare.as_slice() {
         [Number(d, 1..=2), Month(m), Number(y, width @ (2 | 4))]
         | [Month(m), Number(d, 1..=2), Number(y, width @ (2 | 4))] => {
@@ -222,10 +201,7 @@ fn certain(year: i16, month: i16, day: i16) -> Option<Written> {
 
 fn either(a: i16, b: i16, year: i16) -> Option<Written> {
     match (date(year, b, a), date(year, a, b)) {
-        (Some(day_first), Some(month_first)) => Some(Written::Either {
-            day_first,
-            month_first,
-        }),
+        (Some(day_first), Some(month_first)) => Some(Written::Either { day_first, month_first }),
         (Some(date), None) => Some(Written::Certain(date, Some(Order::DayFirst))),
         (None, Some(date)) => Some(Written::Certain(date, Some(Order::MonthFirst))),
         (None, None) => None,
@@ -292,10 +268,7 @@ mod tests {
         assert!(parse("03/04/2022").unwrap().is_ambiguous());
         assert!(!parse("04/04/2022").unwrap().is_ambiguous());
         assert_eq!(parse("13/04/2022").unwrap().proves(), Some(Order::DayFirst));
-        assert_eq!(
-            parse("04/13/2022").unwrap().proves(),
-            Some(Order::MonthFirst)
-        );
+        assert_eq!(parse("04/13/2022").unwrap().proves(), Some(Order::MonthFirst));
     }
 
     proptest! {

@@ -82,9 +82,8 @@ struct ConceptSource {
 }
 
 const LONGEST_PHRASE: usize = 48;
-const LANGUAGES: [&str; 14] = [
-    "en", "de", "fr", "es", "it", "nl", "pt", "pl", "sv", "da", "no", "cs", "ja", "zh",
-];
+const LANGUAGES: [&str; 14] =
+    ["en", "de", "fr", "es", "it", "nl", "pt", "pl", "sv", "da", "no", "cs", "ja", "zh"];
 
 static DICTIONARY: LazyLock<Dictionary> = LazyLock::new(|| {
     let source: Source = serde_json::from_str(include_str!("labels.json"))
@@ -109,20 +108,11 @@ impl Dictionary {
                 let language = LANGUAGES.into_iter().find(|l| *l == language);
                 for label in labels {
                     let meanings = phrases.entry(fold(&label)).or_default();
-                    meanings.push(Meaning {
-                        concept: id,
-                        language,
-                    });
+                    meanings.push(Meaning { concept: id, language });
                 }
             }
             let names = entry.names.iter().map(|n| fold(n)).collect();
-            concepts.push(Concept {
-                id,
-                name,
-                kind: entry.kind,
-                column: entry.column,
-                names,
-            });
+            concepts.push(Concept { id, name, kind: entry.kind, column: entry.column, names });
         }
         let mut by_length = vec![Vec::new(); LONGEST_PHRASE + 1];
         for phrase in phrases.keys() {
@@ -149,9 +139,7 @@ impl Dictionary {
                 [(fold(&name), number), (short, number)]
             })
             .filter(|(name, number)| {
-                !AMBIGUOUS_MONTHS
-                    .iter()
-                    .any(|(m, n)| m == name && n != number)
+                !AMBIGUOUS_MONTHS.iter().any(|(m, n)| m == name && n != number)
             })
             .collect();
         Self {
@@ -181,13 +169,12 @@ impl Dictionary {
         let folded = fold(name);
         let fits = |c: &&Concept| c.column == column;
         let mut fitting = self.concepts.iter().filter(fits);
-        fitting
-            .clone()
-            .find(|c| fold(&c.name) == folded || c.names.contains(&folded))
-            .or_else(|| {
+        fitting.clone().find(|c| fold(&c.name) == folded || c.names.contains(&folded)).or_else(
+            || {
                 let meanings = self.phrases.get(&folded)?;
                 fitting.find(|c| meanings.iter().any(|m| m.concept == c.id))
-            })
+            },
+        )
     }
 
     /// Number of concepts; identities from here on are free for a schema.
@@ -202,14 +189,8 @@ impl Dictionary {
 }
 
 /// Three letters that begin two months in different languages mean the commoner one.
-const AMBIGUOUS_MONTHS: [(&str, i8); 6] = [
-    ("mar", 3),
-    ("jui", 0),
-    ("cer", 0),
-    ("lis", 0),
-    ("maj", 5),
-    ("mai", 5),
-];
+const AMBIGUOUS_MONTHS: [(&str, i8); 6] =
+    [("mar", 3), ("jui", 0), ("cer", 0), ("lis", 0), ("maj", 5), ("mai", 5)];
 
 /// The dictionary with the labels of one schema.
 pub(super) struct Labels {
@@ -231,18 +212,11 @@ impl Labels {
         for (phrase, concept) in extra {
             let folded = fold(&phrase);
             if !folded.is_empty() {
-                own.entry(folded).or_default().push(Meaning {
-                    concept,
-                    language: None,
-                });
+                own.entry(folded).or_default().push(Meaning { concept, language: None });
             }
         }
         let longest_extra = own.keys().map(|p| p.chars().count()).max().unwrap_or(0);
-        Self {
-            base: Dictionary::get(),
-            extra: own,
-            longest_extra,
-        }
+        Self { base: Dictionary::get(), extra: own, longest_extra }
     }
 
     /// Longest phrase known, in characters.
@@ -258,20 +232,14 @@ impl Labels {
             (None, Some(base)) => base.clone(),
             (None, None) => return None,
         };
-        Some(Match {
-            meanings,
-            quality: 1.0,
-        })
+        Some(Match { meanings, quality: 1.0 })
     }
 
     /// Meanings of the phrase nearest to this one, where it is near enough to be a misreading.
     pub(super) fn fuzzy(&self, folded: &str) -> Option<Match> {
         if let Some(phrase) = self.base.alike.get(&without_confusion(folded)) {
             let found = self.exact(phrase)?;
-            return Some(Match {
-                quality: 0.95,
-                ..found
-            });
+            return Some(Match { quality: 0.95, ..found });
         }
         let length = folded.len();
         if !folded.is_ascii() || !(6..=LONGEST_PHRASE).contains(&length) {
@@ -281,10 +249,7 @@ impl Labels {
         let mut best: Option<(usize, &str)> = None;
         let near =
             self.base.by_length[length - edits..=(length + edits).min(LONGEST_PHRASE)].iter();
-        let own = self
-            .extra
-            .keys()
-            .filter(|p| p.len().abs_diff(length) <= edits && p.len() > 5);
+        let own = self.extra.keys().filter(|p| p.len().abs_diff(length) <= edits && p.len() > 5);
         for phrase in near.flatten().chain(own) {
             if !shares_an_end(phrase.as_bytes(), folded.as_bytes()) {
                 continue;
@@ -296,10 +261,7 @@ impl Labels {
         }
         let (distance, phrase) = best?;
         let found = self.exact(phrase)?;
-        Some(Match {
-            quality: 1.0 - 0.1 * distance as f32,
-            ..found
-        })
+        Some(Match { quality: 1.0 - 0.1 * distance as f32, ..found })
     }
 
     /// Length in bytes of the longest label that this word begins with, for words that have
@@ -372,11 +334,7 @@ mod tests {
             ("due_date", "due_date"),
             ("Rechnungsdatum", "invoice_date"),
         ] {
-            assert_eq!(
-                dictionary.asked_by(property, false).unwrap().name,
-                concept,
-                "{property}"
-            );
+            assert_eq!(dictionary.asked_by(property, false).unwrap().name, concept, "{property}");
         }
         assert_eq!(dictionary.asked_by("amount", true).unwrap().name, "amount");
     }

@@ -56,19 +56,12 @@ impl Line {
 
     /// Lowest confidence among some tokens.
     pub(super) fn confidence(&self, range: Range<usize>) -> f32 {
-        self.tokens[range]
-            .iter()
-            .map(|t| t.confidence)
-            .fold(1.0, f32::min)
+        self.tokens[range].iter().map(|t| t.confidence).fold(1.0, f32::min)
     }
 
     /// The cell that holds a token.
     pub(super) fn cell_of(&self, token: usize) -> Range<usize> {
-        self.cells
-            .iter()
-            .find(|c| c.contains(&token))
-            .cloned()
-            .unwrap_or(token..token + 1)
+        self.cells.iter().find(|c| c.contains(&token)).cloned().unwrap_or(token..token + 1)
     }
 
     /// Space between a token and the one before it, in heights of a letter.
@@ -107,10 +100,7 @@ pub(super) fn lines(page: &Page, labels: &Labels) -> Vec<Line> {
             None => rows.push(vec![token]),
         }
     }
-    let mut lines: Vec<Line> = rows
-        .into_iter()
-        .filter_map(|row| line(page.number, row))
-        .collect();
+    let mut lines: Vec<Line> = rows.into_iter().filter_map(|row| line(page.number, row)).collect();
     lines.sort_by(|a, b| middle(&a.rect).total_cmp(&middle(&b.rect)));
     lines
 }
@@ -122,10 +112,7 @@ fn middle(rect: &Rect) -> f32 {
 /// Shared height as a share of the lower one; none where the other is far taller.
 fn overlap(a: &Rect, b: &Rect) -> f32 {
     let shared = a.y1.min(b.y1) - a.y0.max(b.y0);
-    let (low, high) = (
-        a.height().min(b.height()).max(0.1),
-        a.height().max(b.height()),
-    );
+    let (low, high) = (a.height().min(b.height()).max(0.1), a.height().max(b.height()));
     if high > 3.5 * low { 0.0 } else { shared / low }
 }
 
@@ -141,12 +128,7 @@ fn line(page: u32, tokens: Vec<Token>) -> Option<Line> {
         }
     }
     cells.push(start..tokens.len());
-    Some(Line {
-        page,
-        tokens,
-        cells,
-        rect,
-    })
+    Some(Line { page, tokens, cells, rect })
 }
 
 /// Cuts a word where a label ends and its value begins.
@@ -167,35 +149,19 @@ fn split(word: &crate::documents::layout::Word, labels: &Labels) -> Vec<Token> {
         }
         parts.push((rest.to_owned(), glued));
     }
-    let total: usize = parts
-        .iter()
-        .map(|(p, glued)| p.chars().count() + usize::from(!glued))
-        .sum();
+    let total: usize = parts.iter().map(|(p, glued)| p.chars().count() + usize::from(!glued)).sum();
     let unit = r.width() / total.saturating_sub(1).max(1) as f32;
     let mut at = 0;
-    let confidence = if word.confidence.is_finite() {
-        word.confidence.clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
+    let confidence =
+        if word.confidence.is_finite() { word.confidence.clamp(0.0, 1.0) } else { 0.0 };
     let mut tokens = Vec::with_capacity(parts.len());
     for (text, glued) in parts {
         at += usize::from(!glued && at > 0);
         let length = text.chars().count();
-        let rect = Rect::new(
-            r.x0 + unit * at as f32,
-            r.y0,
-            r.x0 + unit * (at + length) as f32,
-            r.y1,
-        );
+        let rect =
+            Rect::new(r.x0 + unit * at as f32, r.y0, r.x0 + unit * (at + length) as f32, r.y1);
         at += length;
-        tokens.push(Token {
-            folded: fold(&text),
-            text,
-            rect,
-            confidence,
-            glued,
-        });
+        tokens.push(Token { folded: fold(&text), text, rect, confidence, glued });
     }
     tokens
 }
@@ -224,10 +190,8 @@ fn cut(word: &str, labels: &Labels) -> Option<usize> {
     let boundary = |left: char, right: char| {
         is_cjk(left) || (left.is_alphabetic() && (right.is_ascii_digit() || "$€£¥".contains(right)))
     };
-    let mixed = word
-        .chars()
-        .any(|c| c.is_ascii_digit() || "$€£¥".contains(c))
-        || word.chars().any(is_cjk);
+    let mixed =
+        word.chars().any(|c| c.is_ascii_digit() || "$€£¥".contains(c)) || word.chars().any(is_cjk);
     if !mixed || !word.starts_with(char::is_alphabetic) {
         return None;
     }
@@ -272,25 +236,16 @@ mod tests {
 
     #[test]
     fn a_colon_that_leads_a_value_is_cut_off() {
-        let lines = lines(
-            &page(&[("Date", 10.0, 30.0), (":28/11/2022", 36.0, 30.0)]),
-            &Labels::new([]),
-        );
-        let texts: Vec<_> = lines[0]
-            .tokens
-            .iter()
-            .map(|token| token.text.as_str())
-            .collect();
+        let lines =
+            lines(&page(&[("Date", 10.0, 30.0), (":28/11/2022", 36.0, 30.0)]), &Labels::new([]));
+        let texts: Vec<_> = lines[0].tokens.iter().map(|token| token.text.as_str()).collect();
         assert_eq!(texts, ["Date", ":", "28/11/2022"]);
     }
 
     #[test]
     fn a_word_with_label_and_value_is_cut() {
         for (word, parts) in [
-            (
-                "請求番号：INV-2024-00317",
-                vec!["請求番号:", "INV-2024-00317"],
-            ),
+            ("請求番号：INV-2024-00317", vec!["請求番号:", "INV-2024-00317"]),
             ("合計1,377,200", vec!["合計", "1,377,200"]),
             ("Date:28/11/2022", vec!["Date:", "28/11/2022"]),
             ("https://a.example/x", vec!["https://a.example/x"]),

@@ -75,10 +75,7 @@ pub fn inconsistencies(
     fields: &Map<String, Value>,
     schema: &Value,
 ) -> Result<Vec<String>, FieldsError> {
-    Ok(arithmetic::inconsistencies(
-        fields,
-        &schema::fields(schema)?,
-    ))
+    Ok(arithmetic::inconsistencies(fields, &schema::fields(schema)?))
 }
 
 /// Values with the places they were read from.

@@ -33,9 +33,7 @@ pub(super) fn find(
 }
 
 fn best(candidates: Vec<Candidate>) -> Option<Candidate> {
-    candidates
-        .into_iter()
-        .max_by(|a, b| a.score.total_cmp(&b.score))
+    candidates.into_iter().max_by(|a, b| a.score.total_cmp(&b.score))
 }
 
 struct Scene<'a> {
@@ -52,51 +50,26 @@ impl<'a> Scene<'a> {
         let tokens = reading.rows.iter().flat_map(|r| &r.line.tokens);
         let domains = tokens.filter_map(|t| domain(&t.text)).collect();
         let first_page = reading.rows.first().map_or(1, |r| r.line.page);
-        Self {
-            reading,
-            domains,
-            first_page,
-        }
+        Self { reading, domains, first_page }
     }
 
     /// Names beside or below the labels of a party.
     fn labelled(&self, concept: ConceptId, buyer: bool) -> Vec<Candidate> {
         let mut found = Vec::new();
-        for (row, hit) in self
-            .reading
-            .labelled(concept)
-            .filter(|(_, h)| h.quality > 0.75)
-        {
+        for (row, hit) in self.reading.labelled(concept).filter(|(_, h)| h.quality > 0.75) {
             let strength = if self.reading.rows[row].line.tokens[hit.range.clone()].len() > 1
-                || self.reading.rows[row]
-                    .line
-                    .text(hit.range.clone())
-                    .chars()
-                    .count()
-                    > 5
+                || self.reading.rows[row].line.text(hit.range.clone()).chars().count() > 5
             {
                 0.9
             } else {
                 0.78
             };
-            let mut names = self
-                .reading
-                .regions(row, hit)
-                .into_iter()
-                .filter_map(|region| {
-                    let place = self.first_cell(&region.place);
-                    let (name, place) = self.name(&place)?;
-                    let weight = if region.below {
-                        region.weight + 0.1
-                    } else {
-                        region.weight
-                    };
-                    Some(Candidate {
-                        name,
-                        score: strength * hit.quality * weight.min(1.0),
-                        place,
-                    })
-                });
+            let mut names = self.reading.regions(row, hit).into_iter().filter_map(|region| {
+                let place = self.first_cell(&region.place);
+                let (name, place) = self.name(&place)?;
+                let weight = if region.below { region.weight + 0.1 } else { region.weight };
+                Some(Candidate { name, score: strength * hit.quality * weight.min(1.0), place })
+            });
             found.extend(names.next().map(|c| self.improved(c, buyer)));
         }
         found
@@ -114,15 +87,9 @@ impl<'a> Scene<'a> {
 
     fn first_cell(&self, place: &Place) -> Place {
         let line = &self.reading.rows[place.row].line;
-        let end = line
-            .cell_of(place.range.start)
-            .end
-            .min(place.range.end)
-            .max(place.range.start + 1);
-        Place {
-            row: place.row,
-            range: place.range.start..end,
-        }
+        let end =
+            line.cell_of(place.range.start).end.min(place.range.end).max(place.range.start + 1);
+        Place { row: place.row, range: place.range.start..end }
     }
 
     /// The name that some words give, without titles and what follows it.
@@ -154,37 +121,19 @@ impl<'a> Scene<'a> {
             && !name.contains(['@', '=', '%'])
             && letters(name) > name.chars().filter(char::is_ascii_digit).count()
             && domain(name).is_none()
-            && !row
-                .dates
-                .iter()
-                .any(|d| d.range.start < range.end && range.start < d.range.end)
+            && !row.dates.iter().any(|d| d.range.start < range.end && range.start < d.range.end)
             && !whole_label(row, &range);
-        usable.then(|| {
-            (
-                name.to_owned(),
-                Place {
-                    row: place.row,
-                    range,
-                },
-            )
-        })
+        usable.then(|| (name.to_owned(), Place { row: place.row, range }))
     }
 
     /// Lines that belong to the buyer or the address for shipping.
     fn claimed(&self) -> Vec<Place> {
         let mut places = Vec::new();
         for (index, row) in self.reading.rows.iter().enumerate() {
-            for hit in row
-                .hits
-                .iter()
-                .filter(|h| h.quality > 0.75 && h.means_any(&["buyer", "ship_to"]))
+            for hit in
+                row.hits.iter().filter(|h| h.quality > 0.75 && h.means_any(&["buyer", "ship_to"]))
             {
-                places.extend(
-                    self.reading
-                        .regions(index, hit)
-                        .into_iter()
-                        .map(|r| r.place),
-                );
+                places.extend(self.reading.regions(index, hit).into_iter().map(|r| r.place));
             }
         }
         places
@@ -205,31 +154,16 @@ impl<'a> Scene<'a> {
 
     /// Names that no label points to.
     fn letterhead(&self, claimed: &[Place]) -> Vec<Candidate> {
-        let heights: Vec<f32> = self
-            .reading
-            .rows
-            .iter()
-            .map(|r| r.line.rect.height())
-            .collect();
+        let heights: Vec<f32> = self.reading.rows.iter().map(|r| r.line.rect.height()).collect();
         let usual = median(heights);
-        let first = self
-            .reading
-            .rows
-            .iter()
-            .filter(|r| r.line.page == self.first_page);
-        let top = first
-            .clone()
-            .map(|r| r.line.rect.y0)
-            .fold(f32::INFINITY, f32::min);
+        let first = self.reading.rows.iter().filter(|r| r.line.page == self.first_page);
+        let top = first.clone().map(|r| r.line.rect.y0).fold(f32::INFINITY, f32::min);
         let bottom = first.map(|r| r.line.rect.y1).fold(1.0, f32::max);
         let mut names_before = 0;
         let mut found = Vec::new();
         for (index, row) in self.reading.rows.iter().enumerate() {
             for cell in &row.line.cells {
-                let place = Place {
-                    row: index,
-                    range: cell.clone(),
-                };
+                let place = Place { row: index, range: cell.clone() };
                 let Some((name, place)) = self.name(&place) else {
                     continue;
                 };
@@ -267,11 +201,7 @@ impl<'a> Scene<'a> {
                 }) {
                     score -= 0.2;
                 }
-                found.push(Candidate {
-                    name,
-                    score: score.min(0.85),
-                    place,
-                });
+                found.push(Candidate { name, score: score.min(0.85), place });
             }
         }
         found
@@ -292,13 +222,7 @@ impl<'a> Scene<'a> {
     fn beside_registration(&self, row: usize, place: &Place) -> bool {
         let rect = self.reading.rect(place);
         let page = self.reading.rows[row].line.page;
-        let near = self
-            .reading
-            .rows
-            .iter()
-            .skip(row)
-            .take(10)
-            .filter(|r| r.line.page == page);
+        let near = self.reading.rows.iter().skip(row).take(10).filter(|r| r.line.page == page);
         let mut bottom = rect.y1;
         for under in near {
             if under.line.rect.y0 > bottom + 1.6 * rect.height() {
@@ -323,10 +247,7 @@ impl<'a> Scene<'a> {
 
     fn domain_agrees(&self, name: &str) -> bool {
         let folded = fold(name);
-        let word = name
-            .split_whitespace()
-            .map(fold)
-            .find(|w| w.chars().count() > 3);
+        let word = name.split_whitespace().map(fold).find(|w| w.chars().count() > 3);
         self.domains.iter().any(|d| {
             d.len() > 3
                 && (folded.contains(d.as_str())
@@ -348,10 +269,7 @@ impl<'a> Scene<'a> {
                 } else {
                     cell.start
                 };
-                let place = Place {
-                    row: index,
-                    range: start..cell.end,
-                };
+                let place = Place { row: index, range: start..cell.end };
                 if honorific && row.line.text(place.range.clone()).chars().count() < 50 {
                     found.extend(self.name(&place).map(|(name, place)| Candidate {
                         name,
@@ -370,10 +288,7 @@ impl<'a> Scene<'a> {
         let mut found: Vec<Candidate> = Vec::new();
         for (index, row) in self.reading.rows.iter().enumerate().take(40) {
             for cell in &row.line.cells {
-                let place = Place {
-                    row: index,
-                    range: cell.clone(),
-                };
+                let place = Place { row: index, range: cell.clone() };
                 let Some((name, place)) = self.name(&place) else {
                     continue;
                 };
@@ -388,11 +303,7 @@ impl<'a> Scene<'a> {
                     continue;
                 }
                 if row.line.page == self.first_page && self.heads_an_address(&place, vendor) {
-                    found.push(Candidate {
-                        name,
-                        score: 0.5,
-                        place,
-                    });
+                    found.push(Candidate { name, score: 0.5, place });
                 }
             }
         }
@@ -414,19 +325,12 @@ impl<'a> Scene<'a> {
         let mut bottom = rect.y1;
         let mut lines = 0;
         let mut postal = false;
-        let above = self.reading.rows[..place.row]
-            .iter()
-            .rev()
-            .take(6)
-            .any(|r| {
-                let same = r
-                    .line
-                    .cells
-                    .iter()
-                    .any(|c| (r.line.rect_of(c.clone()).x0 - rect.x0).abs() < 4.0);
-                same && rect.y0 - r.line.rect.y1 < 0.9 * rect.height()
-                    && vendor_name.is_some_and(|v| r.line.text(0..r.line.tokens.len()).contains(v))
-            });
+        let above = self.reading.rows[..place.row].iter().rev().take(6).any(|r| {
+            let same =
+                r.line.cells.iter().any(|c| (r.line.rect_of(c.clone()).x0 - rect.x0).abs() < 4.0);
+            same && rect.y0 - r.line.rect.y1 < 0.9 * rect.height()
+                && vendor_name.is_some_and(|v| r.line.text(0..r.line.tokens.len()).contains(v))
+        });
         if above {
             return false;
         }
@@ -451,9 +355,7 @@ impl<'a> Scene<'a> {
             postal |= tokens.iter().any(|t| {
                 let digits = t.text.chars().filter(char::is_ascii_digit).count();
                 (4..=6).contains(&digits)
-                    && t.text
-                        .chars()
-                        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == ',')
+                    && t.text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == ',')
             }) && tokens.len() > 1;
         }
         postal && (1..=5).contains(&lines)
@@ -462,11 +364,7 @@ impl<'a> Scene<'a> {
 
 fn median(mut values: Vec<f32>) -> f32 {
     values.sort_by(f32::total_cmp);
-    values
-        .get(values.len() / 2)
-        .copied()
-        .unwrap_or(1.0)
-        .max(1.0)
+    values.get(values.len() / 2).copied().unwrap_or(1.0).max(1.0)
 }
 
 fn overlaps(a: &Place, b: &Place) -> bool {
@@ -523,11 +421,7 @@ fn looks_like_address(name: &str) -> bool {
 /// True where a name ends in, or in Japanese and Chinese holds, a legal form.
 pub(super) fn legal_form(name: &str) -> bool {
     let known = Dictionary::get();
-    if known
-        .legal_forms_cjk
-        .iter()
-        .any(|f| name.contains(f.as_str()))
-    {
+    if known.legal_forms_cjk.iter().any(|f| name.contains(f.as_str())) {
         return true;
     }
     let words: Vec<&str> = name.split([' ', ',']).filter(|w| !w.is_empty()).collect();
@@ -541,15 +435,10 @@ pub(super) fn legal_form(name: &str) -> bool {
 
 /// The telling part of a web or mail domain.
 fn domain(text: &str) -> Option<String> {
-    let text = text
-        .trim_matches(|c: char| "().,;:<>[]".contains(c))
-        .to_lowercase();
+    let text = text.trim_matches(|c: char| "().,;:<>[]".contains(c)).to_lowercase();
     let web = text.starts_with("www.") || text.starts_with("http") || text.contains('@');
-    let host = text
-        .rsplit('@')
-        .next()?
-        .trim_start_matches("https://")
-        .trim_start_matches("http://");
+    let host =
+        text.rsplit('@').next()?.trim_start_matches("https://").trim_start_matches("http://");
     let host = host.split(['/', '?']).next()?;
     let parts: Vec<&str> = host.split('.').collect();
     let (end, names) = parts.split_last()?;
@@ -559,10 +448,8 @@ fn domain(text: &str) -> Option<String> {
             .iter()
             .all(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
         && (web
-            || ([
-                "com", "net", "org", "io", "de", "fr", "nl", "it", "es", "eu", "jp", "uk",
-            ]
-            .contains(end)
+            || (["com", "net", "org", "io", "de", "fr", "nl", "it", "es", "eu", "jp", "uk"]
+                .contains(end)
                 && text.len() > 6));
     let longest = names
         .iter()

@@ -87,17 +87,8 @@ impl Reading {
     /// Finds lines, labels and typed values on all pages.
     pub(super) fn new(pages: &[Page], labels: &Labels, own_columns: &[ConceptId]) -> Self {
         let lines: Vec<Line> = pages.iter().flat_map(|p| lines::lines(p, labels)).collect();
-        let style = Style::learn(
-            lines
-                .iter()
-                .flat_map(|l| &l.tokens)
-                .map(|t| t.text.as_str()),
-        );
-        let mut finder = Finder {
-            labels,
-            own_columns,
-            seen: HashMap::new(),
-        };
+        let style = Style::learn(lines.iter().flat_map(|l| &l.tokens).map(|t| t.text.as_str()));
+        let mut finder = Finder { labels, own_columns, seen: HashMap::new() };
         let rows: Vec<Row> = lines
             .into_iter()
             .map(|line| {
@@ -105,24 +96,13 @@ impl Reading {
                 let columns = finder.hits(&line, true);
                 let dates = dates(&line);
                 let amounts = amounts(&line, &dates, style);
-                Row {
-                    line,
-                    hits,
-                    columns,
-                    dates,
-                    amounts,
-                }
+                Row { line, hits, columns, dates, amounts }
             })
             .collect();
         let languages = languages(&rows);
         let proven = proven_order(&rows);
         let order = proven.unwrap_or_else(|| usual_order(&rows, &languages));
-        Self {
-            rows,
-            languages,
-            order,
-            order_proven: proven.is_some(),
-        }
+        Self { rows, languages, order, order_proven: proven.is_some() }
     }
 
     pub(super) fn text(&self, place: &Place) -> String {
@@ -148,32 +128,18 @@ impl Reading {
     /// Where the value of a label may stand: to its right, and below it.
     pub(super) fn regions(&self, row: usize, hit: &Hit) -> Vec<Region> {
         let here = &self.rows[row];
-        let next = here
-            .hits
-            .iter()
-            .find(|h| h.range.start >= hit.range.end && h.quality > 0.55);
+        let next = here.hits.iter().find(|h| h.range.start >= hit.range.end && h.quality > 0.55);
         let end = next.map_or(here.line.tokens.len(), |h| h.range.start);
         let mut regions = Vec::new();
         let mut right_is_taken = false;
         if hit.range.end < end {
-            let place = Place {
-                row,
-                range: hit.range.end..end,
-            };
+            let place = Place { row, range: hit.range.end..end };
             right_is_taken = here.line.gap_before(hit.range.end) < 4.0;
-            regions.push(Region {
-                place,
-                weight: 1.0,
-                below: false,
-            });
+            regions.push(Region { place, weight: 1.0, below: false });
         }
         let weight = if right_is_taken { 0.55 } else { 0.85 };
         for (step, place) in self.below(row, &hit.range).into_iter().enumerate() {
-            regions.push(Region {
-                place,
-                weight: weight - 0.1 * step as f32,
-                below: true,
-            });
+            regions.push(Region { place, weight: weight - 0.1 * step as f32, below: true });
         }
         regions
     }
@@ -222,10 +188,7 @@ impl Reading {
             (shared > 0.0 || aligned).then_some((shared, cell))
         });
         let (_, cell) = cells.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        Some(Place {
-            row,
-            range: cell.clone(),
-        })
+        Some(Place { row, range: cell.clone() })
     }
 
     /// Every label for a concept with the row that it stands on.
@@ -280,30 +243,19 @@ impl Finder<'_> {
         }
         let starts_cell = at == 0
             || line.gap_before(at) > 0.8
-            || line.tokens[at - 1]
-                .text
-                .ends_with([':', '|', ')', '/', '(']);
-        let exact = phrases
-            .iter()
-            .rev()
-            .find_map(|(end, p)| Some((*end, self.known(p, column)?)));
+            || line.tokens[at - 1].text.ends_with([':', '|', ')', '/', '(']);
+        let exact = phrases.iter().rev().find_map(|(end, p)| Some((*end, self.known(p, column)?)));
         let found = exact.or_else(|| {
             let mut fuzzy = phrases.iter().rev().filter(|_| starts_cell);
             fuzzy.find_map(|(end, p)| Some((*end, self.near(p, column)?)))
         });
         let (end, found) = found?;
         let quality = found.quality * setting(line, at, end, starts_cell);
-        let punctuation = line.tokens[end..]
-            .iter()
-            .take_while(|t| t.folded.is_empty() && letters(&t.text) == 0);
-        let signs = punctuation
-            .take_while(|t| t.text.chars().all(|c| ":.*()-=|".contains(c)))
-            .count();
-        Some(Hit {
-            range: at..end + signs,
-            meanings: found.meanings,
-            quality,
-        })
+        let punctuation =
+            line.tokens[end..].iter().take_while(|t| t.folded.is_empty() && letters(&t.text) == 0);
+        let signs =
+            punctuation.take_while(|t| t.text.chars().all(|c| ":.*()-=|".contains(c))).count();
+        Some(Hit { range: at..end + signs, meanings: found.meanings, quality })
     }
 
     fn known(&self, phrase: &str, column: bool) -> Option<Match> {
@@ -315,8 +267,7 @@ impl Finder<'_> {
             return None;
         }
         if !self.seen.contains_key(phrase) {
-            self.seen
-                .insert(phrase.to_owned(), self.labels.fuzzy(phrase));
+            self.seen.insert(phrase.to_owned(), self.labels.fuzzy(phrase));
         }
         self.only(self.seen.get(phrase)?.clone()?, column)
     }
@@ -324,15 +275,10 @@ impl Finder<'_> {
     /// The meanings of columns, or all others.
     fn only(&self, found: Match, column: bool) -> Option<Match> {
         let is_column = |id: ConceptId| {
-            Dictionary::get()
-                .by_id(id)
-                .map_or(self.own_columns.contains(&id), |c| c.column)
+            Dictionary::get().by_id(id).map_or(self.own_columns.contains(&id), |c| c.column)
         };
-        let meanings: Vec<Meaning> = found
-            .meanings
-            .into_iter()
-            .filter(|m| is_column(m.concept) == column)
-            .collect();
+        let meanings: Vec<Meaning> =
+            found.meanings.into_iter().filter(|m| is_column(m.concept) == column).collect();
         (!meanings.is_empty()).then_some(Match { meanings, ..found })
     }
 }
@@ -340,16 +286,11 @@ impl Finder<'_> {
 /// How much the surroundings of a phrase speak for a label rather than for prose.
 fn setting(line: &Line, at: usize, end: usize, starts_cell: bool) -> f32 {
     let colon = line.tokens[end - 1].text.ends_with([':', '#'])
-        || line
-            .tokens
-            .get(end)
-            .is_some_and(|t| t.text.starts_with([':', '#']));
+        || line.tokens.get(end).is_some_and(|t| t.text.starts_with([':', '#']));
     let cell_ends = end == line.tokens.len() || line.gap_before(end) > 0.8;
     let next = line.tokens.get(end).map_or("", |t| t.text.as_str());
     let value_follows = has_digit(next) || next.starts_with(['$', '€', '£', '¥', '(', '#']);
-    let glued = line.tokens[at..end]
-        .iter()
-        .any(|t| t.text.ends_with(is_cjk));
+    let glued = line.tokens[at..end].iter().any(|t| t.text.ends_with(is_cjk));
     match (starts_cell, colon, cell_ends, value_follows) {
         (true, true, _, _) => 1.0,
         (true, false, true, _) => 0.95,
@@ -377,10 +318,7 @@ fn dates(line: &Line) -> Vec<Spot<Written>> {
                 (1..=longest).rev().find_map(|n| {
                     let text = line.text(at..at + n);
                     let value = date::parse(&text)?;
-                    Some(Spot {
-                        range: at..at + n,
-                        value,
-                    })
+                    Some(Spot { range: at..at + n, value })
                 })
             })
             .flatten();
@@ -399,9 +337,7 @@ fn amounts(line: &Line, dates: &[Spot<Written>], style: Style) -> Vec<Spot<Amoun
         } else {
             amount_at(line, at, style)
         };
-        at = found
-            .as_ref()
-            .map_or(at + 1, |s: &Spot<Amount>| s.range.end);
+        at = found.as_ref().map_or(at + 1, |s: &Spot<Amount>| s.range.end);
         spots.extend(found);
     }
     spots
@@ -422,20 +358,13 @@ fn amount_at(line: &Line, at: usize, style: Style) -> Option<Spot<Amount>> {
     }
     (1..=tight).rev().find_map(|n| {
         let value = amount::parse(&line.text(at..at + n), style)?;
-        Some(Spot {
-            range: at..at + n,
-            value,
-        })
+        Some(Spot { range: at..at + n, value })
     })
 }
 
 fn languages(rows: &[Row]) -> HashMap<&'static str, usize> {
     let mut counts = HashMap::new();
-    for hit in rows
-        .iter()
-        .flat_map(|r| &r.hits)
-        .filter(|h| h.quality > 0.6)
-    {
+    for hit in rows.iter().flat_map(|r| &r.hits).filter(|h| h.quality > 0.6) {
         let mut languages: Vec<_> = hit.meanings.iter().filter_map(|m| m.language).collect();
         languages.sort_unstable();
         languages.dedup();
@@ -448,11 +377,7 @@ fn languages(rows: &[Row]) -> HashMap<&'static str, usize> {
 
 fn proven_order(rows: &[Row]) -> Option<Order> {
     let mut votes = [0_usize; 2];
-    for order in rows
-        .iter()
-        .flat_map(|r| &r.dates)
-        .filter_map(|d| d.value.proves())
-    {
+    for order in rows.iter().flat_map(|r| &r.dates).filter_map(|d| d.value.proves()) {
         votes[usize::from(order == Order::MonthFirst)] += 1;
     }
     match votes[0].cmp(&votes[1]) {
@@ -465,12 +390,7 @@ fn proven_order(rows: &[Row]) -> Option<Order> {
 /// Month first only where the text is English and the money American.
 fn usual_order(rows: &[Row], languages: &HashMap<&'static str, usize>) -> Order {
     let english = languages.get("en").copied().unwrap_or(0);
-    let others = languages
-        .iter()
-        .filter(|(l, _)| **l != "en")
-        .map(|(_, n)| *n)
-        .max()
-        .unwrap_or(0);
+    let others = languages.iter().filter(|(l, _)| **l != "en").map(|(_, n)| *n).max().unwrap_or(0);
     let tokens = || rows.iter().flat_map(|r| &r.line.tokens);
     let dollars = tokens().any(|t| t.text.contains('$') || t.folded == "usd");
     let elsewhere = tokens().any(|t| {

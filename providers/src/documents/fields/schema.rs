@@ -45,37 +45,23 @@ pub(super) fn fields(schema: &Value) -> Result<Vec<Field>, FieldsError> {
 }
 
 fn read(schema: &Value, column: bool, next: &mut u16) -> Result<Vec<Field>, FieldsError> {
-    let properties = schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .ok_or(FieldsError::NoProperties)?;
-    properties
-        .iter()
-        .map(|(name, spec)| field(name, spec, column, next))
-        .collect()
+    let properties =
+        schema.get("properties").and_then(Value::as_object).ok_or(FieldsError::NoProperties)?;
+    properties.iter().map(|(name, spec)| field(name, spec, column, next)).collect()
 }
 
 fn field(name: &str, spec: &Value, column: bool, next: &mut u16) -> Result<Field, FieldsError> {
     let Some(object) = spec.as_object() else {
-        return Err(FieldsError::NotASchema {
-            name: name.to_owned(),
-        });
+        return Err(FieldsError::NotASchema { name: name.to_owned() });
     };
     let dictionary = Dictionary::get();
     let form = form(object);
     let asked = object.get("x-kind").and_then(Value::as_str);
     let kind = asked.and_then(kind_named);
     let concept = match asked {
-        Some(word) if kind.is_none() => {
-            Some(
-                dictionary
-                    .concept(word)
-                    .ok_or_else(|| FieldsError::UnknownKind {
-                        name: name.to_owned(),
-                        kind: word.to_owned(),
-                    })?,
-            )
-        }
+        Some(word) if kind.is_none() => Some(dictionary.concept(word).ok_or_else(|| {
+            FieldsError::UnknownKind { name: name.to_owned(), kind: word.to_owned() }
+        })?),
         _ => [Some(name), object.get("title").and_then(Value::as_str)]
             .into_iter()
             .flatten()
@@ -95,18 +81,12 @@ fn field(name: &str, spec: &Value, column: bool, next: &mut u16) -> Result<Field
         |c| c.id,
     );
     Ok(Field {
-        kind: kind
-            .or(concept.map(|c| c.kind))
-            .unwrap_or_else(|| guess(name, object, form)),
+        kind: kind.or(concept.map(|c| c.kind)).unwrap_or_else(|| guess(name, object, form)),
         concept: id,
         role: concept.map(|c| c.name.as_str()),
         labels,
         form,
-        choices: object
-            .get("enum")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default(),
+        choices: object.get("enum").and_then(Value::as_array).cloned().unwrap_or_default(),
         pattern: pattern(name, object)?,
         columns,
         name: name.to_owned(),
@@ -119,9 +99,7 @@ fn form(spec: &Map<String, Value>) -> Form {
         Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
-    let rows = spec
-        .get("items")
-        .is_some_and(|i| i.get("properties").is_some());
+    let rows = spec.get("items").is_some_and(|i| i.get("properties").is_some());
     if types.contains(&"array") && rows {
         Form::Rows
     } else if types.contains(&"string") {
@@ -175,12 +153,8 @@ fn guess(name: &str, spec: &Map<String, Value>, form: Form) -> Kind {
 
 fn labels(name: &str, spec: &Map<String, Value>, known: bool) -> Vec<String> {
     let extra = spec.get("x-labels").and_then(Value::as_array);
-    let mut labels: Vec<String> = extra
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
+    let mut labels: Vec<String> =
+        extra.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     if !known {
         labels.push(name.to_owned());
         labels.extend(spec.get("title").and_then(Value::as_str).map(str::to_owned));
@@ -192,11 +166,9 @@ fn pattern(name: &str, spec: &Map<String, Value>) -> Result<Option<Regex>, Field
     let Some(pattern) = spec.get("pattern").and_then(Value::as_str) else {
         return Ok(None);
     };
-    Regex::new(pattern)
-        .map(Some)
-        .map_err(|source| FieldsError::Pattern {
-            name: name.to_owned(),
-            pattern: pattern.to_owned(),
-            source: Box::new(source),
-        })
+    Regex::new(pattern).map(Some).map_err(|source| FieldsError::Pattern {
+        name: name.to_owned(),
+        pattern: pattern.to_owned(),
+        source: Box::new(source),
+    })
 }

@@ -42,8 +42,7 @@ pub(super) fn solve(pages: &[Page], fields: &[Field]) -> Extraction {
         solver.field(field);
     }
     let mut out = solver.out;
-    out.warnings
-        .extend(arithmetic::inconsistencies(&out.fields, fields));
+    out.warnings.extend(arithmetic::inconsistencies(&out.fields, fields));
     out
 }
 
@@ -85,18 +84,14 @@ impl Solver<'_> {
             Some("address") => self.address(),
             _ => None,
         };
-        by_role
-            .or_else(|| self.by_kind(field))
-            .or_else(|| self.by_pattern(field))
+        by_role.or_else(|| self.by_kind(field)).or_else(|| self.by_pattern(field))
     }
 
     fn by_kind(&mut self, field: &Field) -> Option<Given> {
         let (reading, table) = (self.reading, self.table);
         match field.kind {
             Kind::Amount | Kind::Number => {
-                let found = values::amounts(reading, field.concept, table)
-                    .into_iter()
-                    .next()?;
+                let found = values::amounts(reading, field.concept, table).into_iter().next()?;
                 (found.score >= FLOOR).then(|| self.amount(field, &found))
             }
             Kind::Date => self.date(field),
@@ -130,10 +125,7 @@ impl Solver<'_> {
             return None;
         }
         let value = shaped(field, &best.value)?;
-        Some(Given {
-            value,
-            evidence: self.reading.evidence(&best.place, best.score),
-        })
+        Some(Given { value, evidence: self.reading.evidence(&best.place, best.score) })
     }
 
     fn text(&mut self, field: &Field) -> Option<Given> {
@@ -151,22 +143,9 @@ impl Solver<'_> {
         const YES: [&str; 14] = [
             "yes", "true", "ja", "oui", "si", "sim", "tak", "ano", "x", "☒", "☑", "✓", "はい", "是",
         ];
-        const NO: [&str; 11] = [
-            "no",
-            "false",
-            "nein",
-            "non",
-            "nee",
-            "nao",
-            "nie",
-            "ne",
-            "☐",
-            "いいえ",
-            "否",
-        ];
-        let found = values::texts(self.reading, field.concept, self.table)
-            .into_iter()
-            .next()?;
+        const NO: [&str; 11] =
+            ["no", "false", "nein", "non", "nee", "nao", "nie", "ne", "☐", "いいえ", "否"];
+        let found = values::texts(self.reading, field.concept, self.table).into_iter().next()?;
         let word = found.value.to_lowercase();
         let word = word.split_whitespace().next()?;
         let value = if YES.contains(&word) {
@@ -202,10 +181,7 @@ impl Solver<'_> {
 
     fn currency(&self, field: &Field) -> Option<Given> {
         let (code, place, score) = super::currency::find(self.reading, field.concept)?;
-        Some(Given {
-            value: code.into(),
-            evidence: self.reading.evidence(&place, score),
-        })
+        Some(Given { value: code.into(), evidence: self.reading.evidence(&place, score) })
     }
 
     fn party(&mut self, vendor: bool) -> Option<Given> {
@@ -213,32 +189,23 @@ impl Solver<'_> {
         let (sold, bought) = self.parties(reading);
         let found = if vendor { sold.clone() } else { bought.clone() }?;
         let evidence = reading.evidence(&found.place, found.score);
-        Some(Given {
-            value: found.name.into(),
-            evidence,
-        })
+        Some(Given { value: found.name.into(), evidence })
     }
 
     fn parties(
         &mut self,
         reading: &Reading,
     ) -> &(Option<party::Candidate>, Option<party::Candidate>) {
-        self.parties
-            .get_or_insert_with(|| party::find(reading, id("vendor"), id("buyer")))
+        self.parties.get_or_insert_with(|| party::find(reading, id("vendor"), id("buyer")))
     }
 
     fn address(&mut self) -> Option<Given> {
         let reading = self.reading;
         let vendor = self.parties(reading).0.clone()?;
         let found = values::address_under(reading, &vendor.place)?;
-        let evidence = Evidence {
-            text: found.value.clone(),
-            ..reading.evidence(&found.place, found.score)
-        };
-        Some(Given {
-            value: found.value.into(),
-            evidence,
-        })
+        let evidence =
+            Evidence { text: found.value.clone(), ..reading.evidence(&found.place, found.score) };
+        Some(Given { value: found.value.into(), evidence })
     }
 
     /// A field that only a pattern describes: the one word of the document that fits.
@@ -248,10 +215,7 @@ impl Solver<'_> {
             let tokens = r.line.tokens.iter().enumerate();
             tokens
                 .filter(|(_, t)| pattern.is_match(&t.text))
-                .map(move |(i, _)| Place {
-                    row,
-                    range: i..i + 1,
-                })
+                .map(move |(i, _)| Place { row, range: i..i + 1 })
         });
         let place = fits.next()?;
         let text = self.reading.text(&place);
@@ -261,17 +225,12 @@ impl Solver<'_> {
         } else {
             return None;
         };
-        Some(Given {
-            value,
-            evidence: self.reading.evidence(&place, 0.5),
-        })
+        Some(Given { value, evidence: self.reading.evidence(&place, 0.5) })
     }
 
     fn sum(&mut self, field: &Field, role: &str) -> Option<Given> {
         let (reading, table) = (self.reading, self.table);
-        let chosen = self
-            .sums
-            .get_or_insert_with(|| arithmetic::choose(&sums(reading, table)));
+        let chosen = self.sums.get_or_insert_with(|| arithmetic::choose(&sums(reading, table)));
         let found = match role {
             "subtotal" => chosen.subtotal.clone(),
             "tax" => chosen.tax.clone(),
@@ -286,10 +245,7 @@ impl Solver<'_> {
             evidence.text = format!("{} + {}", evidence.text, self.reading.text(part));
             evidence.rect = evidence.rect.union(&self.reading.rect(part));
         }
-        Given {
-            value: number(field.form, found.value),
-            evidence,
-        }
+        Given { value: number(field.form, found.value), evidence }
     }
 
     fn rows(&mut self, field: &Field) {
@@ -321,35 +277,21 @@ impl Solver<'_> {
 
     fn cell(&self, column: &Field, row: &TableRow) -> Option<Given> {
         let words = |places: &[Place]| {
-            let text = places
-                .iter()
-                .map(|p| self.reading.text(p))
-                .collect::<Vec<_>>()
-                .join(" ");
+            let text = places.iter().map(|p| self.reading.text(p)).collect::<Vec<_>>().join(" ");
             let first = places.first()?;
-            let rect = places
-                .iter()
-                .map(|p| self.reading.rect(p))
-                .reduce(|a, b| a.union(&b))?;
-            let evidence = Evidence {
-                rect,
-                text: text.clone(),
-                ..self.reading.evidence(first, 0.85)
-            };
-            Some(Given {
-                value: shaped(column, &text)?,
-                evidence,
-            })
+            let rect = places.iter().map(|p| self.reading.rect(p)).reduce(|a, b| a.union(&b))?;
+            let evidence =
+                Evidence { rect, text: text.clone(), ..self.reading.evidence(first, 0.85) };
+            Some(Given { value: shaped(column, &text)?, evidence })
         };
         if let Some(places) = row.texts.get(&column.concept) {
             return words(places);
         }
         let amounts = row.amounts.get(&column.concept)?;
         let (amount, place) = match (column.role, multiplied(row)) {
-            (Some("amount"), Some(product)) => amounts
-                .iter()
-                .find(|(a, _)| a.value.about(product, 0.011))
-                .or(amounts.last())?,
+            (Some("amount"), Some(product)) => {
+                amounts.iter().find(|(a, _)| a.value.about(product, 0.011)).or(amounts.last())?
+            }
             _ => amounts.last()?,
         };
         let agrees = multiplied(row)
@@ -381,26 +323,16 @@ fn sums(reading: &Reading, table: &Table) -> Sums {
     let mut total = amounts("total");
     let paid = amounts("paid").first().is_some_and(|p| p.score > 0.5);
     for mut due in amounts("balance_due") {
-        due.score *= if paid && due.value.is_zero() {
-            0.3
-        } else {
-            0.82
-        };
+        due.score *= if paid && due.value.is_zero() { 0.3 } else { 0.82 };
         total.push(due);
     }
-    let largest = total
-        .iter()
-        .map(|c| c.value.abs().to_f64())
-        .fold(1e-6, f64::max);
+    let largest = total.iter().map(|c| c.value.abs().to_f64()).fold(1e-6, f64::max);
     let last = reading.rows.len().max(1) as f32;
     for candidate in &mut total {
         candidate.score += 0.05 * (candidate.value.abs().to_f64() / largest) as f32;
         candidate.score += 0.04 * candidate.place.row as f32 / last;
     }
-    let between = ["shipping", "discount"]
-        .into_iter()
-        .flat_map(amounts)
-        .filter(|c| c.score > 0.5);
+    let between = ["shipping", "discount"].into_iter().flat_map(amounts).filter(|c| c.score > 0.5);
     let between = between.map(|c| c.value).collect();
     Sums {
         subtotal: values::sorted(subtotal),
@@ -448,9 +380,7 @@ fn shaped(field: &Field, text: &str) -> Option<Value> {
 fn choice(field: &Field, text: &str) -> Option<String> {
     let folded = super::text::fold(text);
     let mut choices = field.choices.iter().filter_map(Value::as_str);
-    choices
-        .find(|c| folded.starts_with(&super::text::fold(c)))
-        .map(str::to_owned)
+    choices.find(|c| folded.starts_with(&super::text::fold(c))).map(str::to_owned)
 }
 
 /// True where a value is one that the schema lists, fits its pattern and its type.

@@ -47,12 +47,7 @@ struct Ids {
 
 impl Ids {
     fn get() -> Self {
-        let id = |name| {
-            Dictionary::get()
-                .concept(name)
-                .expect("a concept of the dictionary")
-                .id
-        };
+        let id = |name| Dictionary::get().concept(name).expect("a concept of the dictionary").id;
         Self {
             description: id("description"),
             amount: id("amount"),
@@ -94,10 +89,7 @@ pub(super) fn find(reading: &Reading, own_columns: &[ConceptId]) -> Table {
 fn header(row: &Row, ids: &Ids, own: &[ConceptId]) -> Option<Vec<Column>> {
     let labels: Vec<&Hit> = row.columns.iter().filter(|h| h.quality > 0.3).collect();
     let has = |id| labels.iter().any(|h| h.means(id));
-    let own_count = labels
-        .iter()
-        .filter(|h| own.iter().any(|id| h.means(*id)))
-        .count();
+    let own_count = labels.iter().filter(|h| own.iter().any(|id| h.means(*id))).count();
     let invoice_like = labels.len() >= 2
         && (has(ids.amount) || has(ids.unit_price))
         && (has(ids.description) || has(ids.quantity) || (has(ids.amount) && has(ids.unit_price)));
@@ -112,11 +104,7 @@ fn header(row: &Row, ids: &Ids, own: &[ConceptId]) -> Option<Vec<Column>> {
         anonymous(row, at..hit.range.start, &mut columns);
         let concept = concept(hit, ids, own, &columns);
         let numeric = concept.is_some_and(|c| is_numeric(c, ids));
-        columns.push(Column {
-            concept,
-            numeric,
-            rect: row.line.rect_of(hit.range.clone()),
-        });
+        columns.push(Column { concept, numeric, rect: row.line.rect_of(hit.range.clone()) });
         at = hit.range.end;
     }
     anonymous(row, at..row.line.tokens.len(), &mut columns);
@@ -124,9 +112,7 @@ fn header(row: &Row, ids: &Ids, own: &[ConceptId]) -> Option<Vec<Column>> {
 }
 
 fn is_numeric(concept: ConceptId, ids: &Ids) -> bool {
-    let rate = Dictionary::get()
-        .by_id(concept)
-        .is_some_and(|c| c.name == "tax_rate");
+    let rate = Dictionary::get().by_id(concept).is_some_and(|c| c.name == "tax_rate");
     concept == ids.amount || concept == ids.unit_price || concept == ids.quantity || rate
 }
 
@@ -135,9 +121,7 @@ fn concept(hit: &Hit, ids: &Ids, own: &[ConceptId], columns: &[Column]) -> Optio
     let mut meanings: Vec<ConceptId> = hit.meanings.iter().map(|m| m.concept).collect();
     meanings.sort_by_key(|c| (!own.contains(c), *c != ids.amount, *c));
     meanings.dedup();
-    let fresh = meanings
-        .iter()
-        .find(|c| !columns.iter().any(|k| k.concept == Some(**c)));
+    let fresh = meanings.iter().find(|c| !columns.iter().any(|k| k.concept == Some(**c)));
     fresh.or(meanings.first()).copied()
 }
 
@@ -148,11 +132,7 @@ fn anonymous(row: &Row, range: Range<usize>, columns: &mut Vec<Column>) {
         let last = at + 1 == range.end || row.line.gap_before(at + 1) > 0.8;
         if last {
             let rect = row.line.rect_of(start..at + 1);
-            columns.push(Column {
-                concept: None,
-                numeric: true,
-                rect,
-            });
+            columns.push(Column { concept: None, numeric: true, rect });
             start = at + 1;
         }
     }
@@ -165,10 +145,7 @@ fn body(
     ids: &Ids,
     own: &[ConceptId],
 ) -> Table {
-    let mut table = Table {
-        headers: vec![header_row],
-        ..Table::default()
-    };
+    let mut table = Table { headers: vec![header_row], ..Table::default() };
     let page = reading.rows[header_row].line.page;
     let key = columns
         .iter()
@@ -194,14 +171,8 @@ fn body(
                 item.texts.entry(concept).or_default().push(place);
             }
             for (concept, spot) in amounts {
-                let place = Place {
-                    row: index,
-                    range: spot.range,
-                };
-                item.amounts
-                    .entry(concept)
-                    .or_default()
-                    .push((spot.value, place));
+                let place = Place { row: index, range: spot.range };
+                item.amounts.entry(concept).or_default().push((spot.value, place));
             }
             table.rows.push(item);
         } else if table.rows.is_empty() {
@@ -242,13 +213,7 @@ fn is_sum(row: &Row) -> bool {
     let rest = hit.range.end..row.line.cell_of(hit.range.start).end.max(hit.range.end);
     let spots = |i: usize| row.amounts.iter().any(|a| a.range.contains(&i));
     let wordy = rest.into_iter().any(|i| {
-        !spots(i)
-            && row.line.tokens[i]
-                .folded
-                .chars()
-                .filter(|c| c.is_alphabetic())
-                .count()
-                > 3
+        !spots(i) && row.line.tokens[i].folded.chars().filter(|c| c.is_alphabetic()).count() > 3
     });
     let item = money > 2 && hit.means_any(&["discount", "shipping", "paid"]);
     first_cell && money > 0 && hit.quality > 0.55 && hit.means_any(&SUMS) && !wordy && !item
@@ -275,15 +240,7 @@ fn assign(index: usize, row: &Row, columns: &[Column], ids: &Ids) -> Cells {
         let end = run_end(row, at, columns);
         let rect = row.line.rect_of(at..end);
         let concept = text_column(&rect, columns, ids);
-        texts.extend(concept.map(|c| {
-            (
-                c,
-                Place {
-                    row: index,
-                    range: at..end,
-                },
-            )
-        }));
+        texts.extend(concept.map(|c| (c, Place { row: index, range: at..end })));
         at = end;
     }
     (amounts, texts)
@@ -303,9 +260,7 @@ fn run_end(row: &Row, start: usize, columns: &[Column]) -> usize {
                 .is_some()
         })
     };
-    (start + 1..cell.end)
-        .find(|i| numeric(*i))
-        .unwrap_or(cell.end)
+    (start + 1..cell.end).find(|i| numeric(*i)).unwrap_or(cell.end)
 }
 
 fn distance(a: &Rect, b: &Rect) -> f32 {

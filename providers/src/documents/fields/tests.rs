@@ -42,11 +42,7 @@ fn words(line: &str, top: f32) -> Vec<Word> {
     let mut x = 20.0;
     let mut inside = false;
     for c in line.chars() {
-        let width = if super::text::is_cjk(c) || c > '\u{ff00}' {
-            12.0
-        } else {
-            6.0
-        };
+        let width = if super::text::is_cjk(c) || c > '\u{ff00}' { 12.0 } else { 6.0 };
         if c == ' ' {
             inside = false;
         } else if inside && let Some(word) = found.last_mut() {
@@ -54,11 +50,7 @@ fn words(line: &str, top: f32) -> Vec<Word> {
             word.rect.x1 = x + width;
         } else {
             let rect = Rect::new(x, top, x + width, top + 10.0);
-            found.push(Word {
-                text: c.to_string(),
-                rect,
-                confidence: 1.0,
-            });
+            found.push(Word { text: c.to_string(), rect, confidence: 1.0 });
             inside = true;
         }
         x += width;
@@ -79,10 +71,7 @@ fn assert_fields(name: &str, drawing: &str, expected: &Value) {
         .iter()
         .filter(|(field, value)| !same(found.fields.get(*field).unwrap_or(&Value::Null), value))
         .map(|(field, value)| {
-            format!(
-                "{field}: expected {value}, found {}",
-                json!(found.fields.get(field))
-            )
+            format!("{field}: expected {value}, found {}", json!(found.fields.get(field)))
         })
         .collect();
     assert!(wrong.is_empty(), "{name}:\n  {}", wrong.join("\n  "));

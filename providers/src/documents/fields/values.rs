@@ -18,11 +18,7 @@ pub(super) struct Found<T> {
 
 /// How much a label counts, given what table it stands in.
 fn label_weight(row: usize, hit: &Hit, table: &Table) -> f32 {
-    let inside = if table.headers.contains(&row) || table.lines.contains(&row) {
-        0.3
-    } else {
-        1.0
-    };
+    let inside = if table.headers.contains(&row) || table.lines.contains(&row) { 0.3 } else { 1.0 };
     hit.quality * inside
 }
 
@@ -31,9 +27,7 @@ fn inside<'a, T>(
     region: &'a Region,
 ) -> impl DoubleEndedIterator<Item = &'a Spot<T>> {
     let range = region.place.range.clone();
-    spots
-        .iter()
-        .filter(move |s| s.range.start >= range.start && s.range.end <= range.end)
+    spots.iter().filter(move |s| s.range.start >= range.start && s.range.end <= range.end)
 }
 
 /// Amounts beside the labels of a concept, best first.
@@ -52,16 +46,8 @@ pub(super) fn amounts(reading: &Reading, concept: ConceptId, table: &Table) -> V
                 });
                 let far = 0.04 * words as f32 + 0.1 * step as f32;
                 let score = 0.92 * label * region.weight * spot.value.plausibility() - far;
-                let place = Place {
-                    row: region.place.row,
-                    range: spot.range.clone(),
-                };
-                found.push(Candidate {
-                    value: spot.value.value,
-                    score,
-                    place,
-                    parts: Vec::new(),
-                });
+                let place = Place { row: region.place.row, range: spot.range.clone() };
+                found.push(Candidate { value: spot.value.value, score, place, parts: Vec::new() });
             }
         }
     }
@@ -84,9 +70,7 @@ pub(super) fn sorted(mut found: Vec<Candidate>) -> Vec<Candidate> {
     let mut kept: Vec<Candidate> = Vec::new();
     for candidate in found {
         if kept.len() < 64
-            && !kept
-                .iter()
-                .any(|k| k.place == candidate.place && k.parts == candidate.parts)
+            && !kept.iter().any(|k| k.place == candidate.place && k.parts == candidate.parts)
         {
             kept.push(candidate);
         }
@@ -107,21 +91,11 @@ pub(super) fn dates(reading: &Reading, concept: ConceptId, table: &Table) -> Vec
                 });
                 let far = 0.1 * words as f32 + 0.15 * step as f32;
                 let early = 0.02 / (1.0 + row as f32);
-                let doubt = if spot.value.is_ambiguous() && !reading.order_proven {
-                    0.85
-                } else {
-                    1.0
-                };
-                let place = Place {
-                    row: region.place.row,
-                    range: spot.range.clone(),
-                };
+                let doubt =
+                    if spot.value.is_ambiguous() && !reading.order_proven { 0.85 } else { 1.0 };
+                let place = Place { row: region.place.row, range: spot.range.clone() };
                 let score = (0.94 * label * region.weight - far) * doubt + early;
-                found.push(Found {
-                    value: spot.value,
-                    place,
-                    score,
-                });
+                found.push(Found { value: spot.value, place, score });
             }
         }
     }
@@ -131,33 +105,16 @@ pub(super) fn dates(reading: &Reading, concept: ConceptId, table: &Table) -> Vec
 
 /// The one date that no label of another date claims.
 pub(super) fn unclaimed_date(reading: &Reading) -> Option<Found<Written>> {
-    const OTHERS: [&str; 5] = [
-        "due_date",
-        "delivery_date",
-        "order_date",
-        "period",
-        "payment_terms",
-    ];
+    const OTHERS: [&str; 5] =
+        ["due_date", "delivery_date", "order_date", "period", "payment_terms"];
     let mut claimed: Vec<Place> = Vec::new();
     for (index, row) in reading.rows.iter().enumerate() {
-        for hit in row
-            .hits
-            .iter()
-            .filter(|h| h.quality > 0.5 && h.means_any(&OTHERS))
-        {
+        for hit in row.hits.iter().filter(|h| h.quality > 0.5 && h.means_any(&OTHERS)) {
             claimed.extend(reading.regions(index, hit).into_iter().map(|r| r.place));
         }
     }
     let free = reading.rows.iter().enumerate().flat_map(|(row, r)| {
-        r.dates.iter().map(move |d| {
-            (
-                Place {
-                    row,
-                    range: d.range.clone(),
-                },
-                d.value,
-            )
-        })
+        r.dates.iter().map(move |d| (Place { row, range: d.range.clone() }, d.value))
     });
     let mut free = free.filter(|(p, _)| {
         !claimed
@@ -167,11 +124,7 @@ pub(super) fn unclaimed_date(reading: &Reading) -> Option<Found<Written>> {
     let (place, value) = free.next()?;
     let alone = free.all(|(_, other)| other.resolve(reading.order) == value.resolve(reading.order));
     let near_top = place.row < 12;
-    (alone || near_top).then_some(Found {
-        value,
-        place,
-        score: if alone { 0.55 } else { 0.4 },
-    })
+    (alone || near_top).then_some(Found { value, place, score: if alone { 0.55 } else { 0.4 } })
 }
 
 /// Numbers and codes beside the labels of a concept, best first.
@@ -199,11 +152,7 @@ pub(super) fn identifiers(
                 (true, false) => 0.62,
             };
             let early = 0.02 / (1.0 + row as f32);
-            found.push(Found {
-                value,
-                place,
-                score: sure * label * region.weight + early,
-            });
+            found.push(Found { value, place, score: sure * label * region.weight + early });
         }
     }
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -262,9 +211,7 @@ fn identifier(reading: &Reading, region: &Place, bare: bool) -> Option<(String, 
         let prefix = end == start
             && !has_digit(text)
             && text.len() <= 6
-            && text
-                .chars()
-                .all(|c| c.is_ascii_uppercase() || "-/.#".contains(c));
+            && text.chars().all(|c| c.is_ascii_uppercase() || "-/.#".contains(c));
         let open = end > start && row.line.tokens[end - 1].text.ends_with(['/', '-']);
         if end == start
             || open
@@ -291,10 +238,7 @@ fn identifier(reading: &Reading, region: &Place, bare: bool) -> Option<(String, 
         .trim_end_matches([',', '.', ';', ':', ')', '('])
         .trim();
     let range = start..end;
-    let dated = row
-        .dates
-        .iter()
-        .any(|d| d.range.start <= start && d.range.end > start);
+    let dated = row.dates.iter().any(|d| d.range.start <= start && d.range.end > start);
     let money = row.amounts.iter().any(|a| {
         a.range.contains(&start)
             && (a.value.currency.is_some_and(|_| !letters_lead(value))
@@ -306,16 +250,7 @@ fn identifier(reading: &Reading, region: &Place, bare: bool) -> Option<(String, 
         && !value.contains(['@', '%'])
         && !money
         && (!dated || (marked && !bare));
-    ok.then(|| {
-        (
-            value.to_owned(),
-            Place {
-                row: region.row,
-                range,
-            },
-            marked,
-        )
-    })
+    ok.then(|| (value.to_owned(), Place { row: region.row, range }, marked))
 }
 
 fn start_is_prefix(text: &str) -> bool {
@@ -340,22 +275,11 @@ pub(super) fn texts(reading: &Reading, concept: ConceptId, table: &Table) -> Vec
         for region in reading.regions(row, hit) {
             let line = &reading.rows[region.place.row].line;
             let start = region.place.range.start;
-            let end = line
-                .cell_of(start)
-                .end
-                .min(region.place.range.end)
-                .max(start + 1);
-            let place = Place {
-                row: region.place.row,
-                range: start..end,
-            };
+            let end = line.cell_of(start).end.min(region.place.range.end).max(start + 1);
+            let place = Place { row: region.place.row, range: start..end };
             let value = reading.text(&place);
             if letters(&value) + usize::from(has_digit(&value)) > 0 {
-                found.push(Found {
-                    value,
-                    place,
-                    score: 0.88 * label * region.weight,
-                });
+                found.push(Found { value, place, score: 0.88 * label * region.weight });
             }
         }
     }
@@ -366,15 +290,7 @@ pub(super) fn texts(reading: &Reading, concept: ConceptId, table: &Table) -> Vec
 /// The address below a party's name: lines of its column down to one that is no address.
 pub(super) fn address_under(reading: &Reading, name: &Place) -> Option<Found<String>> {
     let stop = |row: usize, place: &Place| {
-        let names = [
-            "phone",
-            "tax_id",
-            "email",
-            "iban",
-            "invoice_number",
-            "invoice_date",
-            "title",
-        ];
+        let names = ["phone", "tax_id", "email", "iban", "invoice_number", "invoice_date", "title"];
         reading.rows[row]
             .hits
             .iter()
@@ -394,23 +310,12 @@ pub(super) fn address_under(reading: &Reading, name: &Place) -> Option<Found<Str
         places.push(next);
     }
     let first = places.first()?.clone();
-    let text = places
-        .iter()
-        .map(|p| reading.text(p))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let text = places.iter().map(|p| reading.text(p)).collect::<Vec<_>>().join(", ");
     let text = text.replace(",,", ",");
-    has_digit(&text).then_some(Found {
-        value: text,
-        place: first,
-        score: 0.55,
-    })
+    has_digit(&text).then_some(Found { value: text, place: first, score: 0.55 })
 }
 
 /// A concept of the dictionary by name.
 pub(super) fn id(name: &str) -> ConceptId {
-    Dictionary::get()
-        .concept(name)
-        .expect("a concept of the dictionary")
-        .id
+    Dictionary::get().concept(name).expect("a concept of the dictionary").id
 }

@@ -62,23 +62,11 @@ impl Detector {
             .model
             .run_one(normalised(seen).view().into(), Some(self.options.clone()))
             .map_err(|error| failed(error.to_string()))?;
-        let map: NdTensor<f32, 4> = output
-            .try_into()
-            .map_err(|error| failed(format!("{error:?}")))?;
-        let map = Map {
-            width: width as usize,
-            height: height as usize,
-            pixels: map.to_vec(),
-        };
-        let (x, y) = (
-            image.width() as f32 / width as f32,
-            image.height() as f32 / height as f32,
-        );
-        Ok(map
-            .quads()
-            .into_iter()
-            .map(|quad| quad.scaled(x, y))
-            .collect())
+        let map: NdTensor<f32, 4> =
+            output.try_into().map_err(|error| failed(format!("{error:?}")))?;
+        let map = Map { width: width as usize, height: height as usize, pixels: map.to_vec() };
+        let (x, y) = (image.width() as f32 / width as f32, image.height() as f32 / height as f32);
+        Ok(map.quads().into_iter().map(|quad| quad.scaled(x, y)).collect())
     }
 }
 
@@ -113,10 +101,7 @@ struct Map {
 
 impl Map {
     fn quads(&self) -> Vec<Quad> {
-        self.areas()
-            .iter()
-            .filter_map(|outline| self.quad(outline))
-            .collect()
+        self.areas().iter().filter_map(|outline| self.quad(outline)).collect()
     }
 
     fn quad(&self, outline: &[Point]) -> Option<Quad> {
@@ -178,10 +163,7 @@ impl Map {
             }
         }
         let ends = |(y, (left, right)): (&usize, &(usize, usize))| {
-            [
-                Point::new(*left as f32, *y as f32),
-                Point::new(*right as f32, *y as f32),
-            ]
+            [Point::new(*left as f32, *y as f32), Point::new(*right as f32, *y as f32)]
         };
         rows.iter().flat_map(ends).collect()
     }
@@ -220,28 +202,17 @@ mod tests {
             }
         }
         pixels[25 * width + 3] = 0.9;
-        let quads = Map {
-            width,
-            height,
-            pixels,
-        }
-        .quads();
+        let quads = Map { width, height, pixels }.quads();
         assert_eq!(quads.len(), 2, "{quads:?}");
         let [x0, y0, x1, y1] = quads[0].part(0.0, 1.0);
-        assert!(
-            x0 < 4.0 && x1 > 29.0 && x1 < 40.0 && y0 < 8.0 && y1 > 13.0,
-            "{quads:?}"
-        );
+        assert!(x0 < 4.0 && x1 > 29.0 && x1 < 40.0 && y0 < 8.0 && y1 > 13.0, "{quads:?}");
     }
 
     #[test]
     fn the_network_is_given_sides_it_can_take() {
         for (width, height) in [(1, 1), (50, 4000), (1240, 1754), (10_000, 10_000)] {
             let (w, h) = network_size(width, height);
-            assert!(
-                w % 32 == 0 && h % 32 == 0 && w > 0 && h > 0,
-                "{width}x{height}: {w}x{h}"
-            );
+            assert!(w % 32 == 0 && h % 32 == 0 && w > 0 && h > 0, "{width}x{height}: {w}x{h}");
             assert!(w <= 2016 && h <= 2016, "{width}x{height}: {w}x{h}");
         }
     }

@@ -14,10 +14,7 @@ impl Point {
 
     /// The point a share of the way to another.
     pub(super) fn towards(self, other: Self, share: f32) -> Self {
-        Self::new(
-            self.x + (other.x - self.x) * share,
-            self.y + (other.y - self.y) * share,
-        )
+        Self::new(self.x + (other.x - self.x) * share, self.y + (other.y - self.y) * share)
     }
 
     fn distance(self, other: Self) -> f32 {
@@ -77,12 +74,8 @@ impl Quad {
     /// The upright box around the part between two shares of the width.
     pub(super) fn part(&self, from: f32, to: f32) -> [f32; 4] {
         let [tl, tr, br, bl] = self.0;
-        let corners = [
-            tl.towards(tr, from),
-            tl.towards(tr, to),
-            bl.towards(br, to),
-            bl.towards(br, from),
-        ];
+        let corners =
+            [tl.towards(tr, from), tl.towards(tr, to), bl.towards(br, to), bl.towards(br, from)];
         let fold = |start: f32, pick: fn(f32, f32) -> f32, value: fn(&Point) -> f32| {
             corners.iter().map(value).fold(start, pick)
         };
@@ -109,10 +102,8 @@ pub(super) fn smallest_around(points: &[Point]) -> Option<Quad> {
             continue;
         }
         let (ux, uy) = ((to.x - from.x) / length, (to.y - from.y) / length);
-        let (mut low, mut high) = (
-            (f32::INFINITY, f32::INFINITY),
-            (f32::NEG_INFINITY, f32::NEG_INFINITY),
-        );
+        let (mut low, mut high) =
+            ((f32::INFINITY, f32::INFINITY), (f32::NEG_INFINITY, f32::NEG_INFINITY));
         for p in &hull {
             let (along, across) = (p.x * ux + p.y * uy, p.y * ux - p.x * uy);
             low = (low.0.min(along), low.1.min(across));
@@ -180,12 +171,8 @@ mod tests {
 
     #[test]
     fn a_thin_line_keeps_its_length_and_its_height() {
-        let quad = smallest_around(&points(&[
-            (10.0, 5.0),
-            (200.0, 5.0),
-            (200.0, 7.0),
-            (10.0, 7.0),
-        ]));
+        let quad =
+            smallest_around(&points(&[(10.0, 5.0), (200.0, 5.0), (200.0, 7.0), (10.0, 7.0)]));
         let quad = quad.unwrap();
         assert_eq!(quad.0[0], Point::new(10.0, 5.0));
         assert!((quad.width() - 190.0).abs() < 1e-3 && (quad.height() - 2.0).abs() < 1e-3);
@@ -193,12 +180,7 @@ mod tests {
 
     #[test]
     fn a_turned_rectangle_is_found_turned() {
-        let quad = smallest_around(&points(&[
-            (0.0, 0.0),
-            (30.0, 30.0),
-            (25.0, 35.0),
-            (-5.0, 5.0),
-        ]));
+        let quad = smallest_around(&points(&[(0.0, 0.0), (30.0, 30.0), (25.0, 35.0), (-5.0, 5.0)]));
         let quad = quad.unwrap();
         assert!((quad.width() - 30.0 * 2f32.sqrt()).abs() < 1e-3, "{quad:?}");
         assert!((quad.height() - 5.0 * 2f32.sqrt()).abs() < 1e-3, "{quad:?}");

@@ -40,8 +40,7 @@ fn rows(lines: Vec<(Line, Vec<Word>)>) -> Vec<Vec<(Line, Vec<Word>)>> {
     let mut rows: Vec<Vec<(Line, Vec<Word>)>> = Vec::new();
     for line in lines {
         let beside = |row: &Vec<(Line, Vec<Word>)>| {
-            row.iter()
-                .any(|(other, _)| overlap(&other.rect, &line.0.rect) >= SAME_ROW)
+            row.iter().any(|(other, _)| overlap(&other.rect, &line.0.rect) >= SAME_ROW)
         };
         // Only the last rows can still reach down to this line.
         match rows.iter_mut().rev().take(3).find(|row| beside(row)) {
@@ -73,46 +72,22 @@ fn read(line: &ReadLine, points: f32) -> (Line, Vec<Word>) {
         }
     }
     words.retain(|word| !word.is_empty());
-    let words: Vec<Word> = words
-        .iter()
-        .map(|word| word_of(line, word, points))
-        .collect();
-    let text = words
-        .iter()
-        .map(|word| word.text.as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let words: Vec<Word> = words.iter().map(|word| word_of(line, word, points)).collect();
+    let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
     let rect = rect_of(line.quad.part(0.0, 1.0), points);
-    (
-        Line {
-            text,
-            rect,
-            confidence: line.confidence,
-        },
-        words,
-    )
+    (Line { text, rect, confidence: line.confidence }, words)
 }
 
 fn word_of(line: &ReadLine, characters: &[&Character], points: f32) -> Word {
-    let text = characters
-        .iter()
-        .map(|character| character.text.as_str())
-        .collect();
+    let text = characters.iter().map(|character| character.text.as_str()).collect();
     let (first, last) = (characters[0], characters[characters.len() - 1]);
     // A character is about as wide as the way to its neighbour.
     let pitch = (last.at - first.at) / (characters.len().max(2) - 1) as f32;
     let half = (pitch / 2.0).max(first.half);
     let (from, to) = ((first.at - half).max(0.0), (last.at + half).min(1.0));
-    let sum: f32 = characters
-        .iter()
-        .map(|character| character.confidence)
-        .sum();
+    let sum: f32 = characters.iter().map(|character| character.confidence).sum();
     let confidence = sum / characters.len() as f32;
-    Word {
-        text,
-        rect: rect_of(line.quad.part(from, to), points),
-        confidence,
-    }
+    Word { text, rect: rect_of(line.quad.part(from, to), points), confidence }
 }
 
 fn rect_of([x0, y0, x1, y1]: [f32; 4], points: f32) -> Rect {

@@ -58,10 +58,7 @@ impl OcrEngine {
         let options = RunOptions::default().with_thread_pool(Some(pool));
         let detector = Detector::new(models.load_detector()?, options);
         let recogniser = Recogniser::new(models.load_recogniser()?, threads.max(1))?;
-        Ok(Self {
-            detector,
-            recogniser,
-        })
+        Ok(Self { detector, recogniser })
     }
 
     /// Reads an image. Boxes are in points where `dpi` is known, else in pixels.
@@ -79,11 +76,7 @@ impl OcrEngine {
             return Ok(OcrPage::default());
         }
         let stop = || {
-            if cancelled() {
-                Err(OcrError::Cancelled)
-            } else {
-                Ok(())
-            }
+            if cancelled() { Err(OcrError::Cancelled) } else { Ok(()) }
         };
         stop()?;
         let quads = self.detector.detect(&pixels)?;
@@ -100,10 +93,6 @@ fn bounded(image: &DynamicImage) -> (RgbImage, f32) {
         return (image.to_rgb8(), 1.0);
     }
     let scale = LONGEST_SIDE as f32 / longest as f32;
-    let smaller = image.resize(
-        LONGEST_SIDE,
-        LONGEST_SIDE,
-        image::imageops::FilterType::Triangle,
-    );
+    let smaller = image.resize(LONGEST_SIDE, LONGEST_SIDE, image::imageops::FilterType::Triangle);
     (smaller.to_rgb8(), scale)
 }

@@ -72,16 +72,12 @@ pub struct OcrModels {
 impl OcrModels {
     /// Names the folder they are in.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-        }
+        Self { folder: folder.into() }
     }
 
     /// Checks that every file is there and is, byte for byte, what it should be.
     pub fn verify(&self) -> Result<(), OcrError> {
-        self.verified(DETECTOR)
-            .and_then(|_| self.verified(RECOGNISER))
-            .map(drop)
+        self.verified(DETECTOR).and_then(|_| self.verified(RECOGNISER)).map(drop)
     }
 
     pub(super) fn load_detector(&self) -> Result<Model, OcrError> {
@@ -124,9 +120,6 @@ impl OcrModels {
 fn read(file: &Path) -> Result<Vec<u8>, OcrError> {
     std::fs::read(file).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => OcrError::Missing(file.to_path_buf()),
-        _ => OcrError::Unreadable {
-            file: file.to_path_buf(),
-            source,
-        },
+        _ => OcrError::Unreadable { file: file.to_path_buf(), source },
     })
 }

@@ -78,11 +78,7 @@ impl Recogniser {
             let pool = ThreadPool::with_num_threads(1);
             RunOptions::default().with_thread_pool(Some(Arc::new(pool)))
         };
-        Ok(Self {
-            model,
-            workers: (0..threads).map(|_| worker()).collect(),
-            classes,
-        })
+        Ok(Self { model, workers: (0..threads).map(|_| worker()).collect(), classes })
     }
 
     /// Reads the quads of an image; what it is not sure of is left out.
@@ -151,11 +147,7 @@ impl Recogniser {
         quads: &[(usize, Quad)],
         options: &RunOptions,
     ) -> Result<Vec<ReadLine>, OcrError> {
-        let widest = quads
-            .iter()
-            .map(|(_, quad)| line_width(quad))
-            .max()
-            .unwrap_or(0);
+        let widest = quads.iter().map(|(_, quad)| line_width(quad)).max().unwrap_or(0);
         let width = widest.max(NARROWEST);
         let mut pixels = vec![0.0; quads.len() * 3 * HEIGHT * width];
         for ((_, quad), planes) in quads.iter().zip(pixels.chunks_mut(3 * HEIGHT * width)) {
@@ -167,29 +159,18 @@ impl Recogniser {
             .model
             .run_one(input.view().into(), Some(options.clone()))
             .map_err(|error| failed(error.to_string()))?;
-        let output: NdTensor<f32, 3> = output
-            .try_into()
-            .map_err(|error| failed(format!("{error:?}")))?;
+        let output: NdTensor<f32, 3> =
+            output.try_into().map_err(|error| failed(format!("{error:?}")))?;
         let [_, steps, classes] = output.shape();
         let data = output.into_data();
-        let lines = quads
-            .iter()
-            .zip(data.chunks(steps * classes))
-            .map(|((_, quad), scores)| {
-                // The line fills only its share of the batch's width.
-                let share = line_width(quad) as f32 / width as f32;
-                let characters = decode(scores, classes, share, &self.classes);
-                let sum: f32 = characters
-                    .iter()
-                    .map(|character| character.confidence)
-                    .sum();
-                let confidence = sum / characters.len().max(1) as f32;
-                ReadLine {
-                    quad: *quad,
-                    characters,
-                    confidence,
-                }
-            });
+        let lines = quads.iter().zip(data.chunks(steps * classes)).map(|((_, quad), scores)| {
+            // The line fills only its share of the batch's width.
+            let share = line_width(quad) as f32 / width as f32;
+            let characters = decode(scores, classes, share, &self.classes);
+            let sum: f32 = characters.iter().map(|character| character.confidence).sum();
+            let confidence = sum / characters.len().max(1) as f32;
+            ReadLine { quad: *quad, characters, confidence }
+        });
         Ok(lines.collect())
     }
 }
@@ -230,10 +211,7 @@ fn crop(image: &RgbImage, quad: &Quad, planes: &mut [f32], stride: usize) {
                 let (sx, sy) = (sample % density, sample / density);
                 let inside =
                     |at: usize, part: usize| at as f32 + (part as f32 + 0.5) / density as f32;
-                let (u, v) = (
-                    inside(column, sx) / width as f32,
-                    inside(row, sy) / HEIGHT as f32,
-                );
+                let (u, v) = (inside(column, sx) / width as f32, inside(row, sy) / HEIGHT as f32);
                 let at = tl.towards(tr, u).towards(bl.towards(br, u), v);
                 let value = sampled(image, at);
                 for (sum, value) in sum.iter_mut().zip(value) {
@@ -253,10 +231,7 @@ fn sampled(image: &RgbImage, at: Point) -> [f32; 3] {
     let limit = |value: f32, side: u32| (value - 0.5).clamp(0.0, side as f32 - 1.0);
     let (x, y) = (limit(at.x, image.width()), limit(at.y, image.height()));
     let (x0, y0) = (x as u32, y as u32);
-    let (x1, y1) = (
-        (x0 + 1).min(image.width() - 1),
-        (y0 + 1).min(image.height() - 1),
-    );
+    let (x1, y1) = ((x0 + 1).min(image.width() - 1), (y0 + 1).min(image.height() - 1));
     let (fx, fy) = (x - x0 as f32, y - y0 as f32);
     let corners = [
         (image.get_pixel(x0, y0), (1.0 - fx) * (1.0 - fy)),
@@ -264,22 +239,13 @@ fn sampled(image: &RgbImage, at: Point) -> [f32; 3] {
         (image.get_pixel(x0, y1), (1.0 - fx) * fy),
         (image.get_pixel(x1, y1), fx * fy),
     ];
-    std::array::from_fn(|c| {
-        corners
-            .iter()
-            .map(|(pixel, w)| f32::from(pixel.0[c]) * w)
-            .sum()
-    })
+    std::array::from_fn(|c| corners.iter().map(|(pixel, w)| f32::from(pixel.0[c]) * w).sum())
 }
 
 /// The class of the highest score, and the score.
 fn best_of(scores: &[f32]) -> (usize, f32) {
     let higher = |best: (usize, f32), (class, score): (usize, &f32)| {
-        if *score > best.1 {
-            (class, *score)
-        } else {
-            best
-        }
+        if *score > best.1 { (class, *score) } else { best }
     };
     scores.iter().enumerate().fold((0, 0.0), higher)
 }
@@ -297,12 +263,7 @@ fn decode(scores: &[f32], classes: usize, share: f32, names: &[String]) -> Vec<C
             && let Some(name) = names.get(class)
         {
             let at = ((step as f32 + 0.5) / steps as f32 / share).min(1.0);
-            characters.push(Character {
-                text: name.clone(),
-                at,
-                half,
-                confidence: score,
-            });
+            characters.push(Character { text: name.clone(), at, half, confidence: score });
         }
         before = class;
     }
@@ -328,10 +289,7 @@ mod tests {
     #[test]
     fn repeats_are_one_character_unless_something_is_between() {
         let text = |winners: &[usize]| -> String {
-            decode(&scores(winners), 4, 1.0, &names())
-                .iter()
-                .map(|c| c.text.as_str())
-                .collect()
+            decode(&scores(winners), 4, 1.0, &names()).iter().map(|c| c.text.as_str()).collect()
         };
         assert_eq!(text(&[1, 1, 0, 1, 2, 2]), "aab");
         assert_eq!(text(&[0, 0, 0]), "");

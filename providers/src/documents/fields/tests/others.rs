@@ -54,14 +54,8 @@ The car XY-1234 is insured.
 #[test]
 fn a_schema_that_asks_for_nothing_readable_is_refused() {
     for (schema, message) in [
-        (
-            json!({}),
-            "the schema has no `properties`, so there is nothing to look for",
-        ),
-        (
-            json!({"properties": {"a": 1}}),
-            "property `a` of the schema is not an object",
-        ),
+        (json!({}), "the schema has no `properties`, so there is nothing to look for"),
+        (json!({"properties": {"a": 1}}), "property `a` of the schema is not an object"),
         (
             json!({"properties": {"a": {"x-kind": "moon"}}}),
             "property `a` has the unknown x-kind `moon`",
@@ -110,10 +104,7 @@ fn a_large_document_takes_time_in_proportion() {
         start.elapsed().as_secs_f64()
     };
     let (few, many) = (took(5), took(40));
-    assert!(
-        many < few * 8.0 * 4.0,
-        "5 pages took {few:.3} s, 40 pages {many:.3} s"
-    );
+    assert!(many < few * 8.0 * 4.0, "5 pages took {few:.3} s, 40 pages {many:.3} s");
 }
 
 proptest! {
