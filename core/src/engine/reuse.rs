@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::content::ContentHash;
 use crate::engine::prepare::Prepared;
-use crate::engine::runner::{End, Job, Shared};
+use crate::engine::runner::{Done, End, Job, Shared};
 use crate::error::{ErrorClass, Failure};
 use crate::language::OnLost;
 use crate::state::{Origin, StepState};
@@ -62,7 +62,7 @@ fn known(
     meta: Option<Value>,
 ) -> End {
     let output = Arc::new(output);
-    End::Done { attempt: None, hash, output, packed, usage: None, origin, cache: false, meta }
+    End::Done(Done { attempt: None, hash, output, packed, usage: None, origin, cache: false, meta })
 }
 
 /// What a person's answer makes of an instance that asked.

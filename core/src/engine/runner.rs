@@ -102,24 +102,28 @@ pub(crate) struct Attempt {
 /// How an instance ended.
 pub(crate) enum End {
     /// With an output.
-    Done {
-        attempt: Option<Attempt>,
-        hash: ContentHash,
-        output: Arc<Value>,
-        /// The output as it goes into the store; none where it is there already.
-        packed: Option<Value>,
-        usage: Option<Box<CallUsage>>,
-        origin: Origin,
-        cache: bool,
-        /// What the store knows of an output that was there already.
-        meta: Option<Value>,
-    },
+    Done(Done),
     /// It asks a person, or asked before and has no answer.
     Asked { attempt: u32, hash: ContentHash, show: Option<Value> },
     /// For good.
     Failed { attempt: Option<Attempt>, failure: Failure, usage: Option<Box<CallUsage>> },
     /// Because somebody said stop.
     Cancelled { attempt: Option<Attempt> },
+}
+
+/// How an instance ended well.
+pub(crate) struct Done {
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) hash: ContentHash,
+    pub(crate) output: Arc<Value>,
+    /// The output as it goes into the store; none where it is there already.
+    pub(crate) packed: Option<Value>,
+    pub(crate) usage: Option<Box<CallUsage>>,
+    pub(crate) origin: Origin,
+    /// Whether later runs may use the output.
+    pub(crate) cache: bool,
+    /// What the store knows of an output that was there already.
+    pub(crate) meta: Option<Value>,
 }
 
 impl End {
@@ -279,7 +283,7 @@ impl Attempts<'_> {
                 return End::Failed { attempt: Some(attempt), failure: error.into(), usage };
             }
         };
-        End::Done {
+        End::Done(Done {
             hash: attempt.hash,
             attempt: Some(attempt),
             output: Arc::new(output),
@@ -288,7 +292,7 @@ impl Attempts<'_> {
             origin: Origin::Ran,
             cache: self.shared.use_cache && self.prepared.cacheable,
             meta: None,
-        }
+        })
     }
 
     /// Waits until the attempt is durable, or hears why it may not be made.
@@ -376,7 +380,7 @@ fn stopped() -> Failure {
 fn past_deadline(last: End) -> End {
     match last {
         End::Failed { .. } => last,
-        End::Done { .. } | End::Asked { .. } | End::Cancelled { .. } => {
+        End::Done(_) | End::Asked { .. } | End::Cancelled { .. } => {
             End::failed(Failure::new(ErrorClass::Timeout, "the step's deadline is over"))
         }
     }

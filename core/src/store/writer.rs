@@ -174,9 +174,10 @@ async fn transaction(
     sql.push_str(COMMIT);
     // A text with a statement repeated will not come again soon.
     let common = parameters.len() == writes.0.len();
-    let query = parameters
-        .into_iter()
-        .fold(sqlx::query(AssertSqlSafe(sql)), |query, parameter| query.bind(parameter));
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for parameter in parameters {
+        query = query.bind(parameter);
+    }
     query.persistent(common).execute(connection).await?;
     Ok(())
 }

@@ -102,7 +102,7 @@ async fn a_file_that_changes_meanwhile_is_kept_as_one_of_its_states_or_refused()
         match artifacts.put_file(&file, "text/plain", "x").await {
             Ok(kept) => drop(artifacts.get(&kept.hash).await.unwrap()),
             Err(error) => {
-                assert!(error.to_string().ends_with("it changed while it was read"), "{error}")
+                assert!(error.to_string().ends_with("it changed while it was read"), "{error}");
             }
         }
     }

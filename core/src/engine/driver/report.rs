@@ -9,7 +9,7 @@ use crate::action::CallUsage;
 use crate::engine::embedded::EngineError;
 use crate::engine::ledger::{Details, meta};
 use crate::engine::observer::{At, Progress};
-use crate::engine::runner::{Attempt, End, Report};
+use crate::engine::runner::{Attempt, Done, End, Report};
 use crate::engine::scheduler::{Ending, Slot};
 use crate::error::{ErrorClass, Failure};
 use crate::ids::InstancePath;
@@ -86,44 +86,10 @@ impl Driver {
         let step = &block.steps[slot.step];
         let path = self.path(slot)?;
         match end {
-            End::Done { attempt, hash, output, packed, usage, origin, cache, meta: known } => {
-                if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
-                    self.note_attempt(slot, attempt);
-                }
-                let number = attempt.map_or(0, |attempt| attempt.number);
-                let cached = origin == Origin::Cache;
-                let meta = known.unwrap_or_else(|| meta(usage.as_deref(), number, cached));
-                let cost = usage.as_ref().and_then(|usage| usage.cost);
-                let event =
-                    StepEvent::Succeeded { attempt: number, hash: Some(hash), usage, origin };
-                let details = Details { value: packed, cache };
-                let now = self.shared.clock.now_ms();
-                self.ledger.step_event(slot, &event, details, now)?;
-                let view = StepView {
-                    output,
-                    status: StepStatus::Succeeded,
-                    error: None,
-                    meta: Arc::new(meta),
-                };
-                let told = Told { reused: number == 0, failure: None, cost };
-                self.conclude(slot, step, &path, view, Ending::Done, told);
-                Ok(())
-            }
+            End::Done(done) => self.end_done(slot, step, &path, done),
             End::Asked { attempt, hash, show } => {
-                if let Some(show) = show {
-                    let details = Details { value: Some(show), cache: false };
-                    let now = self.shared.clock.now_ms();
-                    self.ledger.step_event(
-                        slot,
-                        &StepEvent::Asked { attempt, hash },
-                        details,
-                        now,
-                    )?;
-                }
-                self.waiting += 1;
-                let view = StepView { status: StepStatus::Waiting, ..StepView::default() };
-                let at = self.at(slot, step, &path);
-                self.tell(at, view.status, Told::default());
+                self.end_asked(slot, &StepEvent::Asked { attempt, hash }, show)?;
+                self.tell(self.at(slot, step, &path), StepStatus::Waiting, Told::default());
                 Ok(())
             }
             End::Failed { attempt, failure, usage } => {
@@ -138,6 +104,46 @@ impl Driver {
                 self.step_event(slot, &StepEvent::Cancelled { attempt })
             }
         }
+    }
+
+    fn end_done(
+        &mut self,
+        slot: Slot,
+        step: &Step,
+        path: &InstancePath,
+        done: Done,
+    ) -> Result<(), EngineError> {
+        let Done { attempt, hash, output, packed, usage, origin, cache, meta: known } = done;
+        if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
+            self.note_attempt(slot, attempt);
+        }
+        let attempt = attempt.map_or(0, |attempt| attempt.number);
+        let cached = origin == Origin::Cache;
+        let meta = known.unwrap_or_else(|| meta(usage.as_deref(), attempt, cached));
+        let cost = usage.as_ref().and_then(|usage| usage.cost);
+        let event = StepEvent::Succeeded { attempt, hash: Some(hash), usage, origin };
+        let details = Details { value: packed, cache };
+        self.ledger.step_event(slot, &event, details, self.shared.clock.now_ms())?;
+        let (status, meta) = (StepStatus::Succeeded, Arc::new(meta));
+        let view = StepView { output, status, error: None, meta };
+        let told = Told { reused: attempt == 0, failure: None, cost };
+        self.conclude(slot, step, path, view, Ending::Done, told);
+        Ok(())
+    }
+
+    /// Notes that an instance waits for a person. What asked before has nothing new to show.
+    fn end_asked(
+        &mut self,
+        slot: Slot,
+        event: &StepEvent,
+        show: Option<Value>,
+    ) -> Result<(), EngineError> {
+        self.waiting += 1;
+        if show.is_some() {
+            let details = Details { value: show, cache: false };
+            self.ledger.step_event(slot, event, details, self.shared.clock.now_ms())?;
+        }
+        Ok(())
     }
 
     /// Ends an instance that failed for good; `on_error` says whether that counts.

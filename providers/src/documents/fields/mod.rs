@@ -57,7 +57,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::layout::{Page, Rect};
+use super::layout::{Page, Rect, thousandth};
 
 /// Reads the fields that a schema asks for from read pages.
 ///
@@ -102,6 +102,7 @@ pub struct Evidence {
     /// The words, in normal form.
     pub text: String,
     /// How sure the value is, 0 to 1.
+    #[serde(serialize_with = "thousandth")]
     pub confidence: f32,
 }
 
