@@ -1,9 +1,11 @@
 //! The state machine: what has happened decides what may happen next.
 //!
 //! A run is a history of [`Event`]s. [`StepState::apply`] and [`RunState::apply`] are the
-//! only places where a state follows from an event; the live run, the recovery after a
-//! crash and the read model in the store all go through them. An event that does not fit
-//! the state it meets is an [`IllegalTransition`], never silently taken.
+//! only places where a state follows from an event. A live run goes through them, and the
+//! rows of the read model are written from what they yield; a resumed run starts from those
+//! rows ([`StepState::of_row`]) and goes on through the same functions. That each row is
+//! what its events make of it is tested after every kill. An event that does not fit the
+//! state it meets is an [`IllegalTransition`], never silently taken.
 //!
 //! ```text
 //!            sent            succeeded

@@ -58,7 +58,8 @@ impl Driver {
                 )?;
             }
             Report::Line { slot, attempt, text } => {
-                let path = self.path(slot)?;
+                // What an action left behind may still speak when its instance has ended.
+                let Ok(path) = self.path(slot) else { return Ok(()) };
                 self.ledger.log(&path, attempt, text.clone(), self.shared.clock.now_ms());
                 let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
                 let at = self.at(slot, &block.steps[slot.step], &path);

@@ -1,0 +1,64 @@
+//! A person at a terminal: `script` gives the binary one.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use support::{Output, World, ended, say};
+
+const WORKFLOW: &str = r#"
+steps:
+  - { id: ask, uses: human.approve, with: { show: { total: 4 }, question: "Is it right?" } }
+outputs: { approved: "{{ steps.ask.output.approved }}" }
+"#;
+
+/// Runs the workflow on a terminal on which this is typed; none where there is no `script`.
+fn typed(world: &World, keys: &str) -> Option<Output> {
+    let flow = world.command(&[]);
+    let mut command = std::process::Command::new("script");
+    let line = format!("{} run w.yaml", flow.get_program().to_string_lossy());
+    command.args(["-qec", &line, "/dev/null"]).current_dir(world.folder());
+    command.env_remove("FLOW_STORE");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        say("skipped: there is no `script` to give a terminal");
+        return None;
+    };
+    let mut keyboard = child.stdin.take().expect("a keyboard");
+    keyboard.write_all(keys.as_bytes()).expect("keys");
+    // The keyboard is held until the command has ended: a person stays, too.
+    let output = ended(child);
+    drop(keyboard);
+    Some(output)
+}
+
+#[test]
+fn a_person_is_asked_and_asked_again_until_the_answer_is_one() {
+    let world = World::with(WORKFLOW);
+    let Some(output) = typed(&world, "perhaps\ny\n") else { return };
+    let output = output.exits(0);
+    assert!(output.stdout.contains("ask: Is it right?\r\n"), "{output:#?}");
+    assert!(output.stdout.matches("[y]es, [n]o, or Enter to decide later: ").count() == 2);
+    assert!(output.stdout.contains("\"approved\": true"), "{output:#?}");
+}
+
+#[test]
+fn a_no_fails_the_step() {
+    let world = World::with(WORKFLOW);
+    let Some(output) = typed(&world, "n\n") else { return };
+    let output = output.exits(1);
+    assert!(output.stdout.contains("error: step `ask`: a person declined\r\n"), "{output:#?}");
+}
+
+#[test]
+fn who_decides_later_finds_the_run_waiting() {
+    let world = World::with(WORKFLOW);
+    let Some(output) = typed(&world, "\n") else { return };
+    output.exits(3);
+    let run = world.only_run();
+    world.flow(&["approve", &run]).exits(0);
+    let resumed = world.flow(&["resume", &run, "--json"]).exits(0);
+    assert_eq!(resumed.json()["outputs"]["approved"], true);
+}
