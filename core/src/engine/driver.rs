@@ -1,9 +1,10 @@
 //! Drives one run from where it stands to where it can go no further.
 //!
-//! A turn of the driver: begin what the scheduler says may begin; commit what that and the
-//! runners' reports wrote; only then let it count (`After`): settle steps, let announced
-//! attempts act, tell the watcher. Then wait for the next report. Everything that changes
-//! the run happens in this one task, in this order; runners only report.
+//! A turn of the driver: begin what the scheduler says may begin; send what that and the
+//! runners' reports wrote to the disk; wait for reports or for the disk. What was written
+//! counts (`After`) when it is durable: steps settle, announced attempts act, the watcher is
+//! told. One commit is on its way at a time, and what happens meanwhile gathers for the
+//! next. Everything that changes the run happens in this one task; runners only report.
 
 mod begin;
 mod close;
@@ -32,13 +33,14 @@ use crate::error::Failure;
 use crate::ids::InstancePath;
 use crate::language::{Block, Step, Workflow};
 use crate::state::RunEvent;
-use crate::store::{RunStatus, StepStatus};
+use crate::store::{Batch, Commit, RunStatus, StepStatus, StoreError};
 use crate::template::StepView;
 
 /// How often the store is asked whether somebody wants the run to stop.
 const CANCEL_POLL: Duration = Duration::from_millis(300);
 
-/// The most reports handled before their events are committed.
+/// The most reports handled before their events are committed, and about the most things
+/// that may wait to count: beyond it nothing begins.
 const TURN: usize = 1024;
 
 /// Why a run is being stopped.
@@ -55,6 +57,19 @@ enum After {
     Settle(Slot, Ending),
     Grant(oneshot::Sender<Result<(), Failure>>),
     Tell(Progress),
+}
+
+/// What is on its way to the disk, and what counts when it is there.
+struct InFlight {
+    commit: Commit,
+    after: Vec<After>,
+}
+
+/// What a wait ended with.
+enum Woken {
+    Report(Report),
+    Durable(Result<(), StoreError>),
+    Time,
 }
 
 /// A loop under way.
@@ -93,10 +108,15 @@ pub(crate) struct Driver {
     runners: JoinSet<()>,
     frames: BTreeMap<FrameId, FrameLife>,
     loops: BTreeMap<Slot, LoopLife>,
+    /// What counts once what the ledger holds is durable.
     after: Vec<After>,
+    in_flight: Option<InFlight>,
     active: usize,
     waiting: usize,
+    /// Whether how this life of the run ends is written.
     finished: bool,
+    /// When the store was last asked whether somebody wants the run to stop.
+    polled: i64,
 }
 
 impl Driver {
@@ -132,9 +152,11 @@ impl Driver {
             frames: BTreeMap::from([(FrameId::ROOT, root)]),
             loops: BTreeMap::new(),
             after: Vec::new(),
+            in_flight: None,
             active: 0,
             waiting: 0,
             finished: false,
+            polled: 0,
         }
     }
 
@@ -147,20 +169,24 @@ impl Driver {
         stop: impl Fn() -> Stop + Send,
     ) -> Result<Driven, EngineError> {
         let cancel = self.shared.cancel.clone();
+        self.polled = self.shared.clock.now_ms();
         loop {
-            if !cancel.is_cancelled() {
+            if !cancel.is_cancelled() && !self.finished {
                 self.begin_all().await?;
             }
-            if self.flush().await? {
-                continue;
-            }
-            if self.finished {
-                break;
-            }
-            if self.active == 0 {
-                self.rest(&cancel, stop())?;
-                self.flush().await?;
-                break;
+            if self.in_flight.is_none() {
+                if self.send().await? {
+                    continue;
+                }
+                match self.in_flight {
+                    Some(_) => {}
+                    None if self.finished => break,
+                    None if self.active == 0 => {
+                        self.rest(&cancel, stop())?;
+                        continue;
+                    }
+                    None => {}
+                }
             }
             self.wait(&cancel).await?;
         }
@@ -189,14 +215,22 @@ impl Driver {
         Ok(())
     }
 
-    /// Commits what was written and lets it count. Says whether anything did.
-    async fn flush(&mut self) -> Result<bool, EngineError> {
-        let batch = self.ledger.take();
-        if batch != crate::store::Batch::default() {
-            self.shared.workshop.store.commit(batch).await?;
+    /// Sends what was written to the disk. Says whether something counted at once, because
+    /// there was nothing to write.
+    async fn send(&mut self) -> Result<bool, EngineError> {
+        let (batch, after) = (self.ledger.take(), std::mem::take(&mut self.after));
+        if batch == Batch::default() {
+            let counted = !after.is_empty();
+            self.count(after).await?;
+            return Ok(counted);
         }
-        let after = std::mem::take(&mut self.after);
-        let counted = !after.is_empty();
+        let commit = self.shared.workshop.store.send(&batch).await?;
+        self.in_flight = Some(InFlight { commit, after });
+        Ok(false)
+    }
+
+    /// Lets what is durable count.
+    async fn count(&mut self, after: Vec<After>) -> Result<(), EngineError> {
         for after in after {
             match after {
                 After::Settle(slot, ending) => {
@@ -208,22 +242,49 @@ impl Driver {
                 After::Tell(progress) => self.observer.progress(&progress),
             }
         }
-        Ok(counted)
+        Ok(())
     }
 
-    /// Waits for reports, or for somebody to want the run to stop.
+    /// Waits for reports, for the disk, or for somebody to want the run to stop.
     async fn wait(&mut self, cancel: &CancellationToken) -> Result<(), EngineError> {
-        let first = tokio::select! {
-            report = self.reports.recv() => report,
-            () = self.shared.clock.sleep(CANCEL_POLL) => {
-                let run = &self.shared.run;
-                if !cancel.is_cancelled() && self.shared.workshop.store.cancel_requested(run).await? {
-                    cancel.cancel();
-                }
-                None
+        match self.wake().await {
+            Woken::Report(report) => self.take_all(report)?,
+            Woken::Durable(result) => {
+                let after = self.in_flight.take().map(|sent| sent.after);
+                result?;
+                self.count(after.unwrap_or_default()).await?;
+            }
+            Woken::Time => {}
+        }
+        let now = self.shared.clock.now_ms();
+        if now - self.polled >= CANCEL_POLL.as_millis() as i64 && !cancel.is_cancelled() {
+            self.polled = now;
+            if self.shared.workshop.store.cancel_requested(&self.shared.run).await? {
+                cancel.cancel();
+            }
+        }
+        Ok(())
+    }
+
+    async fn wake(&mut self) -> Woken {
+        let durable = async {
+            match &mut self.in_flight {
+                Some(sent) => sent.commit.durable().await,
+                None => std::future::pending().await,
             }
         };
-        let mut next = first;
+        // The disk first: what is durable lets others begin.
+        tokio::select! {
+            biased;
+            result = durable => Woken::Durable(result),
+            Some(report) = self.reports.recv() => Woken::Report(report),
+            () = self.shared.clock.sleep(CANCEL_POLL) => Woken::Time,
+        }
+    }
+
+    /// Takes a report and those that came with it.
+    fn take_all(&mut self, first: Report) -> Result<(), EngineError> {
+        let mut next = Some(first);
         for _ in 0..TURN {
             let Some(report) = next else { break };
             self.take(report)?;
@@ -246,6 +307,7 @@ impl Driver {
                 return Err(EngineError::Stuck { run: self.shared.run.clone() });
             }
         };
+        self.finished = true;
         self.run_event(&event, None)
     }
 

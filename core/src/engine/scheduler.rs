@@ -133,13 +133,15 @@ enum Node {
 }
 
 /// A loop under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Loop {
     /// The item that begins next.
     next: u64,
-    /// Items that began and have not ended.
+    /// Items that began and are not settled.
     active: u64,
-    /// The most that may be active.
+    /// Those of the active whose work is over.
+    released: u64,
+    /// The most that may be at work.
     window: u64,
     /// Whether every item has begun.
     drained: bool,
@@ -189,7 +191,7 @@ impl Scheduler {
             return Some(begin);
         }
         let at = self.loops.iter().rposition(|slot| {
-            self.open_loop(*slot).is_some_and(|open| open.active < open.window)
+            self.open_loop(*slot).is_some_and(|open| open.active - open.released < open.window)
         })?;
         let slot = self.loops[at];
         let open = self.open_loop_mut(slot)?;
@@ -228,7 +230,7 @@ impl Scheduler {
     pub fn open(&mut self, slot: Slot, max_parallel: Option<usize>) {
         let window = max_parallel.map_or(self.window, |n| n as u64);
         if let Some(node) = self.node_mut(slot) {
-            *node = Node::Loop(Loop { next: 0, active: 0, window, drained: false, failed: false });
+            *node = Node::Loop(Loop { window, ..Loop::default() });
             self.loops.push(slot.whole());
         }
     }
@@ -255,6 +257,16 @@ impl Scheduler {
         self.open_frame(Some(slot), Arc::clone(&workflow.steps), Some(Arc::clone(workflow)))
     }
 
+    /// Tells that the work of an instance is over, though its end does not count yet: another
+    /// may be at work in its place.
+    pub fn release(&mut self, slot: Slot) {
+        if slot.ordinal.is_some()
+            && let Some(open) = self.open_loop_mut(slot.whole())
+        {
+            open.released += 1;
+        }
+    }
+
     /// Tells that a step or an instance ended.
     pub fn settle(&mut self, slot: Slot, ending: Ending) {
         if slot.ordinal.is_none() {
@@ -264,6 +276,7 @@ impl Scheduler {
         let whole = slot.whole();
         if let Some(open) = self.open_loop_mut(whole) {
             open.active -= 1;
+            open.released = open.released.saturating_sub(1);
             open.failed |= ending.blocks();
         }
         self.close_loop(whole);

@@ -52,6 +52,8 @@ use encode::Encoded;
 use open::Layout;
 use writer::Writer;
 
+pub(crate) use writer::Commit;
+
 /// A store, open. Clones share it; any task and thread may use it.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -143,6 +145,14 @@ impl Store {
         self.write(Encoded::batch(&batch)).await
     }
 
+    /// Sends a batch on its way, and returns before it is durable: [`Commit::durable`] waits
+    /// for that. Batches become durable in the order in which they are sent.
+    ///
+    /// Dropping the future sends the batch or not.
+    pub(crate) async fn send(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        self.writer()?.send(Encoded::batch(batch)).await
+    }
+
     /// Keeps a definition, once however often it is put.
     ///
     /// Dropping the future keeps it or not.
@@ -199,10 +209,12 @@ impl Store {
     }
 
     async fn write(&self, writes: Encoded) -> Result<(), StoreError> {
-        match &self.inner.writer {
-            Some(writer) => writer.write(writes).await,
-            None => Err(StoreError::ReadOnly { path: self.file().to_path_buf() }),
-        }
+        self.writer()?.write(writes).await
+    }
+
+    fn writer(&self) -> Result<&Writer, StoreError> {
+        let read_only = || StoreError::ReadOnly { path: self.file().to_path_buf() };
+        self.inner.writer.as_ref().ok_or_else(read_only)
     }
 
     fn readers(&self) -> &SqlitePool {

@@ -53,10 +53,29 @@ impl Writer {
 
     /// Writes, and returns when it is durable.
     pub(super) async fn write(&self, writes: Encoded) -> Result<(), StoreError> {
+        self.send(writes).await?.durable().await
+    }
+
+    /// Puts something into the queue, and returns when it is there.
+    pub(super) async fn send(&self, writes: Encoded) -> Result<Commit, StoreError> {
         let (done, result) = oneshot::channel();
         let job = Job { writes, done };
         self.queue.send(job).await.map_err(|_| StoreError::Closed)?;
-        result.await.map_err(|_| StoreError::Closed)?
+        Ok(Commit { result })
+    }
+}
+
+/// A write on its way to the disk. Dropping it does not call the write back.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    result: oneshot::Receiver<Result<(), StoreError>>,
+}
+
+impl Commit {
+    /// Returns when it is durable or has failed; asked once. Dropping the future changes
+    /// nothing, it can be asked again.
+    pub(crate) async fn durable(&mut self) -> Result<(), StoreError> {
+        (&mut self.result).await.map_err(|_| StoreError::Closed)?
     }
 }
 

@@ -241,7 +241,8 @@ impl Driver {
         }
     }
 
-    /// Ends an instance: what it came to is visible now, and counts once it is durable.
+    /// Ends an instance: what it came to is visible now, and counts once it is durable. Its
+    /// place among those at work is free at once: the next item does not build on it.
     pub(super) fn conclude(
         &mut self,
         slot: Slot,
@@ -254,6 +255,7 @@ impl Driver {
         self.tell(self.at(slot, step, path), view.status, told);
         self.settled(slot, step, view);
         self.ledger.forget(slot);
+        self.scheduler.release(slot);
         self.after.push(After::Settle(slot, ending));
     }
 
