@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -39,7 +40,9 @@ pub struct Expression {
 }
 
 enum Compiled {
-    Expression(minijinja::Expression<'static, 'static>),
+    /// Empty until it is needed where the expression is a plain reference, which is read
+    /// without it: compiled, it takes as much memory as a hundred of its sources.
+    Expression(OnceLock<minijinja::Expression<'static, 'static>>),
     /// The library cannot keep a compiled text beside its own source; it is cheap to parse.
     Text,
 }
@@ -57,7 +60,10 @@ impl Expression {
         let fault = |error: minijinja::Error| syntax_fault(source, &error);
         let tree = minijinja::machinery::parse_expr(source).map_err(fault)?;
         let (references, plain) = (references::of_expression(&tree), references::plain(&tree));
-        let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(fault)?;
+        let compiled = match plain {
+            Some(_) => OnceLock::new(),
+            None => OnceLock::from(compile(source).map_err(fault)?),
+        };
         let compiled = Compiled::Expression(compiled);
         Ok(Self { source: source.into(), compiled, references, plain })
     }
@@ -98,6 +104,13 @@ impl Expression {
     fn evaluate_fully(&self, scope: &Scope) -> Result<Value, TemplateError> {
         let Compiled::Expression(compiled) = &self.compiled else {
             return self.render(scope).map(Value::String);
+        };
+        let compiled = match compiled.get() {
+            Some(compiled) => compiled,
+            None => {
+                let late = compile(&self.source).map_err(|e| syntax_fault(&self.source, &e))?;
+                compiled.get_or_init(|| late)
+            }
         };
         let context = minijinja::Value::from_object(scope.clone());
         let value = compiled.eval(context).map_err(|error| self.fault(scope, &error))?;
@@ -141,6 +154,10 @@ impl Expression {
     fn undefined(&self, scope: &Scope) -> Option<TemplateError> {
         self.references.iter().filter(|r| !r.optional).find_map(|r| missing(scope, r))
     }
+}
+
+fn compile(source: &str) -> Result<minijinja::Expression<'static, 'static>, minijinja::Error> {
+    ENVIRONMENT.compile_expression_owned(source.to_owned())
 }
 
 fn syntax_fault(source: &str, error: &minijinja::Error) -> TemplateError {
