@@ -8,7 +8,10 @@
 
 mod begin;
 mod close;
+mod recorded;
 mod report;
+
+use recorded::Recorded;
 
 pub(crate) use begin::holds;
 pub(crate) use close::render_outputs;
@@ -76,6 +79,7 @@ enum Woken {
 struct LoopLife {
     path: InstancePath,
     items: Items,
+    recorded: Recorded,
     /// Outputs by position, where an expression asks for them.
     outputs: Option<Vec<Arc<Value>>>,
     total: u64,
@@ -322,7 +326,8 @@ impl Driver {
         for Blocked { slot, block, by } in self.scheduler.take_blocked() {
             let (step, by) = (&block.steps[slot.step], &block.steps[by]);
             let path = self.step_path(slot, step);
-            self.follow(slot, step, path.clone()).await?;
+            let recorded = self.recorded(&path).await?;
+            self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
             let event = crate::state::StepEvent::Blocked { by: by.id.to_string() };
             self.step_event(slot, &event)?;
             let view = StepView { status: StepStatus::Blocked, ..StepView::default() };

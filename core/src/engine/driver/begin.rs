@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::recorded::Recorded;
 use super::report::Told;
 use super::{Driver, FrameLife, LoopLife};
 use crate::engine::embedded::EngineError;
@@ -27,7 +28,8 @@ impl Driver {
         let step = &block.steps[slot.step];
         let path = self.step_path(slot, step);
         let scope = self.phase_scope(slot)?;
-        let recorded = self.follow(slot, step, path.clone()).await?;
+        let recorded = self.recorded(&path).await?;
+        self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
         if let Some(when) = step.when.as_ref().filter(|_| !step.when_per_item) {
             match holds(when, &scope) {
                 Ok(true) => {}
@@ -81,7 +83,9 @@ impl Driver {
             }
         };
         let path = life.path.instance(&key);
-        let recorded = self.follow(slot, step, path.clone()).await?;
+        let (store, run) = (&self.shared.workshop.store, &self.shared.run);
+        let recorded = life.recorded.take(store, run, &life.path, &path).await?;
+        self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
         if let Some(failure) = failure {
             return self.fail(slot, step, &path, failure.into());
         }
@@ -199,10 +203,23 @@ impl Driver {
         let at = self.at(slot, step, &path);
         self.observer.progress(&Progress::Opened { at, count });
         let outputs = step.output_used.then(Vec::new);
-        let life = LoopLife { path, items, outputs, total: 0, failed: 0, first_failure: None };
+        let recorded = if self.resumed { Recorded::default() } else { Recorded::nothing() };
+        let life =
+            LoopLife { path, items, recorded, outputs, total: 0, failed: 0, first_failure: None };
         self.loops.insert(slot, life);
         self.scheduler.open(slot, for_each.max_parallel);
         Ok(())
+    }
+
+    /// What an earlier life of the run left of a step.
+    pub(super) async fn recorded(
+        &self,
+        path: &InstancePath,
+    ) -> Result<Option<StepRow>, EngineError> {
+        if !self.resumed {
+            return Ok(None);
+        }
+        Ok(self.shared.workshop.store.step(&self.shared.run, path).await?)
     }
 
     /// Begins to follow an instance, from what an earlier life of the run left of it.
@@ -211,10 +228,10 @@ impl Driver {
         slot: Slot,
         step: &Step,
         path: InstancePath,
-    ) -> Result<Option<StepRow>, EngineError> {
+        recorded: Option<&StepRow>,
+    ) -> Result<(), EngineError> {
         let (store, run) = (&self.shared.workshop.store, &self.shared.run);
-        let recorded = if self.resumed { store.step(run, &path).await? } else { None };
-        let lost = match recorded.as_ref().map(StepState::of_row) {
+        let lost = match recorded.map(StepState::of_row) {
             Some(StepState::Working { attempt, .. }) => {
                 let sent =
                     store.attempts(run, &path).await?.into_iter().find(|a| a.number == attempt);
@@ -224,14 +241,14 @@ impl Driver {
         };
         let parent = self.parent_path(slot);
         let now = self.shared.clock.now_ms();
-        self.ledger.follow(slot, path, parent, step.id.clone(), recorded.as_ref(), now);
+        self.ledger.follow(slot, path, parent, step.id.clone(), recorded, now);
         if let Some((attempt, sent)) = lost {
             if let Some(sent) = sent {
                 self.ledger.adopt_attempt(slot, sent);
             }
             self.step_event(slot, &StepEvent::Lost { attempt })?;
         }
-        Ok(recorded)
+        Ok(())
     }
 
     /// The path of the loop an instance belongs to, or of the instance a body belongs to.
