@@ -273,3 +273,89 @@ finally:
     world.flow(&["resume", &run]).exits(0);
     assert_eq!(calls(&world), set(&[]));
 }
+
+/// A loop of many items that ends well, and a step behind it that fails until there is a
+/// file `mended`.
+const MANY: &str = r#"
+name: many
+inputs:
+  words: { type: json, default: [] }
+steps:
+  - id: before
+    uses: value.set
+    with: { value: 1 }
+  - id: each
+    for_each: "{{ inputs.words }}"
+    uses: value.set
+    with: { value: "{{ item }}-{{ steps.before.output }}" }
+  - id: behind
+    uses: document.pages
+    with: { file: "mended.pdf" }
+    needs: [each]
+outputs:
+  each: "{{ steps.each.output }}"
+"#;
+
+fn mend(world: &World) {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/workflows/samples/invoice.pdf");
+    std::fs::copy(sample, world.path("mended.pdf")).unwrap();
+}
+
+/// How many events of the run speak of instances of `each`, and how many of the loop.
+fn events_of_each(world: &World, run: &str) -> (usize, usize) {
+    let events = world.flow(&["logs", run, "--events", "--json"]).exits(0);
+    let paths = events.stdout.matches("\"each[").count();
+    (paths, events.stdout.matches("\"each\"").count())
+}
+
+#[test]
+fn a_loop_that_is_done_and_unchanged_is_kept_whole() {
+    let words: Vec<String> = (0..2500).map(|at| format!("w{at}")).collect();
+    let world = World::with(&MANY.replace("default: []", &format!("default: {}", json!(words))));
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
+    let written = events_of_each(&world, &run);
+    assert!(written.0 >= 2500, "{written:?}");
+    mend(&world);
+    let resumed = world.flow(&["resume", &run, "--json"]).exits(0);
+    assert_eq!(events_of_each(&world, &run), written);
+    assert!(resumed.stderr.contains("✓ each (known)"), "{resumed:?}");
+    assert!(!resumed.stderr.contains("2500 items"), "{resumed:?}");
+    let each = &resumed.json()["outputs"]["each"];
+    let expected: Vec<_> = words.iter().map(|word| format!("{word}-1")).collect();
+    assert_eq!(*each, json!(expected));
+}
+
+#[test]
+fn a_loop_is_gone_through_again_when_what_it_saw_has_changed() {
+    let words: Vec<String> = (0..2500).map(|at| format!("w{at}")).collect();
+    let text = MANY.replace("default: []", &format!("default: {}", json!(words)));
+    let world = World::with(&text);
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
+    let (before, _) = events_of_each(&world, &run);
+
+    // One word is new at the front, one is gone, the others are turned round: nothing but the
+    // new one is computed, and the output follows the file.
+    let mut turned: Vec<String> = words[1..].iter().rev().cloned().collect();
+    turned.insert(0, "new".into());
+    let edited = text.replace("\"{{ inputs.words }}\"", &json!(turned).to_string());
+    world.write("w.yaml", &edited);
+    let resumed = world.flow(&["resume", &run, "--from-file", "w.yaml", "--json"]);
+    assert_eq!(resumed.code, Some(1), "{resumed:?}");
+    let (after, _) = events_of_each(&world, &run);
+    assert_eq!(after, before + 1);
+    assert!(resumed.stderr.contains("each: 2500 items"), "{resumed:?}");
+
+    // Back to the first file: the rows of the loop are not those it left, and are not taken
+    // for them.
+    world.write("w.yaml", &text);
+    mend(&world);
+    let resumed = world.flow(&["resume", &run, "--from-file", "w.yaml", "--json"]).exits(0);
+    let expected: Vec<_> = words.iter().map(|word| format!("{word}-1")).collect();
+    assert_eq!(resumed.json()["outputs"]["each"], json!(expected));
+
+    // A step before the loop yields something else.
+    world.write("w.yaml", &text.replace("value: 1", "value: 2"));
+    let resumed = world.flow(&["resume", &run, "--from-file", "w.yaml", "--json"]).exits(0);
+    let expected: Vec<_> = words.iter().map(|word| format!("{word}-2")).collect();
+    assert_eq!(resumed.json()["outputs"]["each"], json!(expected));
+}

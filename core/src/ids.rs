@@ -129,6 +129,11 @@ impl InstancePath {
         Self(format!("{self}[{key}]").into())
     }
 
+    /// The step of the workflow itself that the path is of or below.
+    pub fn root(&self) -> &str {
+        self.0.split(['/', '[']).next().unwrap_or_default()
+    }
+
     /// The step that the path is of.
     pub fn last_step(&self) -> Option<StepId> {
         let last = self.0.rsplit('/').next()?;

@@ -10,14 +10,15 @@ mod begin;
 mod close;
 mod recorded;
 mod report;
+mod whole;
 
 use recorded::Recorded;
 
 pub(crate) use begin::holds;
 pub(crate) use close::render_outputs;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::content::ContentHash;
 use crate::engine::embedded::EngineError;
 use crate::engine::items::Items;
 use crate::engine::ledger::Ledger;
@@ -80,6 +82,8 @@ struct LoopLife {
     path: InstancePath,
     items: Items,
     recorded: Recorded,
+    /// Whether the row of an instance stands at another position than its item.
+    moved: bool,
     /// Outputs by position, where an expression asks for them.
     outputs: Option<Vec<Arc<Value>>>,
     total: u64,
@@ -119,6 +123,11 @@ pub(crate) struct Driver {
     waiting: usize,
     /// Whether how this life of the run ends is written.
     finished: bool,
+    /// Steps of the workflow itself that the next life has to go through, though they end
+    /// well: below them a file was taken in by its path, or something failed.
+    look_again: BTreeSet<String>,
+    /// The hash of what loops are made from, once it is asked for.
+    work: OnceLock<ContentHash>,
     /// When the store was last asked whether somebody wants the run to stop.
     polled: i64,
 }
@@ -160,6 +169,8 @@ impl Driver {
             active: 0,
             waiting: 0,
             finished: false,
+            look_again: BTreeSet::new(),
+            work: OnceLock::new(),
             polled: 0,
         }
     }

@@ -5,7 +5,7 @@
 //! model that follow from it. It also keeps the run's budget, which is checked before a
 //! call is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -53,6 +53,8 @@ pub(crate) struct Ledger {
     budget: Option<Budget>,
     reserved: Money,
     spent_by_step: BTreeMap<StepId, Money>,
+    /// Steps of the workflow itself at or below which something was written in this life.
+    wrote_below: BTreeSet<String>,
 }
 
 impl Ledger {
@@ -67,6 +69,7 @@ impl Ledger {
             budget,
             reserved: Money::ZERO,
             spent_by_step: BTreeMap::new(),
+            wrote_below: BTreeSet::new(),
         }
     }
 
@@ -88,6 +91,11 @@ impl Ledger {
     /// What is known of an instance under way.
     pub(crate) fn entry(&self, slot: Slot) -> Option<&Entry> {
         self.entries.get(&slot)
+    }
+
+    /// Whether anything was written in this life at or below a step of the workflow itself.
+    pub(crate) fn wrote_below(&self, step: &str) -> bool {
+        self.wrote_below.contains(step)
     }
 
     /// Begins to follow an instance, from what an earlier life of the run left of it.
@@ -174,6 +182,9 @@ impl Ledger {
     ) -> Result<(), IllegalTransition> {
         if says_again(&entry.state, event) {
             return Ok(());
+        }
+        if !self.wrote_below.contains(entry.path.root()) {
+            self.wrote_below.insert(entry.path.root().to_owned());
         }
         if !entry.state.is_open() && !matches!(event, StepEvent::Reopened) {
             entry.state = entry.state.apply(&StepEvent::Reopened)?;

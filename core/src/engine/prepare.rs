@@ -37,6 +37,8 @@ pub(crate) struct Prepared {
     pub(crate) paths: PathPolicy,
     /// Whether the step cache may answer.
     pub(crate) cacheable: bool,
+    /// Whether a file was named by its path.
+    pub(crate) by_path: bool,
 }
 
 impl Workshop {
@@ -52,25 +54,27 @@ impl Workshop {
             action.ok_or_else(|| Failure::internal(format!("there is no action `{name}`")))?;
         let paths = PathPolicy { folder: self.folder.clone(), computed: computed.clone() };
         let mut input = with.render(scope).map_err(|e| Failure::input(format!("`with`: {e}")))?;
-        self.take_files(&action.spec().input, &mut input, &paths).await?;
+        let by_path = self.take_files(&action.spec().input, &mut input, &paths).await?;
         self.actions.check_input(name, &input)?;
         let hash = identity::of_action(action.spec(), models, &input);
         let cacheable = step.policy.cache.unwrap_or(action.spec().cacheable);
-        Ok(Prepared { action, models: models.clone(), input, hash, paths, cacheable })
+        Ok(Prepared { action, models: models.clone(), input, hash, paths, cacheable, by_path })
     }
 
-    /// Replaces the paths given where the schema takes files by artifacts.
+    /// Replaces the paths given where the schema takes files by artifacts. Says whether there
+    /// were any.
     async fn take_files(
         &self,
         schema: &Value,
         input: &mut Value,
         paths: &PathPolicy,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let (Some(properties), Some(input)) =
             (schema["properties"].as_object(), input.as_object_mut())
         else {
-            return Ok(());
+            return Ok(false);
         };
+        let mut any = false;
         for (key, property) in properties {
             if property["x-file"] != true {
                 continue;
@@ -78,14 +82,14 @@ impl Workshop {
             match input.get_mut(key) {
                 Some(Value::Array(items)) => {
                     for item in items {
-                        self.take_file(key, item, paths).await?;
+                        any |= self.take_file(key, item, paths).await?;
                     }
                 }
-                Some(value) => self.take_file(key, value, paths).await?,
+                Some(value) => any |= self.take_file(key, value, paths).await?,
                 None => {}
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     async fn take_file(
@@ -93,16 +97,16 @@ impl Workshop {
         key: &str,
         value: &mut Value,
         paths: &PathPolicy,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let Value::String(path) = value else {
-            return Ok(());
+            return Ok(false);
         };
         if path.starts_with("http://") || path.starts_with("https://") {
-            return Ok(());
+            return Ok(false);
         }
         let file = paths.resolve(key, path)?;
         *value = self.intake.take(path, &file).await?.to_value();
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the files that are given as inputs of a workflow into the store.

@@ -62,7 +62,17 @@ fn known(
     meta: Option<Value>,
 ) -> End {
     let output = Arc::new(output);
-    End::Done(Done { attempt: None, hash, output, packed, usage: None, origin, cache: false, meta })
+    End::Done(Done {
+        attempt: None,
+        hash,
+        output,
+        packed,
+        usage: None,
+        origin,
+        cache: false,
+        meta,
+        by_path: false,
+    })
 }
 
 /// What a person's answer makes of an instance that asked.

@@ -124,6 +124,8 @@ pub(crate) struct Done {
     pub(crate) cache: bool,
     /// What the store knows of an output that was there already.
     pub(crate) meta: Option<Value>,
+    /// Whether the input names a file by its path.
+    pub(crate) by_path: bool,
 }
 
 impl End {
@@ -151,6 +153,9 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
         Err(failure) => return End::failed(failure),
     };
     match reuse(shared, job, &prepared).await {
+        Ok(Some(End::Done(done))) => {
+            return End::Done(Done { by_path: prepared.by_path, ..done });
+        }
         Ok(Some(end)) => return end,
         Ok(None) => {}
         Err(failure) => return End::failed(failure),
@@ -292,6 +297,7 @@ impl Attempts<'_> {
             origin: Origin::Ran,
             cache: self.shared.use_cache && self.prepared.cacheable,
             meta: None,
+            by_path: self.prepared.by_path,
         })
     }
 

@@ -39,6 +39,9 @@ impl Driver {
         }
         match &step.for_each {
             None => self.begin_work(slot, &block, path, scope, recorded).await,
+            Some(_) if self.is_whole(slot, &block, recorded.as_ref()) => {
+                self.keep_loop(slot, step, &path).await
+            }
             Some(_) => self.open_loop(slot, step, path, &scope),
         }
     }
@@ -85,6 +88,7 @@ impl Driver {
         let path = life.path.instance(&key);
         let (store, run) = (&self.shared.workshop.store, &self.shared.run);
         let recorded = life.recorded.take(store, run, &life.path, &path).await?;
+        life.moved |= recorded.as_ref().is_some_and(|row| row.ordinal != slot.ordinal);
         self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
         if let Some(failure) = failure {
             return self.fail(slot, step, &path, failure.into());
@@ -135,6 +139,8 @@ impl Driver {
                 Ok(())
             }
             Work::Workflow { workflow, inputs } => {
+                // Its inputs may be paths, and what is behind a path may change.
+                self.look_again.insert(path.root().to_owned());
                 self.begin_workflow(slot, step, path, scope, workflow, inputs).await
             }
         }
@@ -179,6 +185,20 @@ impl Driver {
         Ok(Value::Object(bound))
     }
 
+    /// Ends a loop that is kept as an earlier life of the run left it.
+    async fn keep_loop(
+        &mut self,
+        slot: Slot,
+        step: &Step,
+        path: &InstancePath,
+    ) -> Result<(), EngineError> {
+        let (output, status) = (self.whole_output(step, path).await?, StepStatus::Succeeded);
+        let view = StepView { output, status, ..StepView::default() };
+        let told = Told { reused: true, failure: None, cost: None };
+        self.conclude(slot, step, path, view, Ending::Done, told);
+        Ok(())
+    }
+
     fn open_loop(
         &mut self,
         slot: Slot,
@@ -204,8 +224,16 @@ impl Driver {
         self.observer.progress(&Progress::Opened { at, count });
         let outputs = step.output_used.then(Vec::new);
         let recorded = if self.resumed { Recorded::default() } else { Recorded::nothing() };
-        let life =
-            LoopLife { path, items, recorded, outputs, total: 0, failed: 0, first_failure: None };
+        let life = LoopLife {
+            path,
+            items,
+            recorded,
+            moved: false,
+            outputs,
+            total: 0,
+            failed: 0,
+            first_failure: None,
+        };
         self.loops.insert(slot, life);
         self.scheduler.open(slot, for_each.max_parallel);
         Ok(())

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Driver;
 use super::report::Told;
+use crate::content::ContentHash;
 use crate::engine::embedded::EngineError;
 use crate::engine::scheduler::{Ending, FrameId, Slot};
 use crate::error::Failure;
@@ -32,11 +33,12 @@ impl Driver {
             // The instances have had their `on_error`; what is left counts.
             return self.end_failed(slot, step, &life.path, failure.into(), None);
         }
+        let hash = self.hash_of_loop(slot, &life);
         let outputs = life.outputs.map_or(Value::Null, |mut outputs| {
             outputs.resize_with(life.total as usize, Arc::default);
             Value::Array(outputs.into_iter().map(Arc::unwrap_or_clone).collect())
         });
-        self.close_done(slot, step, &life.path, outputs)
+        self.close_done(slot, step, &life.path, outputs, hash)
     }
 
     /// Closes the frame of a body or a sub-workflow whose steps are all settled.
@@ -73,7 +75,7 @@ impl Driver {
             Work::Action { .. } => return Err(self.stuck()),
         };
         match output {
-            Ok(output) => self.close_done(holder, step, &path, output),
+            Ok(output) => self.close_done(holder, step, &path, output, None),
             Err(failure) => self.fail(holder, step, &path, failure.into()),
         }
     }
@@ -108,9 +110,9 @@ impl Driver {
         step: &Step,
         path: &InstancePath,
         output: Value,
+        hash: Option<ContentHash>,
     ) -> Result<(), EngineError> {
-        let event =
-            StepEvent::Succeeded { attempt: 0, hash: None, usage: None, origin: Origin::Ran };
+        let event = StepEvent::Succeeded { attempt: 0, hash, usage: None, origin: Origin::Ran };
         self.step_event(slot, &event)?;
         let (output, status) = (Arc::new(output), StepStatus::Succeeded);
         let view = StepView { output, status, ..StepView::default() };

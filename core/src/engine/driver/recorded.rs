@@ -30,6 +30,11 @@ impl Recorded {
         Self { exhausted: true, ..Self::default() }
     }
 
+    /// Whether every row was taken.
+    pub(super) fn is_spent(&self) -> bool {
+        self.exhausted && self.ahead.is_empty()
+    }
+
     /// Takes the row of an instance of the loop at `parent`, if there is one.
     pub(super) async fn take(
         &mut self,

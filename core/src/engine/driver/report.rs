@@ -114,7 +114,11 @@ impl Driver {
         path: &InstancePath,
         done: Done,
     ) -> Result<(), EngineError> {
-        let Done { attempt, hash, output, packed, usage, origin, cache, meta: known } = done;
+        let Done { attempt, hash, output, packed, usage, origin, cache, meta: known, by_path } =
+            done;
+        if by_path {
+            self.look_again.insert(path.root().to_owned());
+        }
         if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
             self.note_attempt(slot, attempt);
         }
@@ -178,6 +182,7 @@ impl Driver {
         instead: Option<Value>,
     ) -> Result<(), EngineError> {
         let Failed { attempt, failure, usage } = failed;
+        self.look_again.insert(path.root().to_owned());
         let meta = meta(usage.as_deref(), attempt, false);
         let cost = usage.as_ref().and_then(|usage| usage.cost);
         let tolerated = instead.is_some();
@@ -268,9 +273,9 @@ impl Driver {
 /// What a watcher is told of an end besides how it is.
 #[derive(Default)]
 pub(super) struct Told {
-    reused: bool,
-    failure: Option<Failure>,
-    cost: Option<Money>,
+    pub(super) reused: bool,
+    pub(super) failure: Option<Failure>,
+    pub(super) cost: Option<Money>,
 }
 
 /// A failure for good, and the attempt it was.

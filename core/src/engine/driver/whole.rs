@@ -1,0 +1,91 @@
+//! Loops that an earlier life of the run finished, and that are kept whole.
+//!
+//! Going through a million items to find that each is done takes as long as doing them. A
+//! loop of the workflow's own steps that ended well therefore keeps a hash in its row, of
+//! all that its instances are made from but their inputs: the run's definition and the
+//! versions of the actions. When the run is resumed, the loop is kept as it is if the hash
+//! is the same and nothing below the steps before it was written in this life, so that it
+//! would see the same values.
+//!
+//! No hash is kept, and the loop is gone through item by item, where that would not be
+//! enough: where its output is asked for and what a body yields, which is not stored, is in
+//! it; where an instance took a file in by its path, which may have changed on the
+//! disk; where one failed, be it that `on_error` took it, since it is tried again; and where
+//! rows of other items are left, or rows at other positions, from before the workflow was
+//! edited.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Driver, LoopLife};
+use crate::content::ContentHash;
+use crate::engine::embedded::EngineError;
+use crate::engine::scheduler::{FrameId, Slot};
+use crate::ids::InstancePath;
+use crate::language::{Block, Step, Work};
+use crate::store::{StepRow, StepStatus};
+
+/// Outputs read at once.
+const PAGE: u32 = 1000;
+
+impl Driver {
+    /// The hash to keep with a loop that ended well; none where it cannot be kept whole.
+    pub(super) fn hash_of_loop(&self, slot: Slot, life: &LoopLife) -> Option<ContentHash> {
+        let step = &self.scheduler.block(slot.frame)?.steps[slot.step];
+        let kept = !step.output_used || matches!(step.work, Work::Action { .. });
+        let plain = kept && !life.moved && life.recorded.is_spent();
+        let own = self.in_own_steps(slot) && !self.look_again.contains(life.path.root());
+        (plain && own).then(|| self.hash_of_work())
+    }
+
+    /// Whether a loop that an earlier life finished is what it would be again.
+    pub(super) fn is_whole(&self, slot: Slot, block: &Block, recorded: Option<&StepRow>) -> bool {
+        let before = || block.steps[slot.step].after.iter().map(|at| &block.steps[*at].id);
+        recorded.is_some_and(|row| {
+            row.status == StepStatus::Succeeded
+                && self.in_own_steps(slot)
+                && row.hash == Some(self.hash_of_work())
+                && before().all(|id| !self.ledger.wrote_below(id.as_str()))
+        })
+    }
+
+    /// The output of a loop that is kept whole: null where no expression asks for it.
+    pub(super) async fn whole_output(
+        &self,
+        step: &Step,
+        path: &InstancePath,
+    ) -> Result<Arc<Value>, EngineError> {
+        if !step.output_used {
+            return Ok(Arc::default());
+        }
+        let (store, run) = (&self.shared.workshop.store, &self.shared.run);
+        let (mut outputs, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.outputs_of(run, path, after, PAGE).await?;
+            for packed in page.rows {
+                outputs.push(store.unpack(packed).await?);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(Arc::new(Value::Array(outputs)));
+            }
+        }
+    }
+
+    /// Whether a slot is one of the workflow's own steps, and not of what runs after them.
+    fn in_own_steps(&self, slot: Slot) -> bool {
+        let block = self.scheduler.block(FrameId::ROOT);
+        slot.frame == FrameId::ROOT
+            && block.is_some_and(|block| Arc::ptr_eq(block, &self.workflow.steps))
+    }
+
+    fn hash_of_work(&self) -> ContentHash {
+        *self.work.get_or_init(|| {
+            let specs = self.shared.workshop.actions.specs();
+            let actions: Vec<Value> = specs.map(|spec| json!([spec.name, spec.version])).collect();
+            let definition = self.ledger.run().definition.hex();
+            ContentHash::of_json(&json!({ "definition": definition, "actions": actions }))
+        })
+    }
+}
