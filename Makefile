@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 FLOW := $(TARGET)/debug/flow
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: help demo test check models setup
+.PHONY: help demo test check bench models setup
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,11 @@ check: setup ## format, lints and docs, as the checks want them
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+bench: models ## measure against limits and peers (ROWS="chain start" for some)
+	cargo build --release --locked
+	-scripts/fetch-bench-peers
+	benches/run $(ROWS) --flow $(TARGET)/release/flow
 
 models: setup ## fetch the OCR models into the cache folder
 	scripts/fetch-ocr-models
