@@ -43,7 +43,7 @@ pub(crate) struct Details {
 }
 
 /// Writes what happens in a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     run: RunRow,
     state: RunState,

@@ -21,6 +21,8 @@ mod embedded;
 mod identity;
 mod items;
 mod ledger;
+#[cfg(test)]
+mod model_check;
 mod observer;
 mod planner;
 mod prepare;

@@ -10,6 +10,43 @@ use crate::engine::runner::{Done, End, Job, Shared};
 use crate::error::{ErrorClass, Failure};
 use crate::language::OnLost;
 use crate::state::{Origin, StepState};
+use crate::store::{ApprovalRow, StepRow};
+
+/// What earlier lives of the run left of an instance.
+pub(super) enum Recalled<'a> {
+    /// It is done, as this row says.
+    Done(&'a StepRow),
+    /// It ends so, without another attempt.
+    Ended(Box<End>),
+    /// Nothing that counts: an attempt is made.
+    Nothing,
+}
+
+/// What a row and its question mean for an instance that would run `hash` now. Pure: this is
+/// the rule by which a run recovers.
+pub(super) fn recall<'a>(
+    on_lost: OnLost,
+    hash: ContentHash,
+    row: Option<&'a StepRow>,
+    approval: Option<&ApprovalRow>,
+) -> Recalled<'a> {
+    let Some(row) = row else { return Recalled::Nothing };
+    let end = match StepState::of_row(row) {
+        StepState::Succeeded { hash: Some(done), .. } if done == hash => {
+            return Recalled::Done(row);
+        }
+        StepState::Waiting { hash: asked, attempts } if asked == hash => {
+            answered(approval, hash, attempts)
+        }
+        // What is idle after an attempt lost it, and its process died before it could act
+        // on the loss.
+        StepState::Working { attempt, .. } | StepState::Idle { attempts: attempt @ 1.. } => {
+            lost_call(on_lost, hash, attempt)
+        }
+        _ => None,
+    };
+    end.map_or(Recalled::Nothing, |end| Recalled::Ended(Box::new(end)))
+}
 
 /// Looks whether the work was done before: in this run, by a person, or in another run.
 pub(super) async fn reuse(
@@ -18,25 +55,14 @@ pub(super) async fn reuse(
     prepared: &Prepared,
 ) -> Result<Option<End>, Failure> {
     let store = &shared.workshop.store;
-    if let Some(row) = &job.recorded {
-        match StepState::of_row(row) {
-            StepState::Succeeded { hash: Some(hash), .. } if hash == prepared.hash => {
-                let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
-                let meta = row.meta.clone();
-                return Ok(Some(known(hash, output, None, Origin::Ran, meta)));
-            }
-            StepState::Waiting { hash, attempts } if hash == prepared.hash => {
-                return Ok(answered(job, hash, attempts));
-            }
-            // What is idle after an attempt lost it, and its process died before it could act
-            // on the loss.
-            StepState::Working { attempt, .. } | StepState::Idle { attempts: attempt @ 1.. } => {
-                if let Some(end) = lost_call(job, prepared, attempt) {
-                    return Ok(Some(end));
-                }
-            }
-            _ => {}
+    let (row, approval) = (job.recorded.as_ref(), job.approval.as_ref());
+    match recall(job.step().policy.on_lost, prepared.hash, row, approval) {
+        Recalled::Done(row) => {
+            let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
+            return Ok(Some(known(prepared.hash, output, None, Origin::Ran, row.meta.clone())));
         }
+        Recalled::Ended(end) => return Ok(Some(*end)),
+        Recalled::Nothing => {}
     }
     if !(shared.use_cache && prepared.cacheable) {
         return Ok(None);
@@ -76,8 +102,8 @@ fn known(
 }
 
 /// What a person's answer makes of an instance that asked.
-fn answered(job: &Job, hash: ContentHash, attempts: u32) -> Option<End> {
-    let approval = job.approval.as_ref()?;
+fn answered(approval: Option<&ApprovalRow>, hash: ContentHash, attempts: u32) -> Option<End> {
+    let approval = approval?;
     let about_loss = approval.show.get("lost_attempt").is_some();
     match approval.approved {
         None => Some(End::Asked { attempt: attempts, hash, show: None }),
@@ -95,10 +121,10 @@ fn answered(job: &Job, hash: ContentHash, attempts: u32) -> Option<End> {
 }
 
 /// What becomes of an instance whose call was in flight when the process died.
-fn lost_call(job: &Job, prepared: &Prepared, attempt: u32) -> Option<End> {
+fn lost_call(on_lost: OnLost, hash: ContentHash, attempt: u32) -> Option<End> {
     let message =
         format!("attempt {attempt} was in flight when the process died, and may have been paid");
-    match job.step().policy.on_lost {
+    match on_lost {
         OnLost::Resend => None,
         OnLost::Fail => Some(End::failed(
             Failure::new(ErrorClass::Connection, message)
@@ -107,7 +133,7 @@ fn lost_call(job: &Job, prepared: &Prepared, attempt: u32) -> Option<End> {
         OnLost::Ask => {
             let show =
                 json!({ "question": "send it again?", "reason": message, "lost_attempt": attempt });
-            Some(End::Asked { attempt: attempt + 1, hash: prepared.hash, show: Some(show) })
+            Some(End::Asked { attempt: attempt + 1, hash, show: Some(show) })
         }
     }
 }

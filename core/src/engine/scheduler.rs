@@ -46,7 +46,7 @@ impl Slot {
 }
 
 /// What the driver is to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Begin {
     /// All before this step is settled: ask for its condition, then open its items, enter
     /// its block or run it.
@@ -89,7 +89,7 @@ impl Ending {
 }
 
 /// A step that does not run because one before it failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Blocked {
     /// The step.
     pub slot: Slot,
@@ -100,14 +100,14 @@ pub struct Blocked {
 }
 
 /// A phase in the life of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Steps,
     OnFailure,
     Finally,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Frame {
     /// The slot whose work this frame is; none for the run.
     holder: Option<Slot>,
@@ -120,7 +120,7 @@ struct Frame {
     failed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Node {
     /// So many steps before it are not settled.
     Missing(usize),
@@ -133,7 +133,7 @@ enum Node {
 }
 
 /// A loop under way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Loop {
     /// The item that begins next.
     next: u64,
@@ -149,7 +149,7 @@ struct Loop {
 }
 
 /// Knows which step may begin.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scheduler {
     frames: BTreeMap<FrameId, Frame>,
     next_frame: u64,
@@ -396,6 +396,16 @@ impl Scheduler {
         if frame.unsettled == 0 {
             self.end_phase(slot.frame);
         }
+    }
+
+    /// Feeds everything that decides what comes next to a hasher, and the file's blocks not.
+    #[cfg(test)]
+    pub(in crate::engine) fn fingerprint(&self, into: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        for (id, frame) in &self.frames {
+            (id, frame.holder, frame.phase, &frame.nodes, frame.unsettled, frame.failed).hash(into);
+        }
+        (self.next_frame, &self.ready, &self.loops, self.blocked.len(), self.failed).hash(into);
     }
 
     fn node_mut(&mut self, slot: Slot) -> Option<&mut Node> {

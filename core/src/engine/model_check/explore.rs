@@ -1,0 +1,347 @@
+//! Walks every history of a world: each possible next thing at each point, depth first.
+//!
+//! States that were met before are not walked again; the number of histories is counted over
+//! the graph of states. What a history may spend on trouble (crashes, stops, resumes that
+//! nothing calls for) is limited, so that every history ends.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use super::durable::{Broken, Durable};
+use super::life::{Life, Stop};
+use super::reference::{self, Comes};
+use super::worlds::{Act, Plan, World, plan_at};
+use crate::engine::scheduler::{Ending, Slot};
+use crate::ids::InstancePath;
+use crate::language::OnLost;
+use crate::state::StepState;
+use crate::store::{RunStatus, StepStatus};
+
+/// The most moves of a history. The longest that ends has less than half of them.
+const LONGEST: usize = 400;
+
+/// What can happen next.
+#[derive(Clone, Debug)]
+enum Move {
+    /// The driver goes on with its turn.
+    Turn,
+    /// A runner says the next thing it has to say.
+    Report(Slot),
+    /// A runner that was told to stop stops where it stands.
+    Cut(Slot),
+    /// The process dies.
+    Crash,
+    /// Somebody wants the run to stop.
+    Stop(Stop),
+    /// A person answers.
+    Answer(InstancePath),
+    /// The run is taken up.
+    Resume,
+}
+
+/// A point in a history.
+#[derive(Clone)]
+struct Point {
+    store: Durable,
+    life: Option<Life>,
+    /// Calls that were in flight when a process died and that nobody has sent again.
+    lost: BTreeSet<InstancePath>,
+    /// Whether a person has answered since the run was taken up.
+    answered: bool,
+    /// How much trouble may still come.
+    trouble: u8,
+}
+
+/// What a walk saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Walked {
+    pub(super) states: u64,
+    pub(super) moves: u64,
+    /// From the start to a point where nothing more can happen.
+    pub(super) histories: u128,
+}
+
+impl Walked {
+    /// What two walks saw together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            states: self.states + other.states,
+            moves: self.moves + other.moves,
+            histories: self.histories.saturating_add(other.histories),
+        }
+    }
+}
+
+/// Walks every history of a world with at most so much trouble. The error names the
+/// invariant that broke, and the history that broke it.
+pub(super) fn walk(world: &World, trouble: u8) -> Result<Walked, Broken> {
+    let mut walk = Walk { world, known: HashMap::new(), path: Vec::new(), moves: 0 };
+    let lost = BTreeSet::new();
+    let point = Point { store: Durable::new(), life: None, lost, answered: false, trouble };
+    let histories = walk
+        .from(&point)
+        .map_err(|broken| format!("{broken}\nafter {:?}\nin {:#?}", walk.path, world.phases))?;
+    Ok(Walked { states: walk.known.len() as u64, moves: walk.moves, histories })
+}
+
+struct Walk<'a> {
+    world: &'a World,
+    /// The histories that lead on from a state; none while it is being walked.
+    known: HashMap<u64, Option<u128>>,
+    path: Vec<Move>,
+    moves: u64,
+}
+
+impl Walk<'_> {
+    fn from(&mut self, point: &Point) -> Result<u128, Broken> {
+        let mut hasher = DefaultHasher::new();
+        (&point.store, &point.life, &point.lost, point.answered, point.trouble).hash(&mut hasher);
+        let key = hasher.finish();
+        match self.known.get(&key) {
+            Some(Some(histories)) => return Ok(*histories),
+            Some(None) => return Err("8: a history goes round".into()),
+            None => self.known.insert(key, None),
+        };
+        if self.path.len() > LONGEST {
+            return Err(format!("8: a history does not end in {LONGEST} moves"));
+        }
+        let moves = point.moves();
+        if moves.is_empty() {
+            point.ended()?;
+        }
+        let mut histories = u128::from(moves.is_empty());
+        for next in moves {
+            self.moves += 1;
+            self.path.push(next.clone());
+            let after = point.after(self.world, &next)?;
+            histories = histories.saturating_add(self.from(&after)?);
+            self.path.pop();
+        }
+        self.known.insert(key, Some(histories));
+        Ok(histories)
+    }
+}
+
+impl Point {
+    fn moves(&self) -> Vec<Move> {
+        let mut moves = Vec::new();
+        let troubled = self.trouble > 0;
+        let Some(life) = &self.life else {
+            if self.may_resume() {
+                moves.push(Move::Resume);
+            }
+            moves.extend(self.unanswered().map(Move::Answer));
+            return moves;
+        };
+        if life.turning {
+            moves.push(Move::Turn);
+        } else {
+            let stopping = life.stop.is_some();
+            for (slot, runner) in &life.runners {
+                if runner.may_report() {
+                    moves.push(Move::Report(*slot));
+                }
+                if stopping && runner.may_be_cut() {
+                    moves.push(Move::Cut(*slot));
+                }
+            }
+            if life.heard {
+                moves.push(Move::Turn);
+            }
+            if troubled && !stopping {
+                moves.extend([Move::Stop(Stop::Interrupt), Move::Stop(Stop::Cancel)]);
+            }
+            moves.extend(self.unanswered().map(Move::Answer));
+        }
+        if troubled {
+            moves.push(Move::Crash);
+        }
+        moves
+    }
+
+    fn unanswered(&self) -> impl Iterator<Item = InstancePath> {
+        let asked = self.store.approvals.iter();
+        asked.filter(|(_, row)| row.approved.is_none()).map(|(path, _)| path.clone())
+    }
+
+    /// Whether somebody would take the run up: because it was cut short, because a question
+    /// was answered, or just so while there may be trouble.
+    fn may_resume(&self) -> bool {
+        match self.store.run.status {
+            RunStatus::Running | RunStatus::Interrupted => true,
+            RunStatus::Waiting => self.answered || self.trouble > 0,
+            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => self.trouble > 0,
+        }
+    }
+
+    fn after(&self, world: &World, next: &Move) -> Result<Self, Broken> {
+        let mut point = self.clone();
+        match next {
+            Move::Crash => {
+                point.trouble -= 1;
+                point.life = None;
+                point.store.died();
+                for (path, row) in &point.store.rows {
+                    if let StepState::Working { .. } = StepState::of_row(row) {
+                        point.lost.insert(path.clone());
+                    }
+                }
+            }
+            Move::Resume => point.resume(world)?,
+            Move::Answer(path) => point.answer(world, path)?,
+            Move::Turn | Move::Report(_) | Move::Cut(_) | Move::Stop(_) => {
+                point.live(world, next)?;
+            }
+        }
+        Ok(point)
+    }
+
+    fn resume(&mut self, world: &World) -> Result<(), Broken> {
+        let called_for = match self.store.run.status {
+            RunStatus::Running | RunStatus::Interrupted => true,
+            RunStatus::Waiting => self.answered,
+            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => false,
+        };
+        self.trouble -= u8::from(!called_for);
+        self.answered = false;
+        let rows = &self.store.rows;
+        self.lost.retain(|path| rows.get(path).is_some_and(|row| StepState::of_row(row).is_open()));
+        self.life = Some(Life::start(world, &mut self.store)?);
+        Ok(())
+    }
+
+    fn answer(&mut self, world: &World, path: &InstancePath) -> Result<(), Broken> {
+        let approval = self.store.approvals.get_mut(path).ok_or("nobody asked")?;
+        let (plan, act) =
+            plan_at(&world.phases, path.as_str()).ok_or("the world is not built so")?;
+        let approval = Arc::make_mut(approval);
+        let about_loss = approval.show.get("lost_attempt").is_some();
+        let yes = if about_loss { plan.resend } else { act == Act::Asks(true) };
+        approval.approved = Some(yes);
+        self.answered = true;
+        Ok(())
+    }
+
+    fn live(&mut self, world: &World, next: &Move) -> Result<(), Broken> {
+        let life = self.life.as_mut().ok_or("nobody drives the run")?;
+        match next {
+            Move::Stop(stop) => {
+                self.trouble -= 1;
+                life.stop = Some(*stop);
+                return Ok(());
+            }
+            Move::Report(slot) => return life.report(*slot, false),
+            Move::Cut(slot) => return life.report(*slot, true),
+            Move::Turn | Move::Crash | Move::Answer(_) | Move::Resume => {}
+        }
+        life.turning = true;
+        life.turn(&mut self.store)?;
+        for path in self.lost.clone() {
+            // What is sent again is lost no more.
+            let state = self.store.row(&path).map(StepState::of_row);
+            let recorded = self.store.nothing_in_flight(&path);
+            if recorded && matches!(state, Some(StepState::Working { .. })) {
+                self.lost.remove(&path);
+            }
+        }
+        self.agrees(world)?;
+        if self.life.as_ref().is_some_and(|life| life.over) {
+            self.rested(world)?;
+            self.life = None;
+        }
+        Ok(())
+    }
+
+    /// Whether all that ended in this life ended as the reference says.
+    fn agrees(&self, world: &World) -> Result<(), Broken> {
+        let Some(life) = &self.life else { return Ok(()) };
+        let lost = &self.lost;
+        let expected = reference::outcome(&world.phases, world.limit, &|path, plan, act| {
+            comes(plan, act, lost.contains(&InstancePath::from_stored(path)))
+        });
+        for (path, ending) in &life.settled {
+            let status = expected.settled.get(path.as_str());
+            let row = self.store.row(path).map(|row| row.status);
+            if *ending == Ending::Blocked && life.turning {
+                // It follows from what is durable, and is itself so when the turn is over.
+                if status != Some(&StepStatus::Blocked) {
+                    return Err(format!("6: {path} is blocked, expected {status:?}"));
+                }
+                continue;
+            }
+            if status.copied() != row || !fits(*ending, row) {
+                return Err(format!("3: {path} ended as {ending:?}, {row:?}, expected {status:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold when the driver returns.
+    fn rested(&self, world: &World) -> Result<(), Broken> {
+        let Some(life) = &self.life else { return Ok(()) };
+        let status = self.store.run.status;
+        let asked = |path: &str| life.asked.contains(&InstancePath::from_stored(path));
+        let lost = |path: &str| self.lost.contains(&InstancePath::from_stored(path));
+        let expected = reference::outcome(&world.phases, world.limit, &|path, plan, act| {
+            if asked(path) { Comes::Nothing } else { comes(plan, act, lost(path)) }
+        });
+        let should = match (life.stop, expected.failed) {
+            // What was stopped may have been at its end already.
+            (Some(Stop::Interrupt), _) if status == RunStatus::Interrupted => return Ok(()),
+            (Some(Stop::Cancel), _) if status == RunStatus::Cancelled => return Ok(()),
+            (_, None) => RunStatus::Waiting,
+            (_, Some(true)) => RunStatus::Failed,
+            (_, Some(false)) => RunStatus::Succeeded,
+        };
+        if status != should {
+            return Err(format!("7: the run is {status}, and should be {should}"));
+        }
+        let settled = life.settled.keys().map(InstancePath::as_str);
+        if !settled.eq(expected.settled.keys().map(String::as_str)) {
+            let should = expected.settled.keys();
+            return Err(format!("7: settled are {:?}, and should be {should:?}", life.settled));
+        }
+        // A run that waits may not have come to what was in flight in its last life.
+        let reached = |path: &InstancePath| {
+            expected.failed.is_some()
+                || life.settled.contains_key(path)
+                || life.asked.contains(path)
+        };
+        self.store.at_rest(reached)
+    }
+
+    /// What must hold where nothing more can happen.
+    fn ended(&self) -> Result<(), Broken> {
+        match (self.store.run.status, &self.life) {
+            (RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled, None) => Ok(()),
+            (status, life) => {
+                let lives = life.is_some();
+                Err(format!("8: nothing can happen, and the run is {status} (alive: {lives})"))
+            }
+        }
+    }
+}
+
+/// What an instance comes to by itself once all questions are answered.
+fn comes(plan: &Plan, act: Act, lost: bool) -> Comes {
+    let given_up = match plan.on_lost {
+        OnLost::Resend => false,
+        OnLost::Fail => true,
+        OnLost::Ask => !plan.resend,
+    };
+    match act {
+        _ if lost && given_up => Comes::Failure,
+        Act::Works | Act::Stumbles | Act::Asks(true) => Comes::Output,
+        Act::Breaks | Act::Tires | Act::Asks(false) => Comes::Failure,
+    }
+}
+
+fn fits(ending: Ending, status: Option<StepStatus>) -> bool {
+    match ending {
+        Ending::Done => matches!(status, Some(StepStatus::Succeeded | StepStatus::Failed)),
+        Ending::Skipped => status == Some(StepStatus::Skipped),
+        Ending::Failed => status == Some(StepStatus::Failed),
+        Ending::Blocked => status == Some(StepStatus::Blocked),
+    }
+}
