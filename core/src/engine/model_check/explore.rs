@@ -237,18 +237,34 @@ impl Point {
         }
         life.turning = true;
         life.turn(&mut self.store)?;
-        for path in self.lost.clone() {
-            // What is sent again is lost no more.
-            let state = self.store.row(&path).map(StepState::of_row);
-            let recorded = self.store.nothing_in_flight(&path);
-            if recorded && matches!(state, Some(StepState::Working { .. })) {
-                self.lost.remove(&path);
-            }
-        }
+        self.sent_again(world)?;
         self.agrees(world)?;
         if self.life.as_ref().is_some_and(|life| life.over) {
             self.rested(world)?;
             self.life = None;
+        }
+        Ok(())
+    }
+
+    /// Takes what was sent again from what is lost, if it may be sent.
+    fn sent_again(&mut self, world: &World) -> Result<(), Broken> {
+        for path in self.lost.clone() {
+            let state = self.store.row(&path).map(StepState::of_row);
+            let sent = matches!(state, Some(StepState::Working { .. }));
+            if !sent || !self.store.nothing_in_flight(&path) {
+                continue;
+            }
+            let (plan, _) = plan_at(&world.phases, path.as_str()).ok_or("no such plan")?;
+            let allowed = self.store.approvals.get(&path).and_then(|row| row.approved);
+            let may = match plan.on_lost {
+                OnLost::Resend => true,
+                OnLost::Ask => allowed == Some(true),
+                OnLost::Fail => false,
+            };
+            if !may {
+                return Err(format!("4: {path} was lost, and is sent again unasked"));
+            }
+            self.lost.remove(&path);
         }
         Ok(())
     }

@@ -14,7 +14,8 @@
 //!    endings, and wherever the process died before.
 //! 4. An external attempt acts only when its `attempt_sent` is durable. Of one that was in
 //!    flight when the process died, the loss is recorded exactly once; numbers of attempts
-//!    only grow, no two are in flight at once, and none is when a run rests.
+//!    only grow, no two are in flight at once, and none is when a run rests. A lost call is
+//!    sent again only as `on_lost` says.
 //! 5. Events are numbered without a gap, each is legal where it stands, and their fold is
 //!    what the rows say, after every commit.
 //! 6. A step is blocked exactly if one it waits for failed, or was blocked, and `on_error`
