@@ -340,7 +340,7 @@ impl Point {
 }
 
 /// What an instance comes to by itself once all questions are answered.
-fn comes(plan: &Plan, act: Act, lost: bool) -> Comes {
+pub(super) fn comes(plan: &Plan, act: Act, lost: bool) -> Comes {
     let given_up = match plan.on_lost {
         OnLost::Resend => false,
         OnLost::Fail => true,

@@ -30,6 +30,7 @@
 //! It leaves out time, values and the store's own durability: those are tested with the real
 //! driver, the real store and real processes that are killed.
 
+mod driven;
 mod durable;
 mod explore;
 mod life;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::ErrorClass;
 use crate::language::{Block, ForEach, OnError, OnLost, Policy, Retry, Step, Work, Workflow};
@@ -135,14 +135,20 @@ fn block(plans: &[Plan]) -> Arc<Block> {
 }
 
 fn built(plan: &Plan) -> Step {
-    let items = Template::Literal(Value::Null);
+    let count = match &plan.does {
+        Does::Once(_) | Does::Runs(_) => 0,
+        Does::Each(items) => items.len(),
+        Does::Bodies(items) => items.len(),
+    };
+    let items = Template::Literal((0..count).collect());
     let for_each = || {
         let max_parallel = plan.max_parallel;
-        Some(ForEach { items, item_name: "item".into(), key: None, max_parallel })
+        let key = Template::compile("{{ item }}").ok();
+        Some(ForEach { items, item_name: "item".into(), key, max_parallel })
     };
     let action = || Work::Action {
         name: "act".into(),
-        with: Template::Literal(Value::Null),
+        with: Template::Literal(json!({ "external": plan.external })),
         computed: Vec::new(),
         models: Vec::new(),
     };
@@ -154,7 +160,7 @@ fn built(plan: &Plan) -> Step {
             (for_each(), Work::Body { block, collect: None })
         }
         Does::Runs(phases) => {
-            let inputs = Template::Literal(Value::Null);
+            let inputs = Template::Literal(json!({}));
             (None, Work::Workflow { workflow: workflow(phases), inputs })
         }
     };
@@ -162,7 +168,7 @@ fn built(plan: &Plan) -> Step {
         id: plan.id.parse().expect("the id is an identifier"),
         name: None,
         after: plan.after.clone(),
-        when: None,
+        when: Some(Template::Literal(Value::Bool(plan.holds))),
         when_per_item: false,
         for_each,
         work,
