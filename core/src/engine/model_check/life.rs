@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use super::durable::{Broken, Durable};
 use super::work::Runner;
-use super::worlds::{Does, Phases, Plan, World};
+use super::worlds::{Phases, Plan, World};
 use crate::engine::ledger::{Details, Ledger};
-use crate::engine::scheduler::{Begin, Blocked, Ending, FrameId, Scheduler, Slot};
+use crate::engine::scheduler::{Blocked, Ending, FrameId, Scheduler, Slot};
 use crate::error::Failure;
 use crate::ids::InstancePath;
-use crate::language::{Block, Work, Workflow};
-use crate::state::{Origin, RunEvent, RunState, StepEvent, StepState};
+use crate::language::{Block, Workflow};
+use crate::state::{Origin, RunEvent, RunState, StepEvent};
 use crate::store::RunStatus;
 
 /// What counts once what was written before it is durable.
@@ -35,17 +35,19 @@ pub(super) enum Stop {
     Cancel,
 }
 
+/// A loop under way.
 #[derive(Clone, Hash)]
-struct LoopLife {
-    path: InstancePath,
-    count: u64,
-    failed: bool,
+pub(super) struct LoopLife {
+    pub(super) path: InstancePath,
+    pub(super) count: u64,
+    pub(super) failed: bool,
 }
 
+/// The run, a sub-workflow or a body under way.
 #[derive(Clone)]
-struct FrameLife {
-    at: Option<InstancePath>,
-    plans: Vec<(Arc<Block>, Arc<Vec<Plan>>)>,
+pub(super) struct FrameLife {
+    pub(super) at: Option<InstancePath>,
+    pub(super) plans: Vec<(Arc<Block>, Arc<Vec<Plan>>)>,
 }
 
 /// The memory of the process that drives the run.
@@ -63,14 +65,14 @@ pub(super) struct Life {
     pub(super) heard: bool,
     /// Whether the driver has returned.
     pub(super) over: bool,
-    scheduler: Scheduler,
+    pub(super) scheduler: Scheduler,
     pub(super) ledger: Ledger,
-    frames: BTreeMap<FrameId, FrameLife>,
-    loops: BTreeMap<Slot, LoopLife>,
+    pub(super) frames: BTreeMap<FrameId, FrameLife>,
+    pub(super) loops: BTreeMap<Slot, LoopLife>,
     after: Vec<After>,
     /// What is written and not committed, for the fingerprint.
     written: Vec<(InstancePath, &'static str)>,
-    finished: bool,
+    pub(super) finished: bool,
     limit: usize,
 }
 
@@ -85,7 +87,7 @@ impl Life {
         let mut ledger = Ledger::new(store.run.clone(), state, store.seq, None);
         ledger.run_event(&event, 0, None).map_err(|error| error.to_string())?;
         store.commit(ledger.take())?;
-        let root = FrameLife { at: None, plans: plans(&world.phases, &world.workflow) };
+        let root = FrameLife { at: None, plans: blocks(&world.phases, &world.workflow) };
         Ok(Self {
             runners: BTreeMap::new(),
             stop: None,
@@ -178,144 +180,13 @@ impl Life {
         Ok(())
     }
 
-    fn begin(&mut self, begin: Begin, store: &Durable) -> Result<(), Broken> {
-        match begin {
-            Begin::Step(slot) => self.begin_step(slot, store),
-            Begin::Instance(slot) => self.begin_instance(slot, store),
-            Begin::Gather(slot) => {
-                let life = self.loops.remove(&slot).ok_or("7: a loop closes twice")?;
-                if life.failed {
-                    return self.end_failed(slot, life.path, 0, false);
-                }
-                self.close_done(slot, life.path)
-            }
-            Begin::Leave { frame, holder } => {
-                let failed = self.scheduler.frame_failed(frame);
-                self.scheduler.close_frame(frame);
-                let life = self.frames.remove(&frame).ok_or("7: a frame is left twice")?;
-                let path = life.at.ok_or("7: the run is left")?;
-                if failed { self.fail(holder, path, 0) } else { self.close_done(holder, path) }
-            }
-            Begin::Finish => {
-                self.finished = true;
-                let failed = self.scheduler.failed();
-                let status = if failed { RunStatus::Failed } else { RunStatus::Succeeded };
-                self.run_event(&RunEvent::Finished { status, error: None })
-            }
-        }
-    }
-
-    fn begin_step(&mut self, slot: Slot, store: &Durable) -> Result<(), Broken> {
-        let (block, plans) = self.plans(slot.frame)?;
-        let plan = &plans[slot.step];
-        let path = self.path(slot, &block)?;
-        for before in &plan.after {
-            let before = self.path(Slot { step: *before, ..slot }, &block)?;
-            let durable = store.row(&before).is_some_and(|row| !StepState::of_row(row).is_open());
-            if !durable || !self.settled.contains_key(&before) {
-                return Err(format!("1: {path} begins before {before} is settled and durable"));
-            }
-        }
-        self.follow(slot, &block, &path, store)?;
-        if !plan.holds {
-            return self.skip(slot, path);
-        }
-        let count = match &plan.does {
-            Does::Once(_) | Does::Runs(_) => return self.begin_work(slot, path, store),
-            Does::Each(items) => items.len() as u64,
-            Does::Bodies(items) => items.len() as u64,
-        };
-        self.step_event(slot, &StepEvent::Opened { count: Some(count) }, None)?;
-        self.loops.insert(slot, LoopLife { path, count, failed: false });
-        self.scheduler.open(slot, plan.max_parallel);
-        Ok(())
-    }
-
-    fn begin_instance(&mut self, slot: Slot, store: &Durable) -> Result<(), Broken> {
-        let (block, plans) = self.plans(slot.frame)?;
-        let life = self.loops.get(&slot_of_loop(slot)).ok_or("7: no loop is open")?;
-        let at = slot.ordinal.filter(|at| *at < life.count);
-        let Some(at) = at else {
-            self.scheduler.drained(slot);
-            return Ok(());
-        };
-        let path = life.path.instance(&at.to_string());
-        self.follow(slot, &block, &path, store)?;
-        match &plans[slot.step].does {
-            Does::Each(items) if items[at as usize].is_none() => self.skip(slot, path),
-            Does::Each(_) | Does::Once(_) | Does::Bodies(_) | Does::Runs(_) => {
-                self.begin_work(slot, path, store)
-            }
-        }
-    }
-
-    fn begin_work(
-        &mut self,
-        slot: Slot,
-        path: InstancePath,
-        store: &Durable,
-    ) -> Result<(), Broken> {
-        let (block, plans) = self.plans(slot.frame)?;
-        let (plan, at) = (&plans[slot.step], slot.ordinal.unwrap_or_default() as usize);
-        let work = &block.steps[slot.step].work;
-        let (frame, plans) = match (&plan.does, work) {
-            (Does::Bodies(items), Work::Body { block, .. }) => {
-                let frame = self.scheduler.enter_body(slot, Arc::clone(block));
-                (frame, vec![(Arc::clone(block), Arc::clone(&items[at]))])
-            }
-            (Does::Runs(phases), Work::Workflow { workflow, .. }) => {
-                (self.scheduler.enter_workflow(slot, workflow), self::plans(phases, workflow))
-            }
-            (Does::Once(act), _) => return self.run(slot, path, *act, plan, store),
-            (Does::Each(items), _) => {
-                let act = items[at].ok_or("6: a skipped item begins")?;
-                return self.run(slot, path, act, plan, store);
-            }
-            (Does::Bodies(_) | Does::Runs(_), _) => return Err("the world is not built so".into()),
-        };
-        self.frames.insert(frame, FrameLife { at: Some(path), plans });
-        Ok(())
-    }
-
-    fn run(
-        &mut self,
-        slot: Slot,
-        path: InstancePath,
-        act: super::worlds::Act,
-        plan: &Plan,
-        store: &Durable,
-    ) -> Result<(), Broken> {
-        let runner = Runner::new(path, act, plan, store)?;
-        self.runners.insert(slot, runner);
-        Ok(())
-    }
-
-    /// Begins to follow an instance, from what an earlier life of the run left of it.
-    fn follow(
-        &mut self,
-        slot: Slot,
-        block: &Block,
-        path: &InstancePath,
-        store: &Durable,
-    ) -> Result<(), Broken> {
-        let (row, id) = (store.row(path), block.steps[slot.step].id.clone());
-        self.ledger.follow(slot, path.clone(), None, id, row, 0);
-        if let Some(StepState::Working { attempt, .. }) = row.map(StepState::of_row) {
-            if let Some(sent) = store.attempt(path, attempt) {
-                self.ledger.adopt_attempt(slot, sent.clone());
-            }
-            self.step_event(slot, &StepEvent::Lost { attempt }, None)?;
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, slot: Slot, path: InstancePath) -> Result<(), Broken> {
+    pub(super) fn skip(&mut self, slot: Slot, path: InstancePath) -> Result<(), Broken> {
         self.step_event(slot, &StepEvent::Skipped, None)?;
         self.conclude(slot, path, Ending::Skipped);
         Ok(())
     }
 
-    fn close_done(&mut self, slot: Slot, path: InstancePath) -> Result<(), Broken> {
+    pub(super) fn close_done(&mut self, slot: Slot, path: InstancePath) -> Result<(), Broken> {
         let origin = Origin::Ran;
         let event = StepEvent::Succeeded { attempt: 0, hash: None, usage: None, origin };
         self.step_event(slot, &event, None)?;
@@ -334,7 +205,7 @@ impl Life {
         self.end_failed(slot, path, attempt, plans[slot.step].tolerant)
     }
 
-    fn end_failed(
+    pub(super) fn end_failed(
         &mut self,
         slot: Slot,
         path: InstancePath,
@@ -375,18 +246,18 @@ impl Life {
         self.ledger.step_event(slot, event, details, 0).map_err(|e| format!("9: {path}: {e}"))
     }
 
-    fn run_event(&mut self, event: &RunEvent) -> Result<(), Broken> {
+    pub(super) fn run_event(&mut self, event: &RunEvent) -> Result<(), Broken> {
         self.after.push(After::Tell);
         self.ledger.run_event(event, 0, None).map_err(|error| format!("9: {error}"))
     }
 
-    fn path(&self, slot: Slot, block: &Block) -> Result<InstancePath, Broken> {
+    pub(super) fn path(&self, slot: Slot, block: &Block) -> Result<InstancePath, Broken> {
         // A frame that was left while what it blocked is recorded is still known.
         let frame = self.frames.get(&slot.frame).ok_or("3: a step of a frame that was left")?;
         Ok(InstancePath::step(frame.at.as_ref(), &block.steps[slot.step].id))
     }
 
-    fn plans(&self, frame: FrameId) -> Result<(Arc<Block>, Arc<Vec<Plan>>), Broken> {
+    pub(super) fn plans(&self, frame: FrameId) -> Result<(Arc<Block>, Arc<Vec<Plan>>), Broken> {
         let block = self.scheduler.block(frame).ok_or("3: a frame that was left")?;
         let frame = self.frames.get(&frame).ok_or("3: a frame that was left")?;
         let plans = frame.plans.iter().find(|(of, _)| Arc::ptr_eq(of, block));
@@ -395,11 +266,11 @@ impl Life {
     }
 }
 
-fn slot_of_loop(slot: Slot) -> Slot {
+pub(super) fn slot_of_loop(slot: Slot) -> Slot {
     Slot { ordinal: None, ..slot }
 }
 
-fn plans(phases: &Phases, workflow: &Workflow) -> Vec<(Arc<Block>, Arc<Vec<Plan>>)> {
+pub(super) fn blocks(phases: &Phases, workflow: &Workflow) -> Vec<(Arc<Block>, Arc<Vec<Plan>>)> {
     vec![
         (Arc::clone(&workflow.steps), Arc::clone(&phases.steps)),
         (Arc::clone(&workflow.on_failure), Arc::clone(&phases.on_failure)),

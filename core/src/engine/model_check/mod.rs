@@ -27,12 +27,15 @@
 //! 9. An event that does not fit a state is a typed error and changes nothing; every pair of
 //!    a state and an event is tried.
 //!
-//! It leaves out time, values and the store's own durability: those are tested with the real
-//! driver, the real store and real processes that are killed.
+//! [`driven`] takes a few of the same worlds through the real driver and the real store, whose
+//! memory is dropped at each thing that happens. Left out are time, values and the store's own
+//! durability: those are tested with real processes that are killed.
 
+mod begin;
 mod driven;
 mod durable;
 mod explore;
+mod judge;
 mod life;
 mod pairs;
 mod reference;
@@ -224,7 +227,7 @@ fn model_check_phases_and_workflows_in_workflows() {
 #[test]
 fn model_check_lost_calls() {
     let mut worlds = Vec::new();
-    for act in [Act::Works, Act::Stumbles, Act::Tires] {
+    for act in [Act::Works, Act::Stumbles] {
         for on_lost in [OnLost::Resend, OnLost::Ask, OnLost::Fail] {
             for resend in [true, false] {
                 for tolerant in [false, true] {
@@ -238,7 +241,7 @@ fn model_check_lost_calls() {
             }
         }
     }
-    walk_all(&worlds, 2, 700_000, 30_000_000_000_000);
+    walk_all(&worlds, 2, 280_000, 10_000_000_000);
 }
 
 #[test]
