@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::durable::Durable;
 use super::judge::comes;
 use super::reference;
-use super::worlds::{Act, Does, World, call, does, plan_at, step, world, world_of};
+use super::worlds::{Act, Does, Plan, World, call, does, plan_at, step, world, world_of};
 use crate::action::{Action, ActionRegistry, ActionSpec, Effect, Outcome, StepContext};
 use crate::content::ContentHash;
 use crate::engine::{
@@ -270,11 +270,13 @@ fn worlds() -> Vec<World> {
     vec![
         world_of(diamond, 8),
         world(vec![
-            super::Plan { external: true, ..does("each", &[], each) },
-            call("then", &[0], Act::Works),
+            Plan { external: true, ..does("each", &[], each) },
+            Plan { tolerant: true, ..call("bad", &[], Act::Breaks) },
+            Plan { holds: false, ..step("no", &[1], Act::Works) },
+            call("then", &[0, 1, 2], Act::Works),
         ]),
         world(vec![
-            super::Plan { tolerant: true, ..does("each", &[], bodies) },
+            Plan { tolerant: true, ..does("each", &[], bodies) },
             step("then", &[0], Act::Asks(false)),
             call("never", &[1], Act::Works),
         ]),
