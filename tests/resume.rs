@@ -359,3 +359,42 @@ fn a_loop_is_gone_through_again_when_what_it_saw_has_changed() {
     let expected: Vec<_> = words.iter().map(|word| format!("{word}-2")).collect();
     assert_eq!(resumed.json()["outputs"]["each"], json!(expected));
 }
+
+/// Two calls that fail for good, one of which is taken, and a person who is asked.
+const TAKEN: &str = r#"
+name: taken
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./fail.sh] }
+steps:
+  - id: taken
+    uses: model.generate
+    model: mine
+    on_error: continue
+    with: { prompt: "taken" }
+  - id: counts
+    uses: model.generate
+    model: mine
+    with: { prompt: "counts" }
+  - id: ask
+    uses: human.approve
+    with: { show: "well?" }
+"#;
+
+#[test]
+fn what_failed_is_not_paid_again_before_the_run_has_ended() {
+    let world = World::with(TAKEN);
+    world.script("fail.sh", "#!/bin/sh\ncat >/dev/null\necho called >> calls\nexit 1\n");
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(3).run();
+    assert_eq!(world.lines("calls").len(), 2);
+    world.flow(&["resume", &run]).exits(3);
+    world.flow(&["approve", &run]).exits(0);
+    world.flow(&["resume", &run]);
+    assert_eq!(world.lines("calls").len(), 2);
+    let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
+    assert_eq!(shown["status"], "failed", "{shown:#}");
+
+    // Now it has, and who takes it up wants it tried again.
+    world.flow(&["resume", &run]).exits(1);
+    assert_eq!(world.lines("calls").len(), 4);
+}

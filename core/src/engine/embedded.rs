@@ -279,6 +279,7 @@ impl Embedded {
         lock: RunLock,
         event: RunEvent,
     ) -> Result<RunHandle, EngineError> {
+        let retry_failed = ledger.run().status.has_ended();
         let resumed = matches!(event, RunEvent::Resumed { .. });
         let id = ledger.run().id.clone();
         ledger.run_event(&event, self.setup.clock.now_ms(), None)?;
@@ -293,6 +294,7 @@ impl Embedded {
             cancel: cancel.clone(),
             permits: Arc::clone(&self.permits),
             use_cache: self.setup.use_cache,
+            retry_failed,
         });
         let (workflow, limit) = (program.workflow, self.setup.parallel);
         let driver = Driver::new(workflow, shared, receiver, ledger, observer, resumed, limit);

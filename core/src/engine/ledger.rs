@@ -224,7 +224,9 @@ impl Ledger {
     fn write_step(&mut self, entry: &Entry, event: &StepEvent, details: &Details, now: i64) {
         let (hash, usage, failure) = match event {
             StepEvent::Succeeded { hash, usage, .. } => (*hash, usage.as_deref(), None),
-            StepEvent::Failed { failure, usage, .. } => (None, usage.as_deref(), Some(failure)),
+            StepEvent::Failed { failure, usage, hash, .. } => {
+                (*hash, usage.as_deref(), Some(failure))
+            }
             StepEvent::Sent { hash, .. } | StepEvent::Asked { hash, .. } => {
                 (Some(*hash), None, None)
             }
@@ -446,6 +448,11 @@ fn says_again(state: &StepState, event: &StepEvent) -> bool {
         (StepState::Succeeded { hash, .. }, StepEvent::Succeeded { hash: again, .. }) => {
             hash == again
         }
+        // A new attempt that fails has a number, and says something new.
+        (
+            StepState::Failed { hash: Some(hash), .. },
+            StepEvent::Failed { attempt: 0, hash: Some(again), .. },
+        ) => hash == again,
         (StepState::Succeeded { hash: None, .. }, StepEvent::Opened { .. })
         | (StepState::Skipped { .. }, StepEvent::Skipped)
         | (StepState::Blocked { .. }, StepEvent::Blocked { .. })

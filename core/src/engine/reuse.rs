@@ -29,6 +29,7 @@ pub(super) fn recall<'a>(
     hash: ContentHash,
     row: Option<&'a StepRow>,
     approval: Option<&ApprovalRow>,
+    retry_failed: bool,
 ) -> Recalled<'a> {
     let Some(row) = row else { return Recalled::Nothing };
     let end = match StepState::of_row(row) {
@@ -37,6 +38,11 @@ pub(super) fn recall<'a>(
         }
         StepState::Waiting { hash: asked, attempts } if asked == hash => {
             answered(approval, hash, attempts)
+        }
+        // The run goes on from where it was: what failed in it has failed. Only a run that
+        // had ended is taken up in order to try again.
+        StepState::Failed { hash: Some(failed), .. } if failed == hash && !retry_failed => {
+            Some(failed_before(row, hash))
         }
         // What is idle after an attempt lost it, and its process died before it could act
         // on the loss.
@@ -56,7 +62,8 @@ pub(super) async fn reuse(
 ) -> Result<Option<End>, Failure> {
     let store = &shared.workshop.store;
     let (row, approval) = (job.recorded.as_ref(), job.approval.as_ref());
-    match recall(job.step().policy.on_lost, prepared.hash, row, approval) {
+    let on_lost = job.step().policy.on_lost;
+    match recall(on_lost, prepared.hash, row, approval, shared.retry_failed) {
         Recalled::Done(row) => {
             let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
             return Ok(Some(known(prepared.hash, output, None, Origin::Ran, row.meta.clone())));
@@ -101,6 +108,13 @@ fn known(
     })
 }
 
+/// The failure for good that a row tells of.
+fn failed_before(row: &StepRow, hash: ContentHash) -> End {
+    let class = row.error_class.unwrap_or(ErrorClass::Internal);
+    let failure = Failure::new(class, row.error.clone().unwrap_or_default());
+    End::Failed { attempt: None, failure, usage: None, hash: Some(hash) }
+}
+
 /// What a person's answer makes of an instance that asked.
 fn answered(approval: Option<&ApprovalRow>, hash: ContentHash, attempts: u32) -> Option<End> {
     let approval = approval?;
@@ -115,7 +129,8 @@ fn answered(approval: Option<&ApprovalRow>, hash: ContentHash, attempts: u32) ->
         Some(false) => {
             let comment = approval.comment.as_deref().map(|c| format!(": {c}")).unwrap_or_default();
             let message = format!("a person declined{comment}");
-            Some(End::failed(Failure::new(ErrorClass::Refusal, message)))
+            let failure = Failure::new(ErrorClass::Refusal, message);
+            Some(End::Failed { attempt: None, failure, usage: None, hash: Some(hash) })
         }
     }
 }
@@ -126,10 +141,11 @@ fn lost_call(on_lost: OnLost, hash: ContentHash, attempt: u32) -> Option<End> {
         format!("attempt {attempt} was in flight when the process died, and may have been paid");
     match on_lost {
         OnLost::Resend => None,
-        OnLost::Fail => Some(End::failed(
-            Failure::new(ErrorClass::Connection, message)
-                .with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person"),
-        )),
+        OnLost::Fail => {
+            let failure = Failure::new(ErrorClass::Connection, message)
+                .with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person");
+            Some(End::Failed { attempt: None, failure, usage: None, hash: Some(hash) })
+        }
         OnLost::Ask => {
             let show =
                 json!({ "question": "send it again?", "reason": message, "lost_attempt": attempt });

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     /// Attempts of the whole process.
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) use_cache: bool,
+    /// Whether what failed for good in an earlier life is tried again: the run had ended.
+    pub(crate) retry_failed: bool,
 }
 
 /// An instance to run.
@@ -105,8 +107,13 @@ pub(crate) enum End {
     Done(Done),
     /// It asks a person, or asked before and has no answer.
     Asked { attempt: u32, hash: ContentHash, show: Option<Value> },
-    /// For good.
-    Failed { attempt: Option<Attempt>, failure: Failure, usage: Option<Box<CallUsage>> },
+    /// For good; `hash` says of what, where it came to be run.
+    Failed {
+        attempt: Option<Attempt>,
+        failure: Failure,
+        usage: Option<Box<CallUsage>>,
+        hash: Option<ContentHash>,
+    },
     /// Because somebody said stop.
     Cancelled { attempt: Option<Attempt> },
 }
@@ -130,7 +137,7 @@ pub(crate) struct Done {
 
 impl End {
     pub(super) fn failed(failure: Failure) -> Self {
-        Self::Failed { attempt: None, failure, usage: None }
+        Self::Failed { attempt: None, failure, usage: None, hash: None }
     }
 }
 
@@ -202,7 +209,8 @@ impl Attempts<'_> {
                     })
                 };
                 let Some(wait) = wait.filter(in_time) else {
-                    last = End::Failed { attempt: Some(attempt), failure, usage };
+                    let hash = Some(attempt.hash);
+                    last = End::Failed { attempt: Some(attempt), failure, usage, hash };
                     break;
                 };
                 self.report_retry(attempt, failure, usage, wait);
@@ -221,7 +229,7 @@ impl Attempts<'_> {
     /// Whether the next model of the chain is asked after this end; if so, the end becomes
     /// an attempt that another follows.
     fn falls_back(&self, last: &End) -> bool {
-        let End::Failed { attempt: Some(attempt), failure, usage } = last else {
+        let End::Failed { attempt: Some(attempt), failure, usage, .. } = last else {
             return false;
         };
         if !may_fall_back(failure.class) {
@@ -285,7 +293,9 @@ impl Attempts<'_> {
         let packed = match self.shared.workshop.store.pack(output.clone()).await {
             Ok(packed) => packed,
             Err(error) => {
-                return End::Failed { attempt: Some(attempt), failure: error.into(), usage };
+                // The disk failed, not the work.
+                let failure = error.into();
+                return End::Failed { attempt: Some(attempt), failure, usage, hash: None };
             }
         };
         End::Done(Done {

@@ -111,6 +111,8 @@ pub enum StepEvent {
         usage: Option<Box<CallUsage>>,
         /// Whether `on_error` takes it, so that those behind it run all the same.
         tolerated: bool,
+        /// Identity of what was run; none where nothing came to be run.
+        hash: Option<ContentHash>,
     },
     /// Its condition was false.
     Skipped,

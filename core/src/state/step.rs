@@ -44,6 +44,8 @@ pub enum StepState {
     Failed {
         /// Attempts so far.
         attempts: u32,
+        /// Identity of what was run; none where nothing came to be run.
+        hash: Option<ContentHash>,
     },
     /// Its condition was false.
     Skipped {
@@ -98,8 +100,8 @@ impl StepState {
             StepEvent::Succeeded { attempt, hash, .. } if open => {
                 Self::Succeeded { attempts: attempts.max(*attempt), hash: *hash }
             }
-            StepEvent::Failed { attempt, .. } if open => {
-                Self::Failed { attempts: attempts.max(*attempt) }
+            StepEvent::Failed { attempt, hash, .. } if open => {
+                Self::Failed { attempts: attempts.max(*attempt), hash: *hash }
             }
             StepEvent::Skipped if open => Self::Skipped { attempts },
             StepEvent::Blocked { .. } if open => Self::Blocked { attempts },
@@ -132,7 +134,7 @@ impl StepState {
             | Self::Retrying { attempts }
             | Self::Waiting { attempts, .. }
             | Self::Succeeded { attempts, .. }
-            | Self::Failed { attempts }
+            | Self::Failed { attempts, .. }
             | Self::Skipped { attempts }
             | Self::Blocked { attempts }
             | Self::Cancelled { attempts } => *attempts,
@@ -183,7 +185,7 @@ impl StepState {
             (StepStatus::Retrying, _) => Self::Retrying { attempts },
             (StepStatus::Waiting, Some(hash)) => Self::Waiting { attempts, hash },
             (StepStatus::Succeeded, hash) => Self::Succeeded { attempts, hash },
-            (StepStatus::Failed, _) => Self::Failed { attempts },
+            (StepStatus::Failed, hash) => Self::Failed { attempts, hash },
             (StepStatus::Skipped, _) => Self::Skipped { attempts },
             (StepStatus::Blocked, _) => Self::Blocked { attempts },
             (StepStatus::Cancelled, _) => Self::Cancelled { attempts },
@@ -250,6 +252,7 @@ mod tests {
                 failure: Failure::internal("x"),
                 usage: None,
                 tolerated: false,
+                hash: Some(hash),
             },
             7 => StepEvent::Skipped,
             8 => StepEvent::Blocked { by: "x".into() },

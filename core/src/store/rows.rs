@@ -63,6 +63,16 @@ statuses! {
     }
 }
 
+impl RunStatus {
+    /// Whether the run came to its end, so that taking it up again is to try again.
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Cancelled => true,
+            Self::Running | Self::Waiting | Self::Interrupted => false,
+        }
+    }
+}
+
 statuses! {
     /// How a step, or an instance of a `for_each` step, stands.
     StepStatus {

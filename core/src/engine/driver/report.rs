@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{After, Driver};
 use crate::action::CallUsage;
+use crate::content::ContentHash;
 use crate::engine::embedded::EngineError;
 use crate::engine::ledger::{Details, meta};
 use crate::engine::observer::{At, Progress};
@@ -93,12 +94,12 @@ impl Driver {
                 self.tell(self.at(slot, step, &path), StepStatus::Waiting, Told::default());
                 Ok(())
             }
-            End::Failed { attempt, failure, usage } => {
+            End::Failed { attempt, failure, usage, hash } => {
                 if let Some(attempt) = attempt.as_ref().filter(|a| !a.external) {
                     self.note_attempt(slot, attempt);
                 }
                 let attempt = attempt.map_or(0, |attempt| attempt.number);
-                self.fail(slot, step, &path, Failed { attempt, failure, usage })
+                self.fail(slot, step, &path, Failed { attempt, failure, usage, hash })
             }
             End::Cancelled { attempt } => {
                 let attempt = attempt.map_or(0, |attempt| attempt.number);
@@ -181,12 +182,12 @@ impl Driver {
         failed: Failed,
         instead: Option<Value>,
     ) -> Result<(), EngineError> {
-        let Failed { attempt, failure, usage } = failed;
+        let Failed { attempt, failure, usage, hash } = failed;
         self.look_again.insert(path.root().to_owned());
         let meta = meta(usage.as_deref(), attempt, false);
         let cost = usage.as_ref().and_then(|usage| usage.cost);
         let tolerated = instead.is_some();
-        let event = StepEvent::Failed { attempt, failure: failure.clone(), usage, tolerated };
+        let event = StepEvent::Failed { attempt, failure: failure.clone(), usage, tolerated, hash };
         let details = Details { value: instead.clone(), cache: false };
         let now = self.shared.clock.now_ms();
         self.ledger.step_event(slot, &event, details, now)?;
@@ -284,10 +285,12 @@ pub(super) struct Failed {
     attempt: u32,
     failure: Failure,
     usage: Option<Box<CallUsage>>,
+    /// Identity of what was run, where it came to that.
+    hash: Option<ContentHash>,
 }
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self { attempt: 0, failure, usage: None }
+        Self { attempt: 0, failure, usage: None, hash: None }
     }
 }

@@ -20,7 +20,7 @@ impl Life {
             Begin::Gather(slot) => {
                 let life = self.loops.remove(&slot).ok_or("7: a loop closes twice")?;
                 if life.failed {
-                    return self.end_failed(slot, life.path, 0, false);
+                    return self.end_failed(slot, life.path, 0, None, false);
                 }
                 self.close_done(slot, life.path)
             }
@@ -29,7 +29,11 @@ impl Life {
                 self.scheduler.close_frame(frame);
                 let life = self.frames.remove(&frame).ok_or("7: a frame is left twice")?;
                 let path = life.at.ok_or("7: the run is left")?;
-                if failed { self.fail(holder, path, 0) } else { self.close_done(holder, path) }
+                if failed {
+                    self.fail(holder, path, 0, None)
+                } else {
+                    self.close_done(holder, path)
+                }
             }
             Begin::Finish => {
                 self.finished = true;
@@ -120,7 +124,7 @@ impl Life {
         plan: &Plan,
         store: &Durable,
     ) -> Result<(), Broken> {
-        let runner = Runner::new(path, act, plan, store)?;
+        let runner = Runner::new(path, act, plan, store, self.retry_failed)?;
         self.runners.insert(slot, runner);
         Ok(())
     }

@@ -203,8 +203,13 @@ impl Point {
         };
         self.trouble -= u8::from(!called_for);
         self.answered = false;
-        let rows = &self.store.rows;
-        self.lost.retain(|path| rows.get(path).is_some_and(|row| StepState::of_row(row).is_open()));
+        // What was given up stays so until the run has ended and is taken up again.
+        let (rows, ended) = (&self.store.rows, self.store.run.status.has_ended());
+        self.lost.retain(|path| {
+            rows.get(path).map(|row| StepState::of_row(row)).is_some_and(|state| {
+                state.is_open() || (!ended && matches!(state, StepState::Failed { .. }))
+            })
+        });
         self.life = Some(Life::start(world, &mut self.store)?);
         Ok(())
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::durable::{Broken, Durable};
 use super::work::Runner;
 use super::worlds::{Phases, Plan, World};
+use crate::content::ContentHash;
 use crate::engine::ledger::{Details, Ledger};
 use crate::engine::scheduler::{Blocked, Ending, FrameId, Scheduler, Slot};
 use crate::error::Failure;
@@ -73,6 +74,8 @@ pub(super) struct Life {
     /// What is written and not committed, for the fingerprint.
     written: Vec<(InstancePath, &'static str)>,
     pub(super) finished: bool,
+    /// Whether the run had ended before this life.
+    pub(super) retry_failed: bool,
     limit: usize,
 }
 
@@ -84,6 +87,7 @@ impl Life {
             0 => (RunState::NEW, RunEvent::Started { definition }),
             _ => (RunState::of_status(store.run.status), RunEvent::Resumed { definition }),
         };
+        let retry_failed = store.run.status.has_ended();
         let mut ledger = Ledger::new(store.run.clone(), state, store.seq, None);
         ledger.run_event(&event, 0, None).map_err(|error| error.to_string())?;
         store.commit(ledger.take())?;
@@ -103,6 +107,7 @@ impl Life {
             after: Vec::new(),
             written: Vec::new(),
             finished: false,
+            retry_failed,
             limit: world.limit,
         })
     }
@@ -200,9 +205,10 @@ impl Life {
         slot: Slot,
         path: InstancePath,
         attempt: u32,
+        hash: Option<ContentHash>,
     ) -> Result<(), Broken> {
         let (_, plans) = self.plans(slot.frame)?;
-        self.end_failed(slot, path, attempt, plans[slot.step].tolerant)
+        self.end_failed(slot, path, attempt, hash, plans[slot.step].tolerant)
     }
 
     pub(super) fn end_failed(
@@ -210,10 +216,11 @@ impl Life {
         slot: Slot,
         path: InstancePath,
         attempt: u32,
+        hash: Option<ContentHash>,
         tolerated: bool,
     ) -> Result<(), Broken> {
         let failure = Failure::internal("it fails");
-        let event = StepEvent::Failed { attempt, failure, usage: None, tolerated };
+        let event = StepEvent::Failed { attempt, failure, usage: None, tolerated, hash };
         self.step_event(slot, &event, None)?;
         if let (false, Some(life)) = (tolerated, self.loops.get_mut(&slot_of_loop(slot))) {
             life.failed = true;
@@ -282,6 +289,7 @@ impl Hash for Life {
     fn hash<H: Hasher>(&self, into: &mut H) {
         self.scheduler.fingerprint(into);
         (&self.runners, self.stop, self.turning, self.heard, self.over, self.finished).hash(into);
+        self.retry_failed.hash(into);
         (&self.settled, &self.asked, &self.loops, &self.after, &self.written).hash(into);
     }
 }

@@ -9,7 +9,8 @@
 //! endings against [`reference`], which shares no code with the engine.
 //!
 //! 1. No step begins before all it waits for is settled in this life, and durable.
-//! 2. What succeeded and is durable never begins again, in any later life.
+//! 2. What succeeded and is durable never begins again, in any later life. What failed for
+//!    good is tried again only when a run that had ended is taken up.
 //! 3. An instance ends once in a life, and as the reference says: whatever the order of
 //!    endings, and wherever the process died before.
 //! 4. An external attempt acts only when its `attempt_sent` is durable. Of one that was in
@@ -52,13 +53,6 @@ use crate::language::OnLost;
 
 const ACTS: [Act; 6] =
     [Act::Works, Act::Stumbles, Act::Breaks, Act::Tires, Act::Asks(true), Act::Asks(false)];
-
-/// Two people who decline beside each other, each answered for alone, are asked again and
-/// again: a failure is tried again whenever a run is taken up, whatever it was taken up for.
-/// [`two_people_who_decline_are_asked_once_each`] says what should be.
-fn both_decline(one: Act, other: Act) -> bool {
-    one == Act::Asks(false) && other == Act::Asks(false)
-}
 
 /// A history is walked by recursion, a frame a move.
 const STACK: usize = 64 << 20;
@@ -112,14 +106,14 @@ fn model_check_chains() {
             }
         }
     }
-    walk_all(&worlds, 2, 190_000, 600_000);
+    walk_all(&worlds, 2, 170_000, 400_000);
 }
 
 #[test]
 fn model_check_diamonds() {
     let mut worlds = Vec::new();
     for left in ACTS {
-        for right in ACTS.into_iter().filter(|act| !both_decline(left, *act)) {
+        for right in ACTS {
             for tolerant in [false, true] {
                 for limit in [1, 8] {
                     let steps = vec![
@@ -133,7 +127,7 @@ fn model_check_diamonds() {
             }
         }
     }
-    walk_all(&worlds, 1, 130_000, 200_000_000);
+    walk_all(&worlds, 1, 120_000, 20_000_000);
 }
 
 #[test]
@@ -159,8 +153,7 @@ fn model_check_loops() {
     let mut worlds = Vec::new();
     let items = || ACTS.into_iter().map(Some).chain([None]);
     for first in items() {
-        let apart = |act: &Option<Act>| first.zip(*act).is_none_or(|(a, b)| !both_decline(a, b));
-        for second in items().filter(apart) {
+        for second in items() {
             for (tolerant, external) in [(false, true), (true, false)] {
                 for max_parallel in [Some(1), Some(2)] {
                     let each = Does::Each(vec![first, second, Some(Act::Works)]);
@@ -173,14 +166,14 @@ fn model_check_loops() {
         }
     }
     worlds.push(world(vec![does("none", &[], Does::Each(vec![])), step("b", &[0], Act::Works)]));
-    walk_all(&worlds, 1, 320_000, 500_000_000_000);
+    walk_all(&worlds, 1, 270_000, 3_000_000_000);
 }
 
 #[test]
 fn model_check_bodies() {
     let mut worlds = Vec::new();
     for first in ACTS {
-        for second in ACTS.into_iter().filter(|act| !both_decline(first, *act)) {
+        for second in ACTS {
             for tolerant in [false, true] {
                 let body = |act| {
                     let inner = Does::Each(vec![Some(act)]);
@@ -195,7 +188,7 @@ fn model_check_bodies() {
             }
         }
     }
-    walk_all(&worlds, 1, 180_000, 400_000_000);
+    walk_all(&worlds, 1, 160_000, 160_000_000);
 }
 
 #[test]
@@ -221,7 +214,7 @@ fn model_check_phases_and_workflows_in_workflows() {
             worlds.push(world_of(phases(steps, vec![call("mail", &[], act)], finally), 8));
         }
     }
-    walk_all(&worlds, 1, 70_000, 1_000_000_000_000);
+    walk_all(&worlds, 1, 58_000, 3_000_000);
 }
 
 #[test]
@@ -241,11 +234,10 @@ fn model_check_lost_calls() {
             }
         }
     }
-    walk_all(&worlds, 2, 280_000, 10_000_000_000);
+    walk_all(&worlds, 2, 270_000, 3_000_000_000);
 }
 
 #[test]
-#[ignore = "a question that was declined is asked again at every resume"]
 fn two_people_who_decline_are_asked_once_each() {
     let asks = |id| step(id, &[], Act::Asks(false));
     walk_all(&[world(vec![asks("a"), asks("b")])], 0, 10, 2);

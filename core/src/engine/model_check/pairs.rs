@@ -21,7 +21,8 @@ fn states() -> Vec<(&'static str, StepState)> {
             ("retrying", StepState::Retrying { attempts }),
             ("settled", StepState::Succeeded { attempts, hash: None }),
             ("settled", StepState::Succeeded { attempts, hash: Some(hash()) }),
-            ("settled", StepState::Failed { attempts }),
+            ("settled", StepState::Failed { attempts, hash: None }),
+            ("settled", StepState::Failed { attempts, hash: Some(hash()) }),
             ("settled", StepState::Skipped { attempts }),
             ("settled", StepState::Blocked { attempts }),
             ("settled", StepState::Cancelled { attempts }),
@@ -54,7 +55,13 @@ fn events() -> Vec<(&'static str, u32, StepEvent)> {
             (
                 "close",
                 attempt,
-                StepEvent::Failed { attempt, failure: failed, usage: None, tolerated: false },
+                StepEvent::Failed {
+                    attempt,
+                    failure: failed,
+                    usage: None,
+                    tolerated: false,
+                    hash: None,
+                },
             ),
             (
                 "close",

@@ -65,6 +65,7 @@ impl Runner {
         act: Act,
         plan: &Plan,
         store: &Durable,
+        retry_failed: bool,
     ) -> Result<Self, Broken> {
         let row = store.row(&path);
         let asked = row.is_some_and(|row| row.status == StepStatus::Waiting);
@@ -72,7 +73,8 @@ impl Runner {
         let earlier = row.map_or(0, |row| row.attempts);
         let hash = hash_of(&path);
         let first = if plan.external { Stage::Announces } else { Stage::Acts };
-        let stage = match recall(plan.on_lost, hash, row, approval.map(AsRef::as_ref)) {
+        let approval = approval.map(AsRef::as_ref);
+        let stage = match recall(plan.on_lost, hash, row, approval, retry_failed) {
             Recalled::Done(_) => Stage::Known { person: false },
             Recalled::Ended(end) => Stage::of_end(*end)?,
             Recalled::Nothing => first,
@@ -80,6 +82,10 @@ impl Runner {
         let acts = matches!(stage, Stage::Announces | Stage::Acts);
         if acts && row.is_some_and(|row| row.status == StepStatus::Succeeded) {
             return Err(format!("2: {path} succeeded, and begins again"));
+        }
+        let failed = row.is_some_and(|row| row.status == StepStatus::Failed && row.hash.is_some());
+        if acts && failed && !retry_failed {
+            return Err(format!("2: {path} failed for good, and begins again in the same run"));
         }
         Ok(Self { path, act, external: plan.external, earlier, tries: 1, stage })
     }
@@ -143,7 +149,7 @@ impl Life {
                 let origin = if *person { Origin::Person } else { Origin::Ran };
                 self.done(slot, path, 0, origin)
             }
-            Stage::Fails => self.fail(slot, path, 0),
+            Stage::Fails => self.fail(slot, path, 0, Some(hash)),
             Stage::Asks { attempt, show } => {
                 let show = show.as_deref().map(|show| serde_json::from_str(show).expect("JSON"));
                 self.ask(slot, path, *attempt, show)
@@ -179,7 +185,7 @@ impl Life {
             return self.cancelled(slot, attempt);
         }
         if retry::next_wait(&super::worlds::retry(), runner.tries, &failure, 0.5).is_none() {
-            return self.fail(slot, path, attempt);
+            return self.fail(slot, path, attempt, Some(hash_of(&runner.path)));
         }
         let event = StepEvent::AttemptFailed { attempt, failure, usage: None, retry_in_ms: 0 };
         self.step_event(slot, &event, None)?;
