@@ -298,7 +298,7 @@ outputs:
 
 fn mend(world: &World) {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/workflows/samples/invoice.pdf");
-    std::fs::copy(sample, world.path("mended.pdf")).unwrap();
+    std::fs::copy(sample, world.path("mended.pdf")).expect("the sample is copied");
 }
 
 /// How many events of the run speak of instances of `each`, and how many of the loop.
@@ -389,7 +389,7 @@ fn what_failed_is_not_paid_again_before_the_run_has_ended() {
     assert_eq!(world.lines("calls").len(), 2);
     world.flow(&["resume", &run]).exits(3);
     world.flow(&["approve", &run]).exits(0);
-    world.flow(&["resume", &run]);
+    world.flow(&["resume", &run]).exits(1);
     assert_eq!(world.lines("calls").len(), 2);
     let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["status"], "failed", "{shown:#}");

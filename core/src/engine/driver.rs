@@ -72,7 +72,7 @@ struct InFlight {
 
 /// What a wait ended with.
 enum Woken {
-    Report(Report),
+    Report(Box<Report>),
     Durable(Result<(), StoreError>),
     Time,
 }
@@ -193,14 +193,13 @@ impl Driver {
                 if self.send().await? {
                     continue;
                 }
-                match self.in_flight {
-                    Some(_) => {}
-                    None if self.finished => break,
-                    None if self.active == 0 => {
-                        self.rest(&cancel, stop())?;
-                        continue;
-                    }
-                    None => {}
+                let at_rest = self.in_flight.is_none();
+                if at_rest && self.finished {
+                    break;
+                }
+                if at_rest && self.active == 0 {
+                    self.rest(&cancel, stop())?;
+                    continue;
                 }
             }
             self.wait(&cancel).await?;
@@ -263,7 +262,7 @@ impl Driver {
     /// Waits for reports, for the disk, or for somebody to want the run to stop.
     async fn wait(&mut self, cancel: &CancellationToken) -> Result<(), EngineError> {
         match self.wake().await {
-            Woken::Report(report) => self.take_all(report)?,
+            Woken::Report(report) => self.take_all(*report)?,
             Woken::Durable(result) => {
                 let after = self.in_flight.take().map(|sent| sent.after);
                 result?;
@@ -292,7 +291,7 @@ impl Driver {
         tokio::select! {
             biased;
             result = durable => Woken::Durable(result),
-            Some(report) = self.reports.recv() => Woken::Report(report),
+            Some(report) = self.reports.recv() => Woken::Report(Box::new(report)),
             () = self.shared.clock.sleep(CANCEL_POLL) => Woken::Time,
         }
     }
