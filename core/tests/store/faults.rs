@@ -80,7 +80,7 @@ async fn a_newer_store_is_refused() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} was written by a newer flow: it has version 999, and this flow reads up to 1",
+            "{} was written by a newer flow: it has version 999, and this flow reads up to 2",
             file.display()
         )
     );
