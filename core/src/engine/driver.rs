@@ -229,8 +229,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends what was written to the disk. Says whether something counted at once, because
-    /// there was nothing to write.
+    /// Sends what was written to the disk. Says whether something counted at once: there was
+    /// nothing to write, or it was written here.
     async fn send(&mut self) -> Result<bool, EngineError> {
         let (batch, after) = (self.ledger.take(), std::mem::take(&mut self.after));
         if batch == Batch::default() {
@@ -238,7 +238,16 @@ impl Driver {
             self.count(after).await?;
             return Ok(counted);
         }
-        let commit = self.shared.workshop.store.send(&batch).await?;
+        let store = &self.shared.workshop.store;
+        // Where nothing is at work, nothing can be taken meanwhile.
+        if self.active == 0
+            && let Some(result) = store.commit_here(&batch)
+        {
+            result?;
+            self.count(after).await?;
+            return Ok(true);
+        }
+        let commit = store.send(&batch).await?;
         self.in_flight = Some(InFlight { commit, after });
         Ok(false)
     }

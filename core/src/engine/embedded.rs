@@ -299,12 +299,13 @@ impl Embedded {
         let (workflow, limit) = (program.workflow, self.setup.parallel);
         let driver = Driver::new(workflow, shared, receiver, ledger, observer, resumed, limit);
         let asked = Arc::clone(&interrupted);
+        let driving = self.setup.store.driving();
         let task = tokio::spawn(async move {
             let stop = move || {
                 if asked.load(Ordering::SeqCst) { Stop::Interrupt } else { Stop::Cancel }
             };
             let driven = driver.drive(stop).await;
-            drop(lock);
+            drop((driving, lock));
             driven.map(|driven| RunReport {
                 run: driven.run,
                 failure: driven.failure,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use serde_json::Value;
 
 use super::recorded::Recorded;
@@ -125,8 +126,13 @@ impl Driver {
                 };
                 let block = Arc::clone(block);
                 let job = Job { slot, path, block, scope, recorded, approval };
+                let mut runner = Box::pin(runner::run(Arc::clone(&self.shared), job));
+                // Alone, it may be over before another thread would have woken.
+                let over = self.active == 0 && (&mut runner).now_or_never().is_some();
                 self.active += 1;
-                self.runners.spawn(runner::run(Arc::clone(&self.shared), job));
+                if !over {
+                    self.runners.spawn(runner);
+                }
                 Ok(())
             }
             Work::Body { block: body, .. } => {
