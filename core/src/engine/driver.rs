@@ -337,7 +337,7 @@ impl Driver {
             let (step, by) = (&block.steps[slot.step], &block.steps[by]);
             let path = self.step_path(slot, step);
             let recorded = self.recorded(&path).await?;
-            self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
+            self.follow(slot, step, path.clone(), recorded.as_ref());
             let event = crate::state::StepEvent::Blocked { by: by.id.to_string() };
             self.step_event(slot, &event)?;
             let view = StepView { status: StepStatus::Blocked, ..StepView::default() };

@@ -283,6 +283,9 @@ impl Embedded {
         let resumed = matches!(event, RunEvent::Resumed { .. });
         let id = ledger.run().id.clone();
         ledger.run_event(&event, self.setup.clock.now_ms(), None)?;
+        if resumed {
+            self.record_lost(&mut ledger).await?;
+        }
         self.setup.store.commit(ledger.take()).await?;
         let (cancel, interrupted) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let (reports, receiver) = mpsc::unbounded_channel();
@@ -324,6 +327,25 @@ impl Embedded {
                 let cost = attempt.cost.or(reserved);
                 if let (Some(cost), Some(step)) = (cost, attempt.path.last_step()) {
                     ledger.spent_before(step, cost);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Records as lost what was in flight when the last life of the run ended. Who holds the
+    /// run's lock does it before anything else, whatever becomes of the instances then.
+    async fn record_lost(&self, ledger: &mut Ledger) -> Result<(), EngineError> {
+        let (store, run) = (&self.setup.store, ledger.run().id.clone());
+        let (now, mut after) = (self.setup.clock.now_ms(), None);
+        loop {
+            let page = store.sent_attempts(&run, after.as_ref(), PAGE).await?;
+            for sent in page.rows {
+                if let Some(row) = store.step(&run, &sent.path).await? {
+                    ledger.lost(&row, sent, now)?;
                 }
             }
             after = page.next;
@@ -416,6 +438,7 @@ impl Backend for Embedded {
         let (definition, state) = (row.definition, RunState::of_status(row.status));
         let mut ledger = Ledger::new(row, state, seq, None);
         ledger.run_event(&RunEvent::Resumed { definition }, now, None)?;
+        self.record_lost(&mut ledger).await?;
         let error = Some("the run was cancelled".to_owned());
         let ended = RunEvent::Finished { status: RunStatus::Cancelled, error };
         ledger.run_event(&ended, now, None)?;

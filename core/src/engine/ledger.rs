@@ -25,7 +25,8 @@ use crate::units::Money;
 pub(crate) struct Entry {
     pub(crate) path: InstancePath,
     pub(crate) parent: Option<InstancePath>,
-    pub(crate) step: StepId,
+    /// Id of the step.
+    pub(crate) step: String,
     pub(crate) ordinal: Option<u64>,
     state: StepState,
     started: i64,
@@ -104,10 +105,11 @@ impl Ledger {
         slot: Slot,
         path: InstancePath,
         parent: Option<InstancePath>,
-        step: StepId,
+        step: &StepId,
         recorded: Option<&StepRow>,
         now: i64,
     ) {
+        let step = step.to_string();
         let state = recorded.map_or(StepState::NEW, StepState::of_row);
         let started = recorded.and_then(|row| row.started).unwrap_or(now);
         let ordinal = slot.ordinal;
@@ -120,11 +122,32 @@ impl Ledger {
         self.entries.remove(&slot);
     }
 
-    /// Takes over the row of an attempt that an earlier life of the run sent.
-    pub(crate) fn adopt_attempt(&mut self, slot: Slot, attempt: AttemptRow) {
-        if let Some(entry) = self.entries.get_mut(&slot) {
-            entry.attempt = Some(attempt);
+    /// Records that an attempt was in flight when an earlier life of the run ended, before
+    /// anything begins in this one. `row` is the instance that sent it.
+    pub(crate) fn lost(
+        &mut self,
+        row: &StepRow,
+        mut sent: AttemptRow,
+        now: i64,
+    ) -> Result<(), IllegalTransition> {
+        let (attempt, state) = (sent.number, StepState::of_row(row));
+        if !matches!(state, StepState::Working { attempt: at, .. } if at == attempt) {
+            // Its instance has come to an end all the same: nothing follows from the loss.
+            sent.status = AttemptStatus::Lost;
+            self.end_attempt(&row.path, &mut sent, None, now);
+            self.batch.attempts.push(sent);
+            return Ok(());
         }
+        let mut entry = Entry {
+            path: row.path.clone(),
+            parent: row.parent.clone(),
+            step: row.step.clone(),
+            ordinal: row.ordinal,
+            state,
+            started: row.started.unwrap_or(now),
+            attempt: Some(sent),
+        };
+        self.write(&mut entry, &StepEvent::Lost { attempt }, Details::default(), now)
     }
 
     /// Writes what happened to the run.
@@ -257,7 +280,7 @@ impl Ledger {
             run: self.run.id.clone(),
             path: entry.path.clone(),
             parent: entry.parent.clone(),
-            step: entry.step.to_string(),
+            step: entry.step.clone(),
             ordinal: entry.ordinal,
             status: entry.state.status(),
             hash,
@@ -307,9 +330,7 @@ impl Ledger {
             row.reserved = *reserved;
             self.reserved += reserved.unwrap_or_default();
         } else {
-            row.ended = Some(now);
-            row.latency_ms = Some(now - row.started);
-            self.account(&entry.step, &mut row, usage);
+            self.end_attempt(&entry.path, &mut row, usage, now);
         }
         if let Some(failure) = failure {
             row.request_id = failure.request_id.clone().or(row.request_id);
@@ -359,9 +380,22 @@ impl Ledger {
         }
     }
 
+    fn end_attempt(
+        &mut self,
+        path: &InstancePath,
+        row: &mut AttemptRow,
+        usage: Option<&CallUsage>,
+        now: i64,
+    ) {
+        row.ended = Some(now);
+        // How long one was at work that nobody saw end is not known.
+        row.latency_ms = (row.status != AttemptStatus::Lost).then_some(now - row.started);
+        self.account(path, row, usage);
+    }
+
     /// Books what an attempt took: what was set aside for it is free again, and what it
     /// cost is spent. One that was cut off may have been paid, so that its reserve counts.
-    fn account(&mut self, step: &StepId, row: &mut AttemptRow, usage: Option<&CallUsage>) {
+    fn account(&mut self, path: &InstancePath, row: &mut AttemptRow, usage: Option<&CallUsage>) {
         let reserve = row.reserved.unwrap_or_default();
         self.reserved = Money::from_micros((self.reserved.micros() - reserve.micros()).max(0));
         let spent = match (usage, row.status) {
@@ -384,7 +418,9 @@ impl Ledger {
         };
         if spent != Money::ZERO || self.run.cost_uncertain {
             self.run.cost += spent;
-            *self.spent_by_step.entry(step.clone()).or_default() += spent;
+            if let Some(step) = path.last_step() {
+                *self.spent_by_step.entry(step).or_default() += spent;
+            }
             self.batch.runs = vec![self.run.clone()];
         }
     }

@@ -17,7 +17,7 @@ use crate::engine::values::FrameValues;
 use crate::error::Failure;
 use crate::ids::InstancePath;
 use crate::language::{Block, Step, Work, Workflow, bind_inputs};
-use crate::state::{StepEvent, StepState};
+use crate::state::StepEvent;
 use crate::store::{StepRow, StepStatus};
 use crate::template::{Scope, StepView, Template};
 
@@ -29,7 +29,7 @@ impl Driver {
         let path = self.step_path(slot, step);
         let scope = self.phase_scope(slot)?;
         let recorded = self.recorded(&path).await?;
-        self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
+        self.follow(slot, step, path.clone(), recorded.as_ref());
         if let Some(when) = step.when.as_ref().filter(|_| !step.when_per_item) {
             match holds(when, &scope) {
                 Ok(true) => {}
@@ -89,7 +89,7 @@ impl Driver {
         let (store, run) = (&self.shared.workshop.store, &self.shared.run);
         let recorded = life.recorded.take(store, run, &life.path, &path).await?;
         life.moved |= recorded.as_ref().is_some_and(|row| row.ordinal != slot.ordinal);
-        self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
+        self.follow(slot, step, path.clone(), recorded.as_ref());
         if let Some(failure) = failure {
             return self.fail(slot, step, &path, failure.into());
         }
@@ -251,32 +251,16 @@ impl Driver {
     }
 
     /// Begins to follow an instance, from what an earlier life of the run left of it.
-    pub(super) async fn follow(
+    pub(super) fn follow(
         &mut self,
         slot: Slot,
         step: &Step,
         path: InstancePath,
         recorded: Option<&StepRow>,
-    ) -> Result<(), EngineError> {
-        let (store, run) = (&self.shared.workshop.store, &self.shared.run);
-        let lost = match recorded.map(StepState::of_row) {
-            Some(StepState::Working { attempt, .. }) => {
-                let sent =
-                    store.attempts(run, &path).await?.into_iter().find(|a| a.number == attempt);
-                Some((attempt, sent))
-            }
-            _ => None,
-        };
+    ) {
         let parent = self.parent_path(slot);
         let now = self.shared.clock.now_ms();
-        self.ledger.follow(slot, path, parent, step.id.clone(), recorded, now);
-        if let Some((attempt, sent)) = lost {
-            if let Some(sent) = sent {
-                self.ledger.adopt_attempt(slot, sent);
-            }
-            self.step_event(slot, &StepEvent::Lost { attempt })?;
-        }
-        Ok(())
+        self.ledger.follow(slot, path, parent, &step.id, recorded, now);
     }
 
     /// The path of the loop an instance belongs to, or of the instance a body belongs to.
