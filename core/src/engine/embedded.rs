@@ -359,6 +359,14 @@ impl Embedded {
         let row = self.setup.store.run(run).await?;
         row.ok_or_else(|| EngineError::UnknownRun { run: run.clone() })
     }
+
+    async fn not_ended(&self, run: &RunId) -> Result<RunRow, EngineError> {
+        let row = self.known(run).await?;
+        if row.status.has_ended() {
+            return Err(EngineError::Ended { run: run.clone(), status: row.status });
+        }
+        Ok(row)
+    }
 }
 
 #[async_trait]
@@ -420,13 +428,7 @@ impl Backend for Embedded {
     }
 
     async fn cancel(&self, run: &RunId) -> Result<(), EngineError> {
-        let row = self.known(run).await?;
-        match row.status {
-            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
-                return Err(EngineError::Ended { run: run.clone(), status: row.status });
-            }
-            RunStatus::Running | RunStatus::Waiting | RunStatus::Interrupted => {}
-        }
+        self.not_ended(run).await?;
         let _lock = match RunLock::acquire(self.setup.store.folder(), run) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => {
@@ -434,6 +436,8 @@ impl Backend for Embedded {
             }
             Err(error) => return Err(error.into()),
         };
+        // Who drove it until now may have brought it to its end.
+        let row = self.not_ended(run).await?;
         let (seq, now) = (self.setup.store.last_seq(run).await?, self.setup.clock.now_ms());
         let (definition, state) = (row.definition, RunState::of_status(row.status));
         let mut ledger = Ledger::new(row, state, seq, None);
