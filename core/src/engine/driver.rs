@@ -129,7 +129,7 @@ pub(crate) struct Driver {
     /// The hash of what loops are made from, once it is asked for.
     work: OnceLock<ContentHash>,
     /// When the store was last asked whether somebody wants the run to stop.
-    polled: i64,
+    polled: Duration,
 }
 
 impl Driver {
@@ -171,7 +171,7 @@ impl Driver {
             finished: false,
             look_again: BTreeSet::new(),
             work: OnceLock::new(),
-            polled: 0,
+            polled: Duration::ZERO,
         }
     }
 
@@ -184,7 +184,7 @@ impl Driver {
         stop: impl Fn() -> Stop + Send,
     ) -> Result<Driven, EngineError> {
         let cancel = self.shared.cancel.clone();
-        self.polled = self.shared.clock.now_ms();
+        self.polled = self.shared.clock.elapsed();
         loop {
             if !cancel.is_cancelled() && !self.finished {
                 self.begin_all().await?;
@@ -270,8 +270,8 @@ impl Driver {
             }
             Woken::Time => {}
         }
-        let now = self.shared.clock.now_ms();
-        if now - self.polled >= CANCEL_POLL.as_millis() as i64 && !cancel.is_cancelled() {
+        let now = self.shared.clock.elapsed();
+        if now.saturating_sub(self.polled) >= CANCEL_POLL && !cancel.is_cancelled() {
             self.polled = now;
             if self.shared.workshop.store.cancel_requested(&self.shared.run).await? {
                 cancel.cancel();

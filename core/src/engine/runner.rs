@@ -167,7 +167,8 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
         Ok(None) => {}
         Err(failure) => return End::failed(failure),
     }
-    Attempts { shared, job, prepared: &prepared, made: 0 }.run().await
+    let began = shared.clock.elapsed();
+    Attempts { shared, job, prepared: &prepared, made: 0, began }.run().await
 }
 
 /// The attempts of one instance.
@@ -176,12 +177,12 @@ struct Attempts<'a> {
     job: &'a Job,
     prepared: &'a Prepared,
     made: u32,
+    /// When the first began, on the clock that only grows.
+    began: Duration,
 }
 
 impl Attempts<'_> {
     async fn run(mut self) -> End {
-        let deadline = self.job.step().policy.deadline.map(|d| d.as_millis() as i64);
-        let began = self.shared.clock.now_ms();
         let mut choices = self.prepared.models.iter().cloned().map(Some).collect::<Vec<_>>();
         if choices.is_empty() {
             choices.push(None);
@@ -191,8 +192,8 @@ impl Attempts<'_> {
         for (at, model) in choices.into_iter().enumerate() {
             let mut tries = 0;
             loop {
-                let left = deadline.map(|d| d - (self.shared.clock.now_ms() - began));
-                if left.is_some_and(|left| left <= 0) {
+                let left = self.left();
+                if left.is_some_and(|left| left.is_zero()) {
                     return past_deadline(last);
                 }
                 tries += 1;
@@ -203,11 +204,7 @@ impl Attempts<'_> {
                 let random = self.jitter();
                 let retry = &self.job.step().policy.retry;
                 let wait = retry::next_wait(retry, tries, &failure, random);
-                let in_time = |wait: &Duration| {
-                    deadline.is_none_or(|d| {
-                        self.shared.clock.now_ms() - began + (wait.as_millis() as i64) < d
-                    })
-                };
+                let in_time = |wait: &Duration| self.left().is_none_or(|left| *wait < left);
                 let Some(wait) = wait.filter(in_time) else {
                     let hash = Some(attempt.hash);
                     last = End::Failed { attempt: Some(attempt), failure, usage, hash };
@@ -224,6 +221,12 @@ impl Attempts<'_> {
             }
         }
         last
+    }
+
+    /// What remains of the deadline of all attempts together; none where there is none.
+    fn left(&self) -> Option<Duration> {
+        let gone = self.shared.clock.elapsed().saturating_sub(self.began);
+        self.job.step().policy.deadline.map(|deadline| deadline.saturating_sub(gone))
     }
 
     /// Whether the next model of the chain is asked after this end; if so, the end becomes
@@ -250,8 +253,8 @@ impl Attempts<'_> {
         let _ = self.shared.reports.send(Report::Retry { slot, attempt, failure, usage, wait });
     }
 
-    /// Makes one attempt. `left` is what remains of the deadline, in milliseconds.
-    async fn once(&mut self, model: Option<ModelChoice>, left: Option<i64>) -> Tried {
+    /// Makes one attempt. `left` is what remains of the deadline.
+    async fn once(&mut self, model: Option<ModelChoice>, left: Option<Duration>) -> Tried {
         let stopped = Tried::Ended(End::Cancelled { attempt: None });
         let permit = tokio::select! {
             permit = self.shared.permits.acquire() => permit,
@@ -320,9 +323,8 @@ impl Attempts<'_> {
     }
 
     /// Lets the action act, within its time and until somebody says stop.
-    async fn act(&self, context: &StepContext, left: Option<i64>) -> Result<Outcome, Failure> {
+    async fn act(&self, context: &StepContext, left: Option<Duration>) -> Result<Outcome, Failure> {
         let timeout = self.job.step().policy.timeout;
-        let left = left.map(|ms| Duration::from_millis(ms.max(0) as u64));
         let limit = [timeout, left].into_iter().flatten().min();
         let action = self.prepared.action.run(self.prepared.input.clone(), context);
         let mut action = std::pin::pin!(AssertUnwindSafe(action).catch_unwind());

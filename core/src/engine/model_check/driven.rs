@@ -37,6 +37,10 @@ impl Clock for NoTime {
         0
     }
 
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
     async fn sleep(&self, duration: Duration) {
         if duration > Duration::ZERO {
             std::future::pending::<()>().await;
