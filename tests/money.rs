@@ -116,3 +116,33 @@ fn a_call_that_is_tried_again_is_not_held_against_the_budget_twice() {
     assert_eq!(json["cost"], 2.0);
     assert_eq!(world.lines("calls"), ["x", "x"]);
 }
+
+/// The second model of a chain is not asked when the time of all is over, and what the first
+/// took is booked once.
+#[test]
+fn a_deadline_ends_a_chain_and_its_last_attempt_once() {
+    let world = World::with(
+        "name: money\nmodels: { mine: [here/a, here/b] }\nproviders:\n  here: { type: command, command: [sleep, '30'], price: 1 USD }\nsteps: [{ id: ask, deadline: 50ms, uses: model.generate, model: mine, with: { prompt: x } }]\n",
+    );
+    let output = world.flow(&["run", "w.yaml", "--json"]).exits(1);
+    let json = output.json();
+    assert_eq!((&json["cost"], &json["cost_uncertain"]), (&json!(1.0), &json!(true)));
+    assert_eq!(json["error"], "step `ask`: no result within the deadline of 50ms");
+    let hint = "hint: raise `deadline` of the step, or under `defaults`\n";
+    assert!(output.stderr.contains(hint), "{}", output.stderr);
+    let kept = support::kept(&world.path(".flow"));
+    kept.follows_its_journal();
+    assert_eq!(kept.attempts["ask"], ["failed"]);
+    assert_eq!(kept.count("ask", "attempt_failed"), 0);
+}
+
+#[test]
+fn a_deadline_that_is_over_before_the_first_attempt_is_told() {
+    let (world, output) = run(
+        "",
+        "steps: [{ id: ask, deadline: 0s, uses: model.generate, model: mine, with: { prompt: x } }]\n",
+    );
+    let output = output.exits(1);
+    assert_eq!(output.json()["error"], "step `ask`: the deadline of 0ns is over");
+    assert_eq!(world.lines("calls"), [] as [&str; 0]);
+}

@@ -214,9 +214,11 @@ impl Ledger {
             let body = json_of(&StepEvent::Reopened);
             self.push_event(Some(&entry.path), StepEvent::Reopened.kind(), body, now);
         }
+        let sent =
+            if let StepState::Working { attempt, .. } = entry.state { attempt } else { 0 };
         entry.state = entry.state.apply(event)?;
         self.push_event(Some(&entry.path), event.kind(), json_of(event), now);
-        self.write_attempt(entry, event, now);
+        self.write_attempt(entry, event, sent, now);
         self.write_step(entry, event, &details, now);
         if let StepEvent::Asked { .. } = event {
             self.batch.approvals.push(ApprovalRow {
@@ -295,7 +297,9 @@ impl Ledger {
         });
     }
 
-    fn write_attempt(&mut self, entry: &mut Entry, event: &StepEvent, now: i64) {
+    /// Writes the row of an attempt that begins or ends. `sent` is the one in flight before: it
+    /// ends with its instance, though nobody may say so (0: none).
+    fn write_attempt(&mut self, entry: &mut Entry, event: &StepEvent, sent: u32, now: i64) {
         let (number, status, failure, usage) = match event {
             StepEvent::Sent { attempt, .. } => (*attempt, AttemptStatus::Sent, None, None),
             StepEvent::AttemptFailed { attempt, failure, usage, .. }
@@ -314,6 +318,7 @@ impl Ledger {
             | StepEvent::Blocked { .. }
             | StepEvent::Reopened => return,
         };
+        let number = if number == 0 { sent } else { number };
         if number == 0 {
             return;
         }
@@ -389,7 +394,7 @@ impl Ledger {
     ) {
         row.ended = Some(now);
         // How long one was at work that nobody saw end is not known.
-        row.latency_ms = (row.status != AttemptStatus::Lost).then_some(now - row.started);
+        row.latency_ms = (row.status != AttemptStatus::Lost).then_some((now - row.started).max(0));
         self.account(path, row, usage);
     }
 

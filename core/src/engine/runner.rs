@@ -183,63 +183,41 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     async fn run(mut self) -> End {
-        let mut choices = self.prepared.models.iter().cloned().map(Some).collect::<Vec<_>>();
-        if choices.is_empty() {
-            choices.push(None);
-        }
-        let mut last = End::failed(Failure::internal("no attempt was made"));
-        let chain = choices.len();
-        for (at, model) in choices.into_iter().enumerate() {
-            let mut tries = 0;
-            loop {
-                let left = self.left();
-                if left.is_some_and(|left| left.is_zero()) {
-                    return past_deadline(last);
+        let chain = &self.prepared.models;
+        let (mut at, mut tries) = (0, 0);
+        loop {
+            tries += 1;
+            let (attempt, failure, usage) = match self.once(chain.get(at).cloned()).await {
+                Tried::Ended(end) => return end,
+                Tried::Failed(attempt, failure, usage) => (attempt, failure, usage),
+            };
+            let retry = &self.job.step().policy.retry;
+            let again = retry::next_wait(retry, tries, &failure, self.jitter());
+            let in_time = |wait: &Duration| self.left().is_none_or(|left| *wait < left);
+            let falls_back = at + 1 < chain.len() && may_fall_back(failure.class);
+            let wait = match again.filter(in_time) {
+                Some(wait) => wait,
+                None if falls_back && in_time(&Duration::ZERO) => {
+                    (at, tries) = (at + 1, 0);
+                    Duration::ZERO
                 }
-                tries += 1;
-                let (attempt, failure, usage) = match self.once(model.clone(), left).await {
-                    Tried::Ended(end) => return end,
-                    Tried::Failed(attempt, failure, usage) => (attempt, failure, usage),
-                };
-                let random = self.jitter();
-                let retry = &self.job.step().policy.retry;
-                let wait = retry::next_wait(retry, tries, &failure, random);
-                let in_time = |wait: &Duration| self.left().is_none_or(|left| *wait < left);
-                let Some(wait) = wait.filter(in_time) else {
+                None => {
                     let hash = Some(attempt.hash);
-                    last = End::Failed { attempt: Some(attempt), failure, usage, hash };
-                    break;
-                };
-                self.report_retry(attempt, failure, usage, wait);
-                tokio::select! {
-                    () = self.shared.clock.sleep(wait) => {}
-                    () = self.shared.cancel.cancelled() => return End::Cancelled { attempt: None },
+                    return End::Failed { attempt: Some(attempt), failure, usage, hash };
                 }
-            }
-            if at + 1 == chain || !self.falls_back(&last) {
-                break;
+            };
+            self.report_retry(attempt, failure, usage, wait);
+            tokio::select! {
+                () = self.shared.clock.sleep(wait) => {}
+                () = self.shared.cancel.cancelled() => return End::Cancelled { attempt: None },
             }
         }
-        last
     }
 
     /// What remains of the deadline of all attempts together; none where there is none.
     fn left(&self) -> Option<Duration> {
         let gone = self.shared.clock.elapsed().saturating_sub(self.began);
         self.job.step().policy.deadline.map(|deadline| deadline.saturating_sub(gone))
-    }
-
-    /// Whether the next model of the chain is asked after this end; if so, the end becomes
-    /// an attempt that another follows.
-    fn falls_back(&self, last: &End) -> bool {
-        let End::Failed { attempt: Some(attempt), failure, usage, .. } = last else {
-            return false;
-        };
-        if !may_fall_back(failure.class) {
-            return false;
-        }
-        self.report_retry(attempt.clone(), failure.clone(), usage.clone(), Duration::ZERO);
-        true
     }
 
     fn report_retry(
@@ -253,14 +231,19 @@ impl Attempts<'_> {
         let _ = self.shared.reports.send(Report::Retry { slot, attempt, failure, usage, wait });
     }
 
-    /// Makes one attempt. `left` is what remains of the deadline.
-    async fn once(&mut self, model: Option<ModelChoice>, left: Option<Duration>) -> Tried {
+    /// Makes one attempt, if there is time left for it.
+    async fn once(&mut self, model: Option<ModelChoice>) -> Tried {
         let stopped = Tried::Ended(End::Cancelled { attempt: None });
         let permit = tokio::select! {
             permit = self.shared.permits.acquire() => permit,
             () = self.shared.cancel.cancelled() => return stopped,
         };
         let Ok(_permit) = permit else { return stopped };
+        // What waited for its turn, or overslept, has the less time.
+        if self.left().is_some_and(|left| left.is_zero()) {
+            let deadline = self.job.step().policy.deadline.unwrap_or_default();
+            return Tried::Ended(past_deadline(deadline, self.prepared.hash));
+        }
         let action = &self.prepared.action;
         let attempt = Attempt {
             number: self.job.earlier_attempts() + self.made + 1,
@@ -277,7 +260,7 @@ impl Attempts<'_> {
             return Tried::Ended(End::failed(failure));
         }
         self.made += 1;
-        let outcome = self.act(&context, left).await;
+        let outcome = self.act(&context).await;
         let usage = context.usage.take().map(Box::new);
         match outcome {
             Ok(Outcome::Done(output)) => Tried::Ended(self.done(attempt, output, usage).await),
@@ -323,9 +306,9 @@ impl Attempts<'_> {
     }
 
     /// Lets the action act, within its time and until somebody says stop.
-    async fn act(&self, context: &StepContext, left: Option<Duration>) -> Result<Outcome, Failure> {
+    async fn act(&self, context: &StepContext) -> Result<Outcome, Failure> {
         let timeout = self.job.step().policy.timeout;
-        let limit = [timeout, left].into_iter().flatten().min();
+        let limit = [timeout, self.left()].into_iter().flatten().min();
         let action = self.prepared.action.run(self.prepared.input.clone(), context);
         let mut action = std::pin::pin!(AssertUnwindSafe(action).catch_unwind());
         let out_of_time = async {
@@ -352,9 +335,15 @@ impl Attempts<'_> {
             }
         }
         context.cancel.cancel();
-        let limit = limit.unwrap_or_default();
-        Err(Failure::new(ErrorClass::Timeout, format!("no result within {limit:?}"))
-            .with_hint("raise `timeout` of the step, or under `defaults`"))
+        let (what, limit, key) = match (timeout, self.job.step().policy.deadline) {
+            (None, Some(deadline)) => ("the deadline of ", deadline, "deadline"),
+            (Some(timeout), Some(deadline)) if limit < Some(timeout) => {
+                ("the deadline of ", deadline, "deadline")
+            }
+            (timeout, _) => ("", timeout.unwrap_or_default(), "timeout"),
+        };
+        Err(Failure::new(ErrorClass::Timeout, format!("no result within {what}{limit:?}"))
+            .with_hint(format!("raise `{key}` of the step, or under `defaults`")))
     }
 
     fn context(&self, attempt: &Attempt) -> StepContext {
@@ -394,14 +383,12 @@ fn stopped() -> Failure {
     Failure::new(ErrorClass::Cancelled, "the run was stopped")
 }
 
-/// The end of an instance whose time for all attempts is over.
-fn past_deadline(last: End) -> End {
-    match last {
-        End::Failed { .. } => last,
-        End::Done(_) | End::Asked { .. } | End::Cancelled { .. } => {
-            End::failed(Failure::new(ErrorClass::Timeout, "the step's deadline is over"))
-        }
-    }
+/// The end of an instance whose time for all attempts is over before the next one begins.
+fn past_deadline(deadline: Duration, hash: ContentHash) -> End {
+    let message = format!("the deadline of {deadline:?} is over");
+    let failure =
+        Failure::new(ErrorClass::Timeout, message).with_hint("raise `deadline` of the step, or under `defaults`");
+    End::Failed { attempt: None, failure, usage: None, hash: Some(hash) }
 }
 
 /// Whether another model may do better after a failure of this class.

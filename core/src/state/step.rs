@@ -97,15 +97,15 @@ impl StepState {
             StepEvent::Asked { attempt, hash, .. } if self.ends(*attempt) => {
                 Self::Waiting { attempts: *attempt, hash: *hash }
             }
-            StepEvent::Succeeded { attempt, hash, .. } if open => {
+            StepEvent::Succeeded { attempt, hash, .. } if self.may_close(*attempt) => {
                 Self::Succeeded { attempts: attempts.max(*attempt), hash: *hash }
             }
-            StepEvent::Failed { attempt, hash, .. } if open => {
+            StepEvent::Failed { attempt, hash, .. } if self.may_close(*attempt) => {
                 Self::Failed { attempts: attempts.max(*attempt), hash: *hash }
             }
             StepEvent::Skipped if open => Self::Skipped { attempts },
             StepEvent::Blocked { .. } if open => Self::Blocked { attempts },
-            StepEvent::Cancelled { attempt } if open => {
+            StepEvent::Cancelled { attempt } if self.may_close(*attempt) => {
                 Self::Cancelled { attempts: attempts.max(*attempt) }
             }
             StepEvent::Reopened if !matches!(self, Self::Working { .. }) => Self::Idle { attempts },
@@ -205,6 +205,11 @@ impl StepState {
     /// Whether `attempt` may end now: it was sent, or it needed no sending.
     fn ends(&self, attempt: u32) -> bool {
         self.is_sent(attempt) || (self.may_send() && attempt == self.attempts() + 1)
+    }
+
+    /// Whether an end that speaks of `attempt` (0: of none) may come now: an attempt ends once.
+    fn may_close(&self, attempt: u32) -> bool {
+        self.is_open() && (attempt == 0 || self.ends(attempt))
     }
 
     fn name(&self) -> &'static str {
