@@ -398,3 +398,38 @@ fn what_failed_is_not_paid_again_before_the_run_has_ended() {
     world.flow(&["resume", &run]).exits(1);
     assert_eq!(world.lines("calls").len(), 4);
 }
+
+/// A cached answer, a step that is made from what is known of it, and one that fails until
+/// there is a file `mended`.
+const META: &str = r#"
+name: meta
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./answer.sh] }
+steps:
+  - { id: a, uses: model.generate, model: mine, with: { prompt: a } }
+  - { id: b, uses: model.generate, model: mine, with: { prompt: "{{ steps.a.meta.model }}-{{ steps.a.meta.cached }}-{{ steps.a.meta.attempts }}" } }
+  - { id: c, needs: [b], uses: model.generate, model: mine, with: { prompt: c } }
+"#;
+
+#[test]
+fn what_is_known_of_an_answer_is_the_same_in_every_life() {
+    let world = World::with(META);
+    let answer = support::ANSWER.replace(
+        "echo \"$prompt\" |",
+        "[ \"$prompt\" != c ] || [ -e mended ] || exit 1\necho \"$prompt\" |",
+    );
+    world.script("answer.sh", &answer);
+    let first: String = META.split_inclusive('\n').take(7).collect();
+    world.write("first.yaml", &first);
+    world.flow(&["run", "first.yaml"]).exits(0);
+    assert_eq!(calls(&world), set(&["a"]));
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
+    assert_eq!(calls(&world), set(&["model-true-0", "c"]));
+    world.write("mended", "");
+    let resumed = world.flow(&["resume", &run, "--json"]).exits(0).json();
+    assert_eq!(calls(&world), set(&["c"]));
+    let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
+    assert_eq!(shown["steps"][0]["meta"], resumed["steps"]["a"]["meta"]);
+    assert_eq!(shown["steps"][0]["meta"]["model"], "model");
+}

@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) ordinal: Option<u64>,
     state: StepState,
     started: i64,
+    /// What the row holds as `steps.X.meta`, once it is settled.
+    meta: Option<Value>,
     /// The attempt under way, as it was announced.
     attempt: Option<AttemptRow>,
 }
@@ -39,6 +41,8 @@ pub(crate) struct Entry {
 pub(crate) struct Details {
     /// The packed output, or what a person is shown.
     pub(crate) value: Option<Value>,
+    /// What the step cache knows of the call that yielded the output.
+    pub(crate) meta: Option<Value>,
     /// Whether later runs may use the output.
     pub(crate) cache: bool,
 }
@@ -112,8 +116,9 @@ impl Ledger {
         let step = step.to_string();
         let state = recorded.map_or(StepState::NEW, StepState::of_row);
         let started = recorded.and_then(|row| row.started).unwrap_or(now);
+        let meta = recorded.and_then(|row| row.meta.clone());
         let ordinal = slot.ordinal;
-        let entry = Entry { path, parent, step, ordinal, state, started, attempt: None };
+        let entry = Entry { path, parent, step, ordinal, state, started, meta, attempt: None };
         self.entries.insert(slot, entry);
     }
 
@@ -145,6 +150,7 @@ impl Ledger {
             ordinal: row.ordinal,
             state,
             started: row.started.unwrap_or(now),
+            meta: None,
             attempt: Some(sent),
         };
         self.write(&mut entry, &StepEvent::Lost { attempt }, Details::default(), now)
@@ -246,7 +252,14 @@ impl Ledger {
         });
     }
 
-    fn write_step(&mut self, entry: &Entry, event: &StepEvent, details: &Details, now: i64) {
+    /// What `steps.X.meta` shows of an instance that is settled: what its row holds, in this
+    /// life and every later one.
+    pub(crate) fn meta(&self, slot: Slot) -> Value {
+        let meta = self.entries.get(&slot).and_then(|entry| entry.meta.clone());
+        meta.unwrap_or_default()
+    }
+
+    fn write_step(&mut self, entry: &mut Entry, event: &StepEvent, details: &Details, now: i64) {
         let (hash, usage, failure) = match event {
             StepEvent::Succeeded { hash, usage, .. } => (*hash, usage.as_deref(), None),
             StepEvent::Failed { failure, usage, hash, .. } => {
@@ -268,7 +281,9 @@ impl Ledger {
         let attempts = entry.state.attempts();
         let asked = matches!(event, StepEvent::Asked { .. });
         let output = if asked { None } else { details.value.clone() };
-        let meta = settled.then(|| meta(usage, attempts, cached));
+        let known = details.meta.as_ref();
+        let meta = settled.then(|| meta(known, usage, attempts, cached));
+        entry.meta.clone_from(&meta);
         if let (true, Some(hash), Some(output)) = (details.cache, hash, &output) {
             self.batch.cache.push(CacheRow {
                 hash,
@@ -503,8 +518,12 @@ fn says_again(state: &StepState, event: &StepEvent) -> bool {
 }
 
 /// What `steps.X.meta` shows.
-pub(crate) fn meta(usage: Option<&CallUsage>, attempts: u32, cached: bool) -> Value {
-    let mut meta = json!({ "attempts": attempts, "cached": cached });
+/// Of an output from the step cache it is what was `known` of the call, which this run did
+/// not make.
+fn meta(known: Option<&Value>, usage: Option<&CallUsage>, attempts: u32, cached: bool) -> Value {
+    let mut meta = known.filter(|known| known.is_object()).cloned().unwrap_or_else(|| json!({}));
+    meta["attempts"] = json!(attempts);
+    meta["cached"] = json!(cached);
     if let Some(usage) = usage {
         meta["provider"] = json!(usage.provider);
         meta["model"] = json!(usage.model);

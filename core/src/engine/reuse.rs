@@ -66,7 +66,7 @@ pub(super) async fn reuse(
     match recall(on_lost, prepared.hash, row, approval, shared.retry_failed) {
         Recalled::Done(row) => {
             let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
-            return Ok(Some(known(prepared.hash, output, None, Origin::Ran, row.meta.clone())));
+            return Ok(Some(known(prepared.hash, output, None, Origin::Ran, None)));
         }
         Recalled::Ended(end) => return Ok(Some(*end)),
         Recalled::Nothing => {}

@@ -129,7 +129,7 @@ pub(crate) struct Done {
     pub(crate) origin: Origin,
     /// Whether later runs may use the output.
     pub(crate) cache: bool,
-    /// What the store knows of an output that was there already.
+    /// What the step cache knows of the call that yielded the output.
     pub(crate) meta: Option<Value>,
     /// Whether the input names a file by its path.
     pub(crate) by_path: bool,

@@ -8,14 +8,14 @@ use super::{After, Driver};
 use crate::action::CallUsage;
 use crate::content::ContentHash;
 use crate::engine::embedded::EngineError;
-use crate::engine::ledger::{Details, meta};
+use crate::engine::ledger::Details;
 use crate::engine::observer::{At, Progress};
 use crate::engine::runner::{Attempt, Done, End, Report};
 use crate::engine::scheduler::{Ending, Slot};
 use crate::error::{ErrorClass, Failure};
 use crate::ids::InstancePath;
 use crate::language::{OnError, Step};
-use crate::state::{Origin, StepEvent};
+use crate::state::StepEvent;
 use crate::store::StepStatus;
 use crate::template::StepView;
 use crate::units::Money;
@@ -124,13 +124,11 @@ impl Driver {
             self.note_attempt(slot, attempt);
         }
         let attempt = attempt.map_or(0, |attempt| attempt.number);
-        let cached = origin == Origin::Cache;
-        let meta = known.unwrap_or_else(|| meta(usage.as_deref(), attempt, cached));
         let cost = usage.as_ref().and_then(|usage| usage.cost);
         let event = StepEvent::Succeeded { attempt, hash: Some(hash), usage, origin };
-        let details = Details { value: packed, cache };
+        let details = Details { value: packed, meta: known, cache };
         self.ledger.step_event(slot, &event, details, self.shared.clock.now_ms())?;
-        let (status, meta) = (StepStatus::Succeeded, Arc::new(meta));
+        let (status, meta) = (StepStatus::Succeeded, Arc::new(self.ledger.meta(slot)));
         let view = StepView { output, status, error: None, meta };
         let told = Told { reused: attempt == 0, failure: None, cost };
         self.conclude(slot, step, path, view, Ending::Done, told);
@@ -146,7 +144,7 @@ impl Driver {
     ) -> Result<(), EngineError> {
         self.waiting += 1;
         if show.is_some() {
-            let details = Details { value: show, cache: false };
+            let details = Details { value: show, ..Details::default() };
             self.ledger.step_event(slot, event, details, self.shared.clock.now_ms())?;
         }
         Ok(())
@@ -184,11 +182,10 @@ impl Driver {
     ) -> Result<(), EngineError> {
         let Failed { attempt, failure, usage, hash } = failed;
         self.look_again.insert(path.root().to_owned());
-        let meta = meta(usage.as_deref(), attempt, false);
         let cost = usage.as_ref().and_then(|usage| usage.cost);
         let tolerated = instead.is_some();
         let event = StepEvent::Failed { attempt, failure: failure.clone(), usage, tolerated, hash };
-        let details = Details { value: instead.clone(), cache: false };
+        let details = Details { value: instead.clone(), ..Details::default() };
         let now = self.shared.clock.now_ms();
         self.ledger.step_event(slot, &event, details, now)?;
         if !tolerated {
@@ -201,7 +198,7 @@ impl Driver {
                 "class": failure.class.as_str(),
                 "message": failure.message,
             }))),
-            meta: Arc::new(meta),
+            meta: Arc::new(self.ledger.meta(slot)),
         };
         let ending = if tolerated { Ending::Done } else { Ending::Failed };
         let told = Told { reused: false, failure: Some(failure), cost };

@@ -243,7 +243,7 @@ impl Life {
         let path = self.ledger.entry(slot).map(|entry| entry.path.clone());
         let path = path.ok_or_else(|| format!("3: {} of what is not under way", event.kind()))?;
         self.written.push((path.clone(), event.kind()));
-        let details = Details { value, cache: false };
+        let details = Details { value, ..Details::default() };
         self.ledger.step_event(slot, event, details, 0).map_err(|e| format!("9: {path}: {e}"))
     }
 
