@@ -31,7 +31,7 @@ use crate::engine::embedded::EngineError;
 use crate::engine::items::Items;
 use crate::engine::ledger::Ledger;
 use crate::engine::observer::{At, Observer, Progress};
-use crate::engine::runner::{Report, Shared};
+use crate::engine::runner::{Announced, Report, Shared};
 use crate::engine::scheduler::{Begin, Blocked, Ending, FrameId, Scheduler, Slot};
 use crate::engine::values::FrameValues;
 use crate::error::Failure;
@@ -119,6 +119,8 @@ pub(crate) struct Driver {
     /// What counts once what the ledger holds is durable.
     after: Vec<After>,
     in_flight: Option<InFlight>,
+    /// Announced attempts that wait until what is set aside for others is free.
+    held: Vec<Announced>,
     active: usize,
     waiting: usize,
     /// Whether how this life of the run ends is written.
@@ -166,6 +168,7 @@ impl Driver {
             loops: BTreeMap::new(),
             after: Vec::new(),
             in_flight: None,
+            held: Vec::new(),
             active: 0,
             waiting: 0,
             finished: false,

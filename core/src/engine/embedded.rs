@@ -325,8 +325,8 @@ impl Embedded {
             for attempt in page.rows {
                 let reserved = attempt.reserved.filter(|_| may_be_paid(&attempt));
                 let cost = attempt.cost.or(reserved);
-                if let (Some(cost), Some(step)) = (cost, attempt.path.last_step()) {
-                    ledger.spent_before(step, cost);
+                if let Some(cost) = cost {
+                    ledger.spent_before(&attempt.path, cost);
                 }
             }
             after = page.next;

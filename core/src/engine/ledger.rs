@@ -2,18 +2,18 @@
 //!
 //! The ledger holds the state of every instance under way, lets the state machine decide
 //! whether an event may happen, and writes the event together with the rows of the read
-//! model that follow from it. It also keeps the run's budget, which is checked before a
-//! call is sent.
+//! model that follow from it. It also books what attempts cost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::action::{CallUsage, Quote};
+use crate::engine::budget::{Allowance, Purse};
 use crate::engine::scheduler::Slot;
 use crate::error::{ErrorClass, Failure};
 use crate::ids::{InstancePath, StepId};
-use crate::language::{Budget, ModelChoice, Step};
+use crate::language::{Budget, ModelChoice};
 use crate::state::{IllegalTransition, Origin, RunEvent, RunState, StepEvent, StepState};
 use crate::store::{
     ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, LogRow, RunRow, StepRow,
@@ -55,9 +55,7 @@ pub(crate) struct Ledger {
     seq: u64,
     batch: Batch,
     entries: BTreeMap<Slot, Entry>,
-    budget: Option<Budget>,
-    reserved: Money,
-    spent_by_step: BTreeMap<StepId, Money>,
+    purse: Purse,
     /// Steps of the workflow itself at or below which something was written in this life.
     wrote_below: BTreeSet<String>,
 }
@@ -71,16 +69,14 @@ impl Ledger {
             seq,
             batch: Batch::default(),
             entries: BTreeMap::new(),
-            budget,
-            reserved: Money::ZERO,
-            spent_by_step: BTreeMap::new(),
+            purse: Purse::new(budget),
             wrote_below: BTreeSet::new(),
         }
     }
 
     /// Counts what earlier lives of the run spent on a step.
-    pub(crate) fn spent_before(&mut self, step: StepId, cost: Money) {
-        *self.spent_by_step.entry(step).or_default() += cost;
+    pub(crate) fn spent_before(&mut self, path: &InstancePath, cost: Money) {
+        self.purse.spend(path, cost);
     }
 
     /// The run as it stands.
@@ -348,7 +344,7 @@ impl Ledger {
         }
         if let StepEvent::Sent { reserved, .. } = event {
             row.reserved = *reserved;
-            self.reserved += reserved.unwrap_or_default();
+            self.purse.reserve(&entry.path, reserved.unwrap_or_default());
         } else {
             self.end_attempt(&entry.path, &mut row, usage, now);
         }
@@ -417,7 +413,7 @@ impl Ledger {
     /// cost is spent. One that was cut off may have been paid, so that its reserve counts.
     fn account(&mut self, path: &InstancePath, row: &mut AttemptRow, usage: Option<&CallUsage>) {
         let reserve = row.reserved.unwrap_or_default();
-        self.reserved = Money::from_micros((self.reserved.micros() - reserve.micros()).max(0));
+        self.purse.free(path, reserve);
         let spent = match (usage, row.status) {
             (Some(usage), _) => {
                 row.provider = Some(usage.provider.clone());
@@ -438,44 +434,17 @@ impl Ledger {
         };
         if spent != Money::ZERO || self.run.cost_uncertain {
             self.run.cost += spent;
-            if let Some(step) = path.last_step() {
-                *self.spent_by_step.entry(step).or_default() += spent;
-            }
+            self.purse.spend(path, spent);
             self.batch.runs = vec![self.run.clone()];
         }
     }
 
-    /// Sets aside what a call may cost, or says which budget does not allow it.
-    pub(crate) fn reserve(&self, step: &Step, quote: Quote) -> Result<Option<Money>, Failure> {
-        let cost = match quote {
-            Quote::Free => return Ok(None),
-            Quote::AtMost(cost) => cost,
-            Quote::Unknown => {
-                let strict = [self.budget, step.policy.budget].into_iter().flatten();
-                return match strict.into_iter().find(|budget| !budget.allow_unknown) {
-                    None => Ok(None),
-                    Some(_) => Err(Failure::new(
-                        ErrorClass::Budget,
-                        "the model's price is unknown, and there is a budget",
-                    )
-                    .with_hint("set `budget: {allow_unknown: true}` to call it all the same")),
-                };
-            }
-        };
-        let of_step = self.spent_by_step.get(&step.id).copied().unwrap_or_default();
-        let limits = [("run", self.budget, self.run.cost), ("step", step.policy.budget, of_step)];
-        for (whose, budget, spent) in limits {
-            let Some(budget) = budget else { continue };
-            if spent + self.reserved + cost > budget.cost {
-                let message = format!(
-                    "the call may cost {cost}, and of the {whose}'s budget of {} {spent} is spent and {} set aside",
-                    budget.cost, self.reserved
-                );
-                return Err(Failure::new(ErrorClass::Budget, message)
-                    .with_hint("raise `budget` and resume: nothing that is done is paid again"));
-            }
+    /// What the budgets say to a call of an instance under way.
+    pub(crate) fn allows(&self, slot: Slot, of_step: Option<Budget>, quote: Quote) -> Allowance {
+        match self.entries.get(&slot) {
+            Some(entry) => self.purse.allows(&entry.path, of_step, self.run.cost, quote),
+            None => Allowance::Refused(Failure::internal("nobody is at work there")),
         }
-        Ok(Some(cost))
     }
 
     /// Adds a line to the run's log.

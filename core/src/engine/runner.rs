@@ -71,12 +71,7 @@ impl Job {
 pub(crate) enum Report {
     /// An attempt is about to act on the outside; the answer comes when that is durable, or
     /// says why it may not.
-    Announce {
-        slot: Slot,
-        attempt: Attempt,
-        quote: Quote,
-        answer: oneshot::Sender<Result<(), Failure>>,
-    },
+    Announce(Announced),
     /// An attempt failed and another follows after a wait.
     Retry {
         slot: Slot,
@@ -89,6 +84,14 @@ pub(crate) enum Report {
     Line { slot: Slot, attempt: u32, text: String },
     /// The instance ended.
     Ended { slot: Slot, end: End },
+}
+
+/// An attempt that is about to act, and who waits for leave.
+pub(crate) struct Announced {
+    pub(crate) slot: Slot,
+    pub(crate) attempt: Attempt,
+    pub(crate) quote: Quote,
+    pub(crate) answer: oneshot::Sender<Result<(), Failure>>,
 }
 
 /// An attempt as the driver needs to know it.
@@ -301,7 +304,7 @@ impl Attempts<'_> {
     async fn announce(&self, attempt: &Attempt, quote: Quote) -> Result<(), Failure> {
         let (answer, answered) = oneshot::channel();
         let (slot, attempt) = (self.job.slot, attempt.clone());
-        let _ = self.shared.reports.send(Report::Announce { slot, attempt, quote, answer });
+        let _ = self.shared.reports.send(Report::Announce(Announced { slot, attempt, quote, answer }));
         answered.await.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Cancelled, "the run ended")))
     }
 

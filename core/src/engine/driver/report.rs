@@ -8,9 +8,10 @@ use super::{After, Driver};
 use crate::action::CallUsage;
 use crate::content::ContentHash;
 use crate::engine::embedded::EngineError;
+use crate::engine::budget::Allowance;
 use crate::engine::ledger::Details;
 use crate::engine::observer::{At, Progress};
-use crate::engine::runner::{Attempt, Done, End, Report};
+use crate::engine::runner::{Announced, Attempt, Done, End, Report};
 use crate::engine::scheduler::{Ending, Slot};
 use crate::error::{ErrorClass, Failure};
 use crate::ids::InstancePath;
@@ -24,21 +25,7 @@ impl Driver {
     /// Takes a runner's report.
     pub(super) fn take(&mut self, report: Report) -> Result<(), EngineError> {
         match report {
-            Report::Announce { slot, attempt, quote, answer } => {
-                let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
-                let reserved = match self.ledger.reserve(&block.steps[slot.step], quote) {
-                    Ok(reserved) => reserved,
-                    Err(failure) => {
-                        // A runner that is gone needs no answer.
-                        drop(answer.send(Err(failure)));
-                        return Ok(());
-                    }
-                };
-                self.note_attempt(slot, &attempt);
-                let (attempt, hash) = (attempt.number, attempt.hash);
-                self.step_event(slot, &StepEvent::Sent { attempt, hash, reserved })?;
-                self.after.push(After::Grant(answer));
-            }
+            Report::Announce(announced) => self.announce(announced)?,
             Report::Retry { slot, attempt, failure, usage, wait } => {
                 if !attempt.external {
                     self.note_attempt(slot, &attempt);
@@ -57,6 +44,7 @@ impl Driver {
                     slot,
                     &StepEvent::AttemptFailed { attempt, failure, usage, retry_in_ms },
                 )?;
+                self.announce_held()?;
             }
             Report::Line { slot, attempt, text } => {
                 // What an action left behind may still speak when its instance has ended.
@@ -69,9 +57,46 @@ impl Driver {
             Report::Ended { slot, end } => {
                 self.active -= 1;
                 self.end(slot, end)?;
+                self.announce_held()?;
             }
         }
         Ok(())
+    }
+
+    /// Lets an attempt act once that is durable, if the budgets allow it now or never will.
+    fn announce(&mut self, announced: Announced) -> Result<(), EngineError> {
+        let Announced { slot, quote, .. } = announced;
+        let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
+        let of_step = block.steps[slot.step].policy.budget;
+        let reserved = match self.ledger.allows(slot, of_step, quote) {
+            Allowance::Granted(reserved) => reserved,
+            Allowance::Later => {
+                self.held.push(announced);
+                return Ok(());
+            }
+            Allowance::Refused(failure) => {
+                // A runner that is gone needs no answer.
+                drop(announced.answer.send(Err(failure)));
+                return Ok(());
+            }
+        };
+        let Announced { attempt, answer, .. } = announced;
+        self.note_attempt(slot, &attempt);
+        let (attempt, hash) = (attempt.number, attempt.hash);
+        self.step_event(slot, &StepEvent::Sent { attempt, hash, reserved })?;
+        self.after.push(After::Grant(answer));
+        Ok(())
+    }
+
+    /// An attempt has ended, and what was set aside for it is free: looks again at those that
+    /// wait for it. Something is set aside as long as one waits, so that none waits for ever.
+    fn announce_held(&mut self) -> Result<(), EngineError> {
+        let held = std::mem::take(&mut self.held);
+        if self.shared.cancel.is_cancelled() {
+            // Their runners hear that the run has ended.
+            return Ok(());
+        }
+        held.into_iter().try_for_each(|announced| self.announce(announced))
     }
 
     /// Notes an attempt that was not announced: its row begins with its end.
