@@ -433,3 +433,30 @@ fn what_is_known_of_an_answer_is_the_same_in_every_life() {
     assert_eq!(shown["steps"][0]["meta"], resumed["steps"]["a"]["meta"]);
     assert_eq!(shown["steps"][0]["meta"]["model"], "model");
 }
+
+/// What a sub-workflow yields is not stored: its file may be another by now.
+#[test]
+fn a_loop_over_what_a_workflow_yields_follows_the_file() {
+    let world = World::with(
+        r#"
+name: outer
+steps:
+  - { id: sub, uses: workflow.run, with: { workflow: sub.yaml, inputs: { file: rows.jsonl } } }
+  - { id: each, for_each: "{{ steps.sub.output.rows }}", uses: value.set, with: { value: "{{ item }}" } }
+  - { id: again, for_each: "{{ steps.each.output }}", uses: value.set, with: { value: "{{ item * 10 }}" } }
+  - { id: behind, needs: [again], uses: document.pages, with: { file: mended.pdf } }
+outputs: { again: "{{ steps.again.output }}" }
+"#,
+    );
+    world.write(
+        "sub.yaml",
+        "inputs: { file: { type: file } }\nsteps: [{ id: nothing, uses: value.set, with: { value: 1 } }]\noutputs: { rows: \"{{ inputs.file }}\" }\n",
+    );
+    world.write("rows.jsonl", "1\n2\n3\n");
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
+    world.write("rows.jsonl", "1\n2\n");
+    mend(&world);
+    let resumed = world.flow(&["resume", &run, "--json"]).exits(0);
+    assert_eq!(resumed.json()["outputs"]["again"], json!([10, 20]));
+    support::kept(&world.path(".flow")).follows_its_journal();
+}

@@ -128,6 +128,9 @@ pub(crate) struct Driver {
     /// Steps of the workflow itself that the next life has to go through, though they end
     /// well: below them a file was taken in by its path, or something failed.
     look_again: BTreeSet<String>,
+    /// Steps of the workflow itself whose output may be another than in the last life though
+    /// nothing was written below them.
+    unsure: BTreeSet<String>,
     /// The hash of what loops are made from, once it is asked for.
     work: OnceLock<ContentHash>,
     /// When the store was last asked whether somebody wants the run to stop.
@@ -173,6 +176,7 @@ impl Driver {
             waiting: 0,
             finished: false,
             look_again: BTreeSet::new(),
+            unsure: BTreeSet::new(),
             work: OnceLock::new(),
             polled: Duration::ZERO,
         }

@@ -141,6 +141,7 @@ impl Driver {
             Work::Workflow { workflow, inputs } => {
                 // Its inputs may be paths, and what is behind a path may change.
                 self.look_again.insert(path.root().to_owned());
+                self.unsure.insert(path.root().to_owned());
                 self.begin_workflow(slot, step, path, scope, workflow, inputs).await
             }
         }

@@ -34,6 +34,7 @@ impl Driver {
             return self.end_failed(slot, step, &life.path, failure.into(), None);
         }
         let hash = self.hash_of_loop(slot, &life);
+        self.note_unsure(slot, &block, &life);
         let outputs = life.outputs.map_or(Value::Null, |mut outputs| {
             outputs.resize_with(life.total as usize, Arc::default);
             Value::Array(outputs.into_iter().map(Arc::unwrap_or_clone).collect())
