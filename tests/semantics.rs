@@ -98,6 +98,20 @@ finally: [{ id: last, uses: value.set, with: { value: "{{ run.status }}" } }]
     assert_eq!(output.json()["steps"].get("told"), None);
 }
 
+/// What runs last does not see how those beside it come out, whoever is faster.
+#[test]
+fn how_the_run_stands_is_known_before_what_runs_last_begins() {
+    let (_world, output) = run(r#"
+steps: [{ id: fine, uses: value.set, with: { value: 1 } }]
+finally:
+  - { id: bad, uses: file.write, with: { path: w.yaml/no, content: "" } }
+  - { id: seen, on_error: continue, uses: file.write, with: { path: w.yaml/no, content: "" } }
+  - { id: last, needs: [seen], uses: value.set, with: { value: ["{{ run.status }}", "{{ run.error }}"] } }
+"#);
+    let output = output.exits(1);
+    assert_eq!(output_of(&output, "last"), json!(["succeeded", null]));
+}
+
 #[test]
 fn a_failure_that_on_error_takes_does_not_count() {
     let (_world, output) = run(r#"

@@ -118,6 +118,8 @@ struct Frame {
     nodes: Vec<Node>,
     unsettled: usize,
     failed: bool,
+    /// Whether a step of an earlier phase failed.
+    failed_before: bool,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -216,7 +218,13 @@ impl Scheduler {
         self.frames.get(&frame).and_then(|frame| frame.holder)
     }
 
-    /// Whether a step of a frame's first phase failed; what `run.status` tells later phases.
+    /// Whether a step of a frame failed in a phase before the one it is in: what `run.status`
+    /// tells, whatever becomes of those that run beside.
+    pub fn failed_before(&self, frame: FrameId) -> bool {
+        self.frames.get(&frame).is_some_and(|frame| frame.failed_before)
+    }
+
+    /// Whether a step of a frame failed, in any phase.
     pub fn frame_failed(&self, frame: FrameId) -> bool {
         self.frames.get(&frame).is_some_and(|frame| frame.failed)
     }
@@ -309,6 +317,7 @@ impl Scheduler {
             nodes: Vec::new(),
             unsettled: 0,
             failed: false,
+            failed_before: false,
         };
         self.frames.insert(id, frame);
         self.begin_phase(id, Phase::Steps, block);
@@ -320,6 +329,7 @@ impl Scheduler {
             return;
         };
         frame.phase = phase;
+        frame.failed_before = frame.failed;
         frame.unsettled = block.steps.len();
         frame.nodes = block.steps.iter().map(|step| Node::Missing(step.after.len())).collect();
         frame.block = block;
@@ -403,7 +413,8 @@ impl Scheduler {
     pub(in crate::engine) fn fingerprint(&self, into: &mut impl std::hash::Hasher) {
         use std::hash::Hash;
         for (id, frame) in &self.frames {
-            (id, frame.holder, frame.phase, &frame.nodes, frame.unsettled, frame.failed).hash(into);
+            (id, frame.holder, frame.phase, &frame.nodes, frame.unsettled).hash(into);
+            (frame.failed, frame.failed_before).hash(into);
         }
         (self.next_frame, &self.ready, &self.loops, self.blocked.len(), self.failed).hash(into);
     }

@@ -287,8 +287,11 @@ impl Driver {
         if in_steps {
             return Ok(frame.values.scope.clone());
         }
-        let status = if self.scheduler.frame_failed(slot.frame) { "failed" } else { "succeeded" };
-        let error = frame.first_failure.as_ref().map(|(path, f)| format!("{path}: {}", f.message));
+        let failed = self.scheduler.failed_before(slot.frame);
+        let status = if failed { "failed" } else { "succeeded" };
+        // The first failure is of a phase before where there is one.
+        let first = frame.first_failure.as_ref().filter(|_| failed);
+        let error = first.map(|(path, f)| format!("{path}: {}", f.message));
         let run = serde_json::json!({
             "id": self.shared.run.as_str(),
             "workflow": workflow.name,
