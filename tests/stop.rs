@@ -149,6 +149,29 @@ fn a_call_in_flight_is_lost_though_its_step_is_gone() {
     assert_eq!(kept.attempts["other"], ["succeeded"]);
 }
 
+/// Its row says that it holds others; the attempts that it makes now begin from there.
+#[test]
+fn a_loop_that_was_cut_off_can_become_a_call() {
+    let world = world();
+    world.write("w.yaml", &WORKFLOW.replace("id: call,", "id: call, for_each: 1,"));
+    let mut child = started(&world);
+    child.kill().unwrap();
+    let _ = ended(child);
+    let run = world.only_run();
+    world.write("w.yaml", WORKFLOW);
+    world.write("quick", "");
+    world.flow(&["resume", &run, "--from-file", "w.yaml"]).exits(0);
+    // A loop once more: the number of the call that was made stays taken.
+    let looped = WORKFLOW.replace("id: call,", "id: call, for_each: 1,");
+    world.write("loop.yaml", &looped);
+    world.flow(&["resume", &run, "--from-file", "loop.yaml"]).exits(0);
+    world.write("w.yaml", &WORKFLOW.replace("prompt: x", "prompt: y"));
+    world.flow(&["resume", &run, "--from-file", "w.yaml"]).exits(0);
+    let kept = support::kept(&world.path(".flow"));
+    kept.follows_its_journal();
+    assert_eq!(kept.attempts["call"], ["succeeded", "succeeded"]);
+}
+
 #[test]
 fn a_run_has_one_owner_at_a_time() {
     let world = world();

@@ -211,7 +211,9 @@ impl Ledger {
         if !self.wrote_below.contains(entry.path.root()) {
             self.wrote_below.insert(entry.path.root().to_owned());
         }
-        if !entry.state.is_open() && !matches!(event, StepEvent::Reopened) {
+        // What held other steps, and makes attempts since the file was edited, begins anew.
+        let other = matches!(entry.state, StepState::Open { .. }) && event.attempt() > 0;
+        if other || (!entry.state.is_open() && !matches!(event, StepEvent::Reopened)) {
             entry.state = entry.state.apply(&StepEvent::Reopened)?;
             let body = json_of(&StepEvent::Reopened);
             self.push_event(Some(&entry.path), StepEvent::Reopened.kind(), body, now);
@@ -256,6 +258,7 @@ impl Ledger {
     }
 
     fn write_step(&mut self, entry: &mut Entry, event: &StepEvent, details: &Details, now: i64) {
+        let lost = matches!(event, StepEvent::Lost { .. }).then(|| lost(event.attempt()));
         let (hash, usage, failure) = match event {
             StepEvent::Succeeded { hash, usage, .. } => (*hash, usage.as_deref(), None),
             StepEvent::Failed { failure, usage, hash, .. } => {
@@ -265,8 +268,9 @@ impl Ledger {
                 (Some(*hash), None, None)
             }
             StepEvent::AttemptFailed { failure, .. } => (None, None, Some(failure)),
+            // By this the row is told from that of a step that holds others.
+            StepEvent::Lost { .. } => (None, None, lost.as_ref()),
             StepEvent::Opened { .. }
-            | StepEvent::Lost { .. }
             | StepEvent::Skipped
             | StepEvent::Blocked { .. }
             | StepEvent::Cancelled { .. }
@@ -459,6 +463,13 @@ impl Ledger {
     }
 }
 
+/// What is said of an attempt that was in flight when the process died.
+pub(crate) fn lost(attempt: u32) -> Failure {
+    let message =
+        format!("attempt {attempt} was in flight when the process died, and may have been paid");
+    Failure::new(ErrorClass::Connection, message)
+}
+
 /// Whether an attempt was cut off while a model may have been at work for it: nobody told
 /// what it cost.
 pub(crate) fn may_be_paid(row: &AttemptRow) -> bool {
@@ -481,7 +492,7 @@ fn says_again(state: &StepState, event: &StepEvent) -> bool {
         (StepState::Succeeded { hash: None, .. }, StepEvent::Opened { .. })
         | (StepState::Skipped { .. }, StepEvent::Skipped)
         | (StepState::Blocked { .. }, StepEvent::Blocked { .. })
-        | (StepState::Open, StepEvent::Opened { .. }) => true,
+        | (StepState::Open { .. }, StepEvent::Opened { .. }) => true,
         _ => false,
     }
 }

@@ -341,7 +341,7 @@ impl Planner {
             Some(StepState::Waiting { .. }) => "it waits for a person",
             Some(
                 StepState::Idle { .. }
-                | StepState::Open
+                | StepState::Open { .. }
                 | StepState::Working { .. }
                 | StepState::Retrying { .. }
                 | StepState::Skipped { .. }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::content::ContentHash;
+use crate::engine::ledger::lost;
 use crate::engine::prepare::Prepared;
 use crate::engine::runner::{Done, End, Job, Shared};
 use crate::error::{ErrorClass, Failure};
@@ -137,18 +138,17 @@ fn answered(approval: Option<&ApprovalRow>, hash: ContentHash, attempts: u32) ->
 
 /// What becomes of an instance whose call was in flight when the process died.
 fn lost_call(on_lost: OnLost, hash: ContentHash, attempt: u32) -> Option<End> {
-    let message =
-        format!("attempt {attempt} was in flight when the process died, and may have been paid");
+    let lost = lost(attempt);
     match on_lost {
         OnLost::Resend => None,
         OnLost::Fail => {
-            let failure = Failure::new(ErrorClass::Connection, message)
+            let failure = lost
                 .with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person");
             Some(End::Failed { attempt: None, failure, usage: None, hash: Some(hash) })
         }
         OnLost::Ask => {
             let show =
-                json!({ "question": "send it again?", "reason": message, "lost_attempt": attempt });
+                json!({ "question": "send it again?", "reason": lost.message, "lost_attempt": attempt });
             Some(End::Asked { attempt: attempt + 1, hash, show: Some(show) })
         }
     }
