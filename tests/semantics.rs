@@ -312,7 +312,7 @@ outputs: { counted: "{{ steps.counted.output }}", read: "{{ steps.read.output }}
     let output = world.flow(&args).exits(1);
     assert_eq!(
         output.json()["error"],
-        "step `read`: 1 of 1 instances failed, the first of them `read`: item 2 of `rows.jsonl` is not JSON: EOF while parsing a value at line 2 column 0"
+        "step `read`: the items end early: item 2 of `rows.jsonl` is not JSON: EOF while parsing a value at line 2 column 0"
     );
 }
 

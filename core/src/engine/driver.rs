@@ -87,6 +87,8 @@ struct LoopLife {
     /// Outputs by position, where an expression asks for them.
     outputs: Option<Vec<Arc<Value>>>,
     total: u64,
+    /// Why no item can be read any further.
+    cut_short: Option<Failure>,
     failed: u64,
     first_failure: Option<(InstancePath, Failure)>,
 }

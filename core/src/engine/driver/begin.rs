@@ -63,9 +63,7 @@ impl Driver {
             }
             Err(failure) => {
                 // What cannot be read any further ends the loop; what began is finished.
-                life.failed += 1;
-                let path = life.path.clone();
-                life.first_failure.get_or_insert((path, failure));
+                life.cut_short = Some(failure);
                 self.scheduler.drained(slot);
                 return Ok(());
             }
@@ -232,6 +230,7 @@ impl Driver {
             moved: false,
             outputs,
             total: 0,
+            cut_short: None,
             failed: 0,
             first_failure: None,
         };

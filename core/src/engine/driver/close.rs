@@ -24,6 +24,11 @@ impl Driver {
         let Some(life) = self.loops.remove(&slot) else {
             return Err(self.stuck());
         };
+        if let Some(cut) = life.cut_short {
+            let failure =
+                Failure { message: format!("the items end early: {}", cut.message), ..cut };
+            return self.end_failed(slot, step, &life.path, failure.into(), None);
+        }
         if let Some((at, first)) = life.first_failure {
             let message = format!(
                 "{} of {} instances failed, the first of them `{at}`: {}",
