@@ -387,12 +387,17 @@ fn what_failed_is_not_paid_again_before_the_run_has_ended() {
     world.script("fail.sh", "#!/bin/sh\ncat >/dev/null\necho called >> calls\nexit 1\n");
     let run = world.flow(&["run", "w.yaml", "--json"]).exits(3).run();
     assert_eq!(world.lines("calls").len(), 2);
+    let plan = ["plan", "--resume", &run, "--json"];
+    assert_eq!(planned(&world.flow(&plan).exits(0).json()), (set(&["ask"]), set(&[])));
     world.flow(&["resume", &run]).exits(3);
     world.flow(&["approve", &run]).exits(0);
+    assert_eq!(planned(&world.flow(&plan).exits(0).json()), (set(&[]), set(&[])));
     world.flow(&["resume", &run]).exits(1);
     assert_eq!(world.lines("calls").len(), 2);
     let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["status"], "failed", "{shown:#}");
+    let planned = planned(&world.flow(&plan).exits(0).json());
+    assert_eq!(planned, (set(&["taken", "counts"]), set(&[])));
 
     // Now it has, and who takes it up wants it tried again.
     world.flow(&["resume", &run]).exits(1);
@@ -426,6 +431,8 @@ fn what_is_known_of_an_answer_is_the_same_in_every_life() {
     assert_eq!(calls(&world), set(&["a"]));
     let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
     assert_eq!(calls(&world), set(&["model-true-0", "c"]));
+    let plan = world.flow(&["plan", "--resume", &run, "--json"]).exits(0).json();
+    assert_eq!(planned(&plan), (set(&["c"]), set(&[])));
     world.write("mended", "");
     let resumed = world.flow(&["resume", &run, "--json"]).exits(0).json();
     assert_eq!(calls(&world), set(&["c"]));

@@ -15,7 +15,8 @@ mod whole;
 use recorded::Recorded;
 
 pub(crate) use begin::holds;
-pub(crate) use close::render_outputs;
+pub(crate) use close::{of_frame, of_instances, render_outputs};
+pub(crate) use report::error_of;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};

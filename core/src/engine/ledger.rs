@@ -254,7 +254,7 @@ impl Ledger {
     /// life and every later one.
     pub(crate) fn meta(&self, slot: Slot) -> Value {
         let meta = self.entries.get(&slot).and_then(|entry| entry.meta.clone());
-        meta.unwrap_or_default()
+        meta.unwrap_or_else(|| json!({}))
     }
 
     fn write_step(&mut self, entry: &mut Entry, event: &StepEvent, details: &Details, now: i64) {

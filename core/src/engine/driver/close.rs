@@ -30,11 +30,7 @@ impl Driver {
             return self.end_failed(slot, step, &life.path, failure.into(), None);
         }
         if let Some((at, first)) = life.first_failure {
-            let message = format!(
-                "{} of {} instances failed, the first of them `{at}`: {}",
-                life.failed, life.total, first.message
-            );
-            let failure = Failure { message, ..first };
+            let failure = of_instances(life.failed, life.total, &at, first);
             // The instances have had their `on_error`; what is left counts.
             return self.end_failed(slot, step, &life.path, failure.into(), None);
         }
@@ -59,9 +55,7 @@ impl Driver {
         let path = life.at.ok_or_else(|| self.stuck())?.path;
         if failed {
             let failure = match life.first_failure {
-                Some((at, first)) => {
-                    Failure { message: format!("`{at}`: {}", first.message), ..first }
-                }
+                Some((at, first)) => of_frame(&at, first),
                 None => Failure::internal("a step failed without a reason"),
             };
             return self.fail(holder, step, &path, failure.into());
@@ -125,6 +119,20 @@ impl Driver {
         self.conclude(slot, step, path, view, Ending::Done, Told::default());
         Ok(())
     }
+}
+
+/// The failure of a loop, from that of the first instance that failed.
+pub(crate) fn of_instances(failed: u64, of: u64, at: &InstancePath, first: Failure) -> Failure {
+    let message = format!(
+        "{failed} of {of} instances failed, the first of them `{at}`: {}",
+        first.message
+    );
+    Failure { message, ..first }
+}
+
+/// The failure of a body or a sub-workflow, from that of its first step that failed.
+pub(crate) fn of_frame(at: &InstancePath, first: Failure) -> Failure {
+    Failure { message: format!("`{at}`: {}", first.message), ..first }
 }
 
 pub(crate) fn render_outputs(

@@ -219,10 +219,7 @@ impl Driver {
         let view = StepView {
             output: Arc::new(instead.unwrap_or_default()),
             status: StepStatus::Failed,
-            error: Some(Arc::new(serde_json::json!({
-                "class": failure.class.as_str(),
-                "message": failure.message,
-            }))),
+            error: Some(Arc::new(error_of(&failure))),
             meta: Arc::new(self.ledger.meta(slot)),
         };
         let ending = if tolerated { Ending::Done } else { Ending::Failed };
@@ -291,6 +288,11 @@ impl Driver {
         let Told { reused, failure, cost } = told;
         self.after.push(After::Tell(Progress::Settled { at, status, reused, failure, cost }));
     }
+}
+
+/// What `steps.X.error` shows.
+pub(crate) fn error_of(failure: &Failure) -> Value {
+    serde_json::json!({ "class": failure.class.as_str(), "message": failure.message })
 }
 
 /// What a watcher is told of an end besides how it is.
