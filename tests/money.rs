@@ -153,7 +153,10 @@ fn a_call_waits_for_what_is_set_aside_and_not_spent() {
     let world = World::with(
         "name: money\nmodels: { mine: here/model }\nproviders:\n  here: { type: command, command: [./cheap.sh], price: 1 USD }\nbudget: 2 USD\nsteps: [{ id: ask, for_each: 8, max_parallel: 8, uses: model.generate, model: mine, with: { prompt: \"n{{ item }}\" } }]\n",
     );
-    world.script("cheap.sh", "#!/bin/sh\necho call >> calls\necho '{\"text\": \"x\", \"cost\": 0.1}'\n");
+    world.script(
+        "cheap.sh",
+        "#!/bin/sh\necho call >> calls\necho '{\"text\": \"x\", \"cost\": 0.1}'\n",
+    );
     let json = world.flow(&["run", "w.yaml", "--json"]).exits(0).json();
     assert_eq!(json["cost"], 0.8);
     assert_eq!(world.lines("calls").len(), 8);

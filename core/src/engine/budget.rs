@@ -101,22 +101,13 @@ fn unknown(budgets: [Option<Budget>; 2]) -> Allowance {
     match budgets.into_iter().flatten().find(|budget| !budget.allow_unknown) {
         None => Allowance::Granted(None),
         Some(_) => Allowance::Refused(
-            Failure::new(
-                ErrorClass::Budget,
-                "the model's price is unknown, and there is a budget",
-            )
-            .with_hint("set `budget: {allow_unknown: true}` to call it all the same"),
+            Failure::new(ErrorClass::Budget, "the model's price is unknown, and there is a budget")
+                .with_hint("set `budget: {allow_unknown: true}` to call it all the same"),
         ),
     }
 }
 
-fn refusal(
-    whose: &str,
-    budget: Budget,
-    spent: Money,
-    reserved: Money,
-    cost: Money,
-) -> Failure {
+fn refusal(whose: &str, budget: Budget, spent: Money, reserved: Money, cost: Money) -> Failure {
     let message = format!(
         "the call may cost {cost}, and of the {whose}'s budget of {} {spent} is spent and {reserved} set aside",
         budget.cost

@@ -218,8 +218,7 @@ impl Ledger {
             let body = json_of(&StepEvent::Reopened);
             self.push_event(Some(&entry.path), StepEvent::Reopened.kind(), body, now);
         }
-        let sent =
-            if let StepState::Working { attempt, .. } = entry.state { attempt } else { 0 };
+        let sent = if let StepState::Working { attempt, .. } = entry.state { attempt } else { 0 };
         entry.state = entry.state.apply(event)?;
         self.push_event(Some(&entry.path), event.kind(), json_of(event), now);
         self.write_attempt(entry, event, sent, now);

@@ -142,13 +142,12 @@ fn lost_call(on_lost: OnLost, hash: ContentHash, attempt: u32) -> Option<End> {
     match on_lost {
         OnLost::Resend => None,
         OnLost::Fail => {
-            let failure = lost
-                .with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person");
+            let failure =
+                lost.with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person");
             Some(End::Failed { attempt: None, failure, usage: None, hash: Some(hash) })
         }
         OnLost::Ask => {
-            let show =
-                json!({ "question": "send it again?", "reason": lost.message, "lost_attempt": attempt });
+            let show = json!({ "question": "send it again?", "reason": lost.message, "lost_attempt": attempt });
             Some(End::Asked { attempt: attempt + 1, hash, show: Some(show) })
         }
     }

@@ -304,7 +304,8 @@ impl Attempts<'_> {
     async fn announce(&self, attempt: &Attempt, quote: Quote) -> Result<(), Failure> {
         let (answer, answered) = oneshot::channel();
         let (slot, attempt) = (self.job.slot, attempt.clone());
-        let _ = self.shared.reports.send(Report::Announce(Announced { slot, attempt, quote, answer }));
+        let _ =
+            self.shared.reports.send(Report::Announce(Announced { slot, attempt, quote, answer }));
         answered.await.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Cancelled, "the run ended")))
     }
 
@@ -389,8 +390,8 @@ fn stopped() -> Failure {
 /// The end of an instance whose time for all attempts is over before the next one begins.
 fn past_deadline(deadline: Duration, hash: ContentHash) -> End {
     let message = format!("the deadline of {deadline:?} is over");
-    let failure =
-        Failure::new(ErrorClass::Timeout, message).with_hint("raise `deadline` of the step, or under `defaults`");
+    let failure = Failure::new(ErrorClass::Timeout, message)
+        .with_hint("raise `deadline` of the step, or under `defaults`");
     End::Failed { attempt: None, failure, usage: None, hash: Some(hash) }
 }
 

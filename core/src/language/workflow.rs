@@ -245,8 +245,7 @@ impl Block {
     /// An order in which every step comes after those it waits for, the file's where it can be.
     pub fn in_order(&self) -> Vec<usize> {
         let mut missing: Vec<_> = self.steps.iter().map(|step| step.after.len()).collect();
-        let mut ready: BTreeSet<_> =
-            (0..self.steps.len()).filter(|at| missing[*at] == 0).collect();
+        let mut ready: BTreeSet<_> = (0..self.steps.len()).filter(|at| missing[*at] == 0).collect();
         let mut order = Vec::with_capacity(self.steps.len());
         while let Some(at) = ready.pop_first() {
             order.push(at);

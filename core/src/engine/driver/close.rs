@@ -123,10 +123,8 @@ impl Driver {
 
 /// The failure of a loop, from that of the first instance that failed.
 pub(crate) fn of_instances(failed: u64, of: u64, at: &InstancePath, first: Failure) -> Failure {
-    let message = format!(
-        "{failed} of {of} instances failed, the first of them `{at}`: {}",
-        first.message
-    );
+    let message =
+        format!("{failed} of {of} instances failed, the first of them `{at}`: {}", first.message);
     Failure { message, ..first }
 }
 
