@@ -415,13 +415,12 @@ impl Backend for Embedded {
     async fn attach(&self, run: &RunId) -> Result<RunRow, EngineError> {
         loop {
             let row = self.known(run).await?;
-            let driven = row.status == RunStatus::Running
-                && matches!(
-                    RunLock::acquire(self.setup.store.folder(), run),
-                    Err(LockError::Held { .. })
-                );
-            if !driven {
+            if row.status != RunStatus::Running {
                 return Ok(row);
+            }
+            if !RunLock::is_held(self.setup.store.folder(), run)? {
+                // Its last word may have come since the row was read.
+                return self.known(run).await;
             }
             self.setup.clock.sleep(ATTACH_POLL).await;
         }
