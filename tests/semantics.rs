@@ -170,6 +170,26 @@ fn a_person_who_approves_lets_the_run_go_on() {
     assert_eq!(again.stderr, format!("error: run {run} asks nothing\n"));
 }
 
+/// Whoever is asked for one item does not hold up the others, in a body neither.
+#[test]
+fn what_waits_for_a_person_holds_no_place_in_its_loop() {
+    let (world, output) = run(r#"
+steps:
+  - { id: plain, for_each: 12, max_parallel: 1, uses: human.approve, with: { show: "{{ item }}" } }
+  - id: body
+    for_each: 12
+    max_parallel: 2
+    steps:
+      - { id: read, uses: value.set, with: { value: "{{ item }}" } }
+      - { id: ask, uses: human.approve, with: { show: "{{ steps.read.output }}" } }
+"#);
+    let run = output.exits(3).run();
+    let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
+    assert_eq!(shown["asks"].as_array().map(Vec::len), Some(24));
+    world.flow(&["resume", &run, "--json"]).exits(3);
+    support::kept(&world.path(".flow")).follows_its_journal();
+}
+
 #[test]
 fn a_person_who_rejects_fails_the_step() {
     let (world, output) = run(ASKING);

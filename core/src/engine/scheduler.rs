@@ -14,7 +14,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::language::{Block, Workflow};
@@ -162,8 +162,13 @@ pub struct Scheduler {
     blocked: Vec<Blocked>,
     /// The most instances of one loop at once, where the loop does not say.
     window: u64,
+    /// Instances that wait for a person, or that hold what does.
+    waiting: BTreeSet<Slot>,
     failed: bool,
 }
+
+/// The most instances that wait beside those at work. Each is held until the life ends.
+const MOST_WAITING: usize = 4096;
 
 impl Scheduler {
     /// Starts at the beginning of a workflow. `window` is the most instances of one loop
@@ -176,6 +181,7 @@ impl Scheduler {
             loops: Vec::new(),
             blocked: Vec::new(),
             window,
+            waiting: BTreeSet::new(),
             failed: false,
         };
         scheduler.open_frame(None, Arc::clone(&workflow.steps), Some(Arc::clone(workflow)));
@@ -272,6 +278,20 @@ impl Scheduler {
             && let Some(open) = self.open_loop_mut(slot.whole())
         {
             open.released += 1;
+        }
+    }
+
+    /// Tells that an instance waits for a person and does not end in this life of the run.
+    /// Neither it nor what it stands in is at work: others may be in their places, as long as
+    /// not too many wait to be held.
+    pub fn wait(&mut self, slot: Slot) {
+        let mut at = Some(slot);
+        while let Some(slot) = at {
+            let held = self.waiting.len() < MOST_WAITING || self.waiting.contains(&slot);
+            if slot.ordinal.is_some() && held && self.waiting.insert(slot) {
+                self.release(slot);
+            }
+            at = self.holder(slot.frame);
         }
     }
 
@@ -417,6 +437,7 @@ impl Scheduler {
             (frame.failed, frame.failed_before).hash(into);
         }
         (self.next_frame, &self.ready, &self.loops, self.blocked.len(), self.failed).hash(into);
+        self.waiting.hash(into);
     }
 
     fn node_mut(&mut self, slot: Slot) -> Option<&mut Node> {

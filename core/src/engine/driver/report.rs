@@ -168,6 +168,7 @@ impl Driver {
         show: Option<Value>,
     ) -> Result<(), EngineError> {
         self.waiting += 1;
+        self.scheduler.wait(slot);
         if show.is_some() {
             let details = Details { value: show, ..Details::default() };
             self.ledger.step_event(slot, event, details, self.shared.clock.now_ms())?;

@@ -39,7 +39,7 @@ impl Point {
     pub(super) fn agrees(&self, world: &World) -> Result<(), Broken> {
         let Some(life) = &self.life else { return Ok(()) };
         let lost = &self.lost;
-        let expected = reference::outcome(&world.phases, world.limit, &|path, plan, act| {
+        let expected = reference::outcome(&world.phases, &|path, plan, act| {
             comes(plan, act, lost.contains(&InstancePath::from_stored(path)))
         });
         for (path, ending) in &life.settled {
@@ -66,7 +66,7 @@ impl Point {
         let status = self.store.run.status;
         let asked = |path: &str| life.asked.contains(&InstancePath::from_stored(path));
         let lost = |path: &str| self.lost.contains(&InstancePath::from_stored(path));
-        let expected = reference::outcome(&world.phases, world.limit, &|path, plan, act| {
+        let expected = reference::outcome(&world.phases, &|path, plan, act| {
             if asked(path) { Comes::Nothing } else { comes(plan, act, lost(path)) }
         });
         let should = match (life.stop, expected.failed) {

@@ -223,6 +223,7 @@ impl Life {
         if show.is_some() {
             self.step_event(slot, &StepEvent::Asked { attempt, hash }, show)?;
         }
+        self.scheduler.wait(slot);
         self.asked.insert(path);
         Ok(())
     }
