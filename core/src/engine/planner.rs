@@ -409,7 +409,7 @@ impl Planner {
                     return Ok(tolerated(step, path, failure, meta));
                 }
                 End::Asked { .. } => return Ok(self.would_run(name, "it waits for a person", 1)),
-                End::Cancelled { .. } => {}
+                End::Cancelled { .. } | End::Store(_) => {}
             },
             Recalled::Nothing => {}
         }

@@ -11,7 +11,7 @@ use crate::engine::runner::{Done, End, Job, Shared};
 use crate::error::{ErrorClass, Failure};
 use crate::language::OnLost;
 use crate::state::{Origin, StepState};
-use crate::store::{ApprovalRow, StepRow};
+use crate::store::{ApprovalRow, StepRow, StoreError};
 
 /// What earlier lives of the run left of an instance.
 pub(super) enum Recalled<'a> {
@@ -60,7 +60,7 @@ pub(super) async fn reuse(
     shared: &Shared,
     job: &Job,
     prepared: &Prepared,
-) -> Result<Option<End>, Failure> {
+) -> Result<Option<End>, StoreError> {
     let store = &shared.workshop.store;
     let (row, approval) = (job.recorded.as_ref(), job.approval.as_ref());
     let on_lost = job.step().policy.on_lost;

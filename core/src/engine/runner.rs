@@ -25,7 +25,7 @@ use crate::ids::{InstancePath, RunId};
 use crate::language::{Block, ModelChoice, Step};
 use crate::retry;
 use crate::state::Origin;
-use crate::store::{ApprovalRow, StepRow};
+use crate::store::{ApprovalRow, StepRow, StoreError};
 use crate::template::Scope;
 
 /// How long work that was told to stop may take to end by itself.
@@ -119,6 +119,8 @@ pub(crate) enum End {
     },
     /// Because somebody said stop.
     Cancelled { attempt: Option<Attempt> },
+    /// Not at all: the store failed, and with it this life of the run.
+    Store(StoreError),
 }
 
 /// How an instance ended well.
@@ -141,6 +143,11 @@ pub(crate) struct Done {
 impl End {
     pub(super) fn failed(failure: Failure) -> Self {
         Self::Failed { attempt: None, failure, usage: None, hash: None }
+    }
+
+    /// What an error of the store makes of an instance: one of a file it needs is its own.
+    fn of_store(error: StoreError) -> Self {
+        if error.is_of_a_file() { Self::failed(error.into()) } else { Self::Store(error) }
     }
 }
 
@@ -168,7 +175,7 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
         }
         Ok(Some(end)) => return end,
         Ok(None) => {}
-        Err(failure) => return End::failed(failure),
+        Err(error) => return End::of_store(error),
     }
     let began = shared.clock.elapsed();
     Attempts { shared, job, prepared: &prepared, made: 0, began }.run().await
@@ -281,11 +288,8 @@ impl Attempts<'_> {
     async fn done(&self, attempt: Attempt, output: Value, usage: Option<Box<CallUsage>>) -> End {
         let packed = match self.shared.workshop.store.pack(output.clone()).await {
             Ok(packed) => packed,
-            Err(error) => {
-                // The disk failed, not the work.
-                let failure = error.into();
-                return End::Failed { attempt: Some(attempt), failure, usage, hash: None };
-            }
+            // The disk failed, not the work. The attempt counts as lost.
+            Err(error) => return End::Store(error),
         };
         End::Done(Done {
             hash: attempt.hash,

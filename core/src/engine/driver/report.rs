@@ -130,6 +130,7 @@ impl Driver {
                 let attempt = attempt.map_or(0, |attempt| attempt.number);
                 self.step_event(slot, &StepEvent::Cancelled { attempt })
             }
+            End::Store(error) => Err(error.into()),
         }
     }
 

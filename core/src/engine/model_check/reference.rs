@@ -39,10 +39,7 @@ pub(super) struct Outcome {
 }
 
 /// Reads a workflow. `comes` says what the instance at a path comes to by itself.
-pub(super) fn outcome(
-    phases: &Phases,
-    comes: &dyn Fn(&str, &Plan, Act) -> Comes,
-) -> Outcome {
+pub(super) fn outcome(phases: &Phases, comes: &dyn Fn(&str, &Plan, Act) -> Comes) -> Outcome {
     let mut reading = Reading { comes, settled: BTreeMap::new() };
     let failed = match reading.phases(phases, "") {
         Counts::Open => None,

@@ -55,7 +55,9 @@ impl Stage {
                 Ok(Self::Asks { attempt, show: show.map(|show| show.to_string()) })
             }
             End::Failed { .. } => Ok(Self::Fails),
-            End::Cancelled { .. } => Err("3: nobody said stop".into()),
+            End::Cancelled { .. } | End::Store(_) => {
+                Err("3: it was neither stopped nor broken".into())
+            }
         }
     }
 }
