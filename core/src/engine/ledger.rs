@@ -16,7 +16,8 @@ use crate::ids::{InstancePath, StepId};
 use crate::language::{Budget, ModelChoice};
 use crate::state::{IllegalTransition, Origin, RunEvent, RunState, StepEvent, StepState};
 use crate::store::{
-    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, LogRow, RunRow, StepRow,
+    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow,
+    StepRow,
 };
 use crate::units::Money;
 
@@ -178,6 +179,7 @@ impl Ledger {
         }
         self.push_event(None, event.kind(), json_of(event), now);
         self.batch.runs = vec![self.run.clone()];
+        self.batch.costs.clear();
         Ok(())
     }
 
@@ -417,6 +419,7 @@ impl Ledger {
     fn account(&mut self, path: &InstancePath, row: &mut AttemptRow, usage: Option<&CallUsage>) {
         let reserve = row.reserved.unwrap_or_default();
         self.purse.free(path, reserve);
+        let before = (self.run.cost, self.run.cost_uncertain);
         let spent = match (usage, row.status) {
             (Some(usage), _) => {
                 row.provider = Some(usage.provider.clone());
@@ -435,10 +438,21 @@ impl Ledger {
             }
             (None, _) => Money::ZERO,
         };
-        if spent != Money::ZERO || self.run.cost_uncertain {
-            self.run.cost += spent;
-            self.purse.spend(path, spent);
-            self.batch.runs = vec![self.run.clone()];
+        self.run.cost += spent;
+        self.purse.spend(path, spent);
+        if before != (self.run.cost, self.run.cost_uncertain) {
+            self.book();
+        }
+    }
+
+    /// Writes what the run spent: two columns, and not its inputs and outputs once more.
+    fn book(&mut self) {
+        let (cost, uncertain) = (self.run.cost, self.run.cost_uncertain);
+        match self.batch.runs.last_mut() {
+            Some(run) => (run.cost, run.cost_uncertain) = (cost, uncertain),
+            None => {
+                self.batch.costs = vec![CostRow { run: self.run.id.clone(), cost, uncertain }];
+            }
         }
     }
 

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::rows::{ApprovalRow, AttemptRow, Batch, CacheRow, EventRow, LogRow, RunRow, StepRow};
+use super::rows::{
+    ApprovalRow, AttemptRow, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow, StepRow,
+};
 use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::content::ContentHash;
 use crate::error::ErrorClass;
@@ -23,6 +25,7 @@ pub(super) const CHUNK: usize = 4 << 20;
 pub(super) enum Statement {
     Definitions,
     Runs,
+    Costs,
     Steps,
     Attempts,
     Events,
@@ -47,6 +50,9 @@ impl Encoded {
             encoded.push(Statement::Runs, run(row));
             encoded.artifacts(row.started, Some(&row.inputs));
             encoded.artifacts(row.started, row.outputs.as_ref());
+        }
+        for row in &batch.costs {
+            encoded.push(Statement::Costs, cost(row));
         }
         for row in &batch.steps {
             encoded.push(Statement::Steps, step(row));
@@ -143,6 +149,10 @@ fn run(row: &RunRow) -> Row {
         .flag(Some(row.cost_uncertain))
         .int(row.started)
         .maybe_int(row.ended)
+}
+
+fn cost(row: &CostRow) -> Row {
+    Row::new().text(row.run.as_str()).money(Some(row.cost)).flag(Some(row.uncertain))
 }
 
 fn step(row: &StepRow) -> Row {

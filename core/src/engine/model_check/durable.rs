@@ -96,6 +96,9 @@ impl Durable {
         if let Some(run) = batch.runs.into_iter().next_back() {
             self.run = run;
         }
+        for row in batch.costs {
+            (self.run.cost, self.run.cost_uncertain) = (row.cost, row.uncertain);
+        }
         if self.folded_run.status() != Some(self.run.status) {
             return Err(format!("5: the run folds to {:?}", self.folded_run));
         }
