@@ -493,20 +493,26 @@ pub(crate) fn may_be_paid(row: &AttemptRow) -> bool {
 
 /// Whether an event would only repeat what is recorded of a settled instance.
 fn says_again(state: &StepState, event: &StepEvent) -> bool {
-    match (state, event) {
-        (StepState::Succeeded { hash, .. }, StepEvent::Succeeded { hash: again, .. }) => {
-            hash == again
+    match event {
+        StepEvent::Succeeded { hash: again, .. } => {
+            matches!(state, StepState::Succeeded { hash, .. } if hash == again)
         }
         // A new attempt that fails has a number, and says something new.
-        (
-            StepState::Failed { hash: Some(hash), .. },
-            StepEvent::Failed { attempt: 0, hash: Some(again), .. },
-        ) => hash == again,
-        (StepState::Succeeded { hash: None, .. }, StepEvent::Opened { .. })
-        | (StepState::Skipped { .. }, StepEvent::Skipped)
-        | (StepState::Blocked { .. }, StepEvent::Blocked { .. })
-        | (StepState::Open { .. }, StepEvent::Opened { .. }) => true,
-        _ => false,
+        StepEvent::Failed { attempt: 0, hash: again @ Some(_), .. } => {
+            matches!(state, StepState::Failed { hash, .. } if hash == again)
+        }
+        StepEvent::Opened { .. } => {
+            matches!(state, StepState::Succeeded { hash: None, .. } | StepState::Open { .. })
+        }
+        StepEvent::Skipped => matches!(state, StepState::Skipped { .. }),
+        StepEvent::Blocked { .. } => matches!(state, StepState::Blocked { .. }),
+        StepEvent::Failed { .. }
+        | StepEvent::Sent { .. }
+        | StepEvent::AttemptFailed { .. }
+        | StepEvent::Lost { .. }
+        | StepEvent::Asked { .. }
+        | StepEvent::Cancelled { .. }
+        | StepEvent::Reopened => false,
     }
 }
 

@@ -50,7 +50,15 @@ pub(super) fn recall<'a>(
         StepState::Working { attempt, .. } | StepState::Idle { attempts: attempt @ 1.. } => {
             lost_call(on_lost, hash, attempt)
         }
-        _ => None,
+        StepState::Succeeded { .. }
+        | StepState::Waiting { .. }
+        | StepState::Failed { .. }
+        | StepState::Idle { .. }
+        | StepState::Open { .. }
+        | StepState::Retrying { .. }
+        | StepState::Skipped { .. }
+        | StepState::Blocked { .. }
+        | StepState::Cancelled { .. } => None,
     };
     end.map_or(Recalled::Nothing, |end| Recalled::Ended(Box::new(end)))
 }
