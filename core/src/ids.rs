@@ -1,7 +1,7 @@
 //! Names of things: runs, steps, instances.
 //!
-//! Each is a newtype that can only be built from a valid spelling, so that a path of one
-//! run is never used for another and no id needs checking twice.
+//! Each is a newtype, so that none is taken for another. Ids can only be built from a valid
+//! spelling; a path is put together from ids and keys, or read as it was stored.
 
 use std::fmt;
 use std::str::FromStr;

@@ -46,18 +46,28 @@ const ATTACH_POLL: Duration = Duration::from_millis(200);
 pub trait Backend: Send + Sync {
     /// Starts a run. When this returns the run is durable and will be driven as long as the
     /// handle lives.
+    ///
+    /// Dropping the future leaves the run started and driven by nobody, or no run at all.
     async fn submit(&self, submission: Submission) -> Result<RunHandle, EngineError>;
 
     /// Takes a run up again, whether it failed, was interrupted, waits, or lost its process.
+    ///
+    /// Dropping the future leaves the run as it was, or as one whose process died.
     async fn resume(&self, resume: Resume) -> Result<RunHandle, EngineError>;
 
     /// Waits until nobody drives the run any more, and says how it stands then.
+    ///
+    /// Dropping the future changes nothing.
     async fn attach(&self, run: &RunId) -> Result<RunRow, EngineError>;
 
     /// Asks whoever drives the run to stop it; what is driven by nobody is cancelled here.
+    ///
+    /// Dropping the future does it or not.
     async fn cancel(&self, run: &RunId) -> Result<(), EngineError>;
 
     /// Answers a question of the run. It goes on when it is resumed.
+    ///
+    /// Dropping the future answers it or not.
     async fn approve(
         &self,
         run: &RunId,
@@ -235,7 +245,8 @@ impl RunHandle {
 
     /// Waits until the run is settled, waits for a person, or is stopped.
     ///
-    /// Dropping the future drops the handle, and stops driving where it stands.
+    /// Answers once. Dropping the future before changes nothing: the run is driven as long as
+    /// the handle lives, and can be waited for again.
     pub async fn wait(&mut self) -> Result<RunReport, EngineError> {
         match (&mut self.task).await {
             Ok(report) => report,

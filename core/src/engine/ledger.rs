@@ -326,6 +326,7 @@ impl Ledger {
             StepEvent::Succeeded { attempt, usage, origin: Origin::Ran, .. } => {
                 (*attempt, AttemptStatus::Succeeded, None, usage.as_deref())
             }
+            // What asks has done what it can do.
             StepEvent::Asked { attempt, .. } => (*attempt, AttemptStatus::Succeeded, None, None),
             StepEvent::Cancelled { attempt } => (*attempt, AttemptStatus::Cancelled, None, None),
             StepEvent::Succeeded { origin: Origin::Cache | Origin::Person, .. }
@@ -362,7 +363,7 @@ impl Ledger {
         }
     }
 
-    /// Notes when an attempt starts that needs no announcement.
+    /// Notes when an attempt starts, and which model it asks.
     pub(crate) fn attempt_started(
         &mut self,
         slot: Slot,

@@ -26,7 +26,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
-    /// It was started with these inputs.
+    /// It was started.
     Started {
         /// Hash of the definition.
         definition: ContentHash,

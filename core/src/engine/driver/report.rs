@@ -99,7 +99,8 @@ impl Driver {
         held.into_iter().try_for_each(|announced| self.announce(announced))
     }
 
-    /// Notes an attempt that was not announced: its row begins with its end.
+    /// Notes an attempt before its first event: the announcement, or its end where it was not
+    /// announced.
     fn note_attempt(&mut self, slot: Slot, attempt: &Attempt) {
         self.ledger.attempt_started(slot, attempt.number, attempt.model.as_ref(), attempt.started);
     }

@@ -11,9 +11,9 @@
 //!
 //! No hash is kept, and the loop is gone through item by item, where that would not be
 //! enough: where its output is asked for and what a body yields, which is not stored, is in
-//! it; where an instance took a file in by its path, which may have changed on the
-//! disk; where one failed, be it that `on_error` took it, since it is tried again; and where
-//! rows of other items are left, or rows at other positions, from before the workflow was
+//! it; where below it a file was taken in by its path, which may have changed on the disk, or
+//! a workflow was run, whose inputs may be paths; where something failed, be it that
+//! `on_error` took it, since it may be tried again; and where rows of other items are left, or rows at other positions, from before the workflow was
 //! edited.
 
 use std::sync::Arc;
