@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value as Column;
 use serde_json::Value;
 
-use super::rows::{ApprovalRow, AttemptRow, Batch, CacheRow, EventRow, LogRow, RunRow, StepRow};
+use super::rows::{
+    ApprovalRow, AttemptRow, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow, StepRow,
+};
 use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::content::ContentHash;
 use crate::error::ErrorClass;
@@ -24,6 +26,7 @@ pub(super) const GROUP: usize = 4 << 20;
 pub(super) enum Statement {
     Definitions,
     Runs,
+    Costs,
     Steps,
     Attempts,
     Events,
@@ -50,6 +53,9 @@ impl Encoded {
             encoded.push(Statement::Runs, run(row));
             encoded.artifacts(row.started, Some(&row.inputs));
             encoded.artifacts(row.started, row.outputs.as_ref());
+        }
+        for row in &batch.costs {
+            encoded.push(Statement::Costs, cost(row));
         }
         for row in &batch.steps {
             encoded.push(Statement::Steps, step(row));
@@ -135,6 +141,10 @@ fn run(row: &RunRow) -> Row {
         .flag(Some(row.cost_uncertain))
         .int(row.started)
         .maybe_int(row.ended)
+}
+
+fn cost(row: &CostRow) -> Row {
+    Row::new().text(row.run.as_str()).money(Some(row.cost)).flag(Some(row.uncertain))
 }
 
 fn step(row: &StepRow) -> Row {

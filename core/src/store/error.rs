@@ -156,6 +156,28 @@ impl StoreError {
     }
 
     /// Names a failure of the file system.
+    /// Whether it is about one file that is kept or to be kept, and not about the store: then
+    /// it harms only who needs that file.
+    pub fn is_of_a_file(&self) -> bool {
+        match self {
+            Self::MissingArtifact { .. } | Self::DamagedArtifact { .. } | Self::BadFile { .. } => {
+                true
+            }
+            Self::NotAStore { .. }
+            | Self::NewerVersion { .. }
+            | Self::Damaged { .. }
+            | Self::ReadOnly { .. }
+            | Self::Full { .. }
+            | Self::Locked { .. }
+            | Self::Rejected { .. }
+            | Self::UnknownRun { .. }
+            | Self::AmbiguousRun { .. }
+            | Self::Io { .. }
+            | Self::Database { .. }
+            | Self::Closed => false,
+        }
+    }
+
     pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
         use std::io::ErrorKind;
         let path = path.to_path_buf();

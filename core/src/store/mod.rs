@@ -42,8 +42,8 @@ pub use history::LogFilter;
 pub use lock::{LockError, RunLock};
 pub use queries::Page;
 pub use rows::{
-    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, LogRow, RunRow, RunStatus,
-    StepRow, StepStatus,
+    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow,
+    RunStatus, StepRow, StepStatus,
 };
 pub use runs::{Ambiguous, RunFilter};
 pub use steps::StepCursor;

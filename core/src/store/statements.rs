@@ -14,6 +14,7 @@ impl Statement {
         match self {
             Self::Definitions => DEFINITIONS,
             Self::Runs => RUNS,
+            Self::Costs => COSTS,
             Self::Steps => STEPS,
             Self::Attempts => ATTEMPTS,
             Self::Events => EVENTS,
@@ -40,6 +41,11 @@ ON CONFLICT (id) DO UPDATE SET workflow = excluded.workflow, definition = exclud
     status = excluded.status, inputs = excluded.inputs, outputs = excluded.outputs,
     error = excluded.error, cost = excluded.cost, cost_uncertain = excluded.cost_uncertain,
     started = excluded.started, ended = excluded.ended";
+
+// A run's driver has one commit under way, so that no group holds two costs of a run.
+const COSTS: &str = "
+UPDATE runs SET cost = booked.value->>1, cost_uncertain = booked.value->>2
+FROM jsonb_each(?) AS booked WHERE runs.id = booked.value->>0;";
 
 const STEPS: &str = "
 INSERT INTO steps (run, path, parent, step, ordinal, status, hash, output, meta, error_class,
