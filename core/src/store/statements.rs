@@ -42,10 +42,7 @@ ON CONFLICT (id) DO UPDATE SET workflow = excluded.workflow, definition = exclud
     error = excluded.error, cost = excluded.cost, cost_uncertain = excluded.cost_uncertain,
     started = excluded.started, ended = excluded.ended";
 
-// A run's driver has one commit under way, so that no group holds two costs of a run.
-const COSTS: &str = "
-UPDATE runs SET cost = booked.value->>1, cost_uncertain = booked.value->>2
-FROM jsonb_each(?) AS booked WHERE runs.id = booked.value->>0;";
+const COSTS: &str = "UPDATE runs SET cost = ?2, cost_uncertain = ?3 WHERE id = ?1";
 
 const STEPS: &str = "
 INSERT INTO steps (run, path, parent, step, ordinal, status, hash, output, meta, error_class,
