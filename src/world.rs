@@ -58,7 +58,10 @@ fn variable(name: &str) -> Option<String> {
 
 /// The secrets that workflows can name: the environment, and before it a file.
 pub(crate) fn secrets(file: Option<&Path>) -> Result<BTreeMap<String, String>, CommandError> {
-    let mut secrets: BTreeMap<String, String> = std::env::vars().collect();
+    // A variable that is no text cannot be a secret that a file names.
+    let mut secrets: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let Some(file) = file else { return Ok(secrets) };
     let text = std::fs::read_to_string(file).map_err(|error| {
         CommandError::invalid(format!("cannot read the secrets in `{}`: {error}", file.display()))

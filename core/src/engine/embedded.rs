@@ -386,7 +386,7 @@ impl Backend for Embedded {
     async fn submit(&self, submission: Submission) -> Result<RunHandle, EngineError> {
         let Submission { id, program, mut inputs, observer } = submission;
         let workshop = self.workshop(program.folder.clone());
-        workshop.take_inputs(&program.workflow, &mut inputs).await?;
+        workshop.take_inputs(&program.workflow, &mut inputs, &[]).await?;
         let lock = RunLock::acquire(self.setup.store.folder(), &id)?;
         self.keep(&program).await?;
         let definition = program.definition;

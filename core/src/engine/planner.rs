@@ -220,6 +220,8 @@ impl Planner {
                 }
                 if step.after.iter().any(|before| blocks.contains(before)) {
                     blocks.insert(index);
+                    let view = StepView { status: StepStatus::Blocked, ..StepView::default() };
+                    values.outputs.insert(&step.id, view);
                     continue;
                 }
                 let path = InstancePath::step(within, &step.id);
@@ -261,17 +263,21 @@ impl Planner {
         let Some(for_each) = &step.for_each else {
             return self.instance(step, values, &values.scope, path, name).await;
         };
-        let items = for_each
-            .items
-            .render(&values.scope)
-            .map_err(|error| Failure::input(error.message))
-            .and_then(|items| Items::of(items, self.workshop.store.artifacts()));
+        let items = match for_each.items.render(&values.scope) {
+            Ok(items) => Items::of(items, self.workshop.store.artifacts()).await,
+            Err(error) => Err(Failure::input(error.message)),
+        };
         let mut items = match items {
             Ok(items) => items,
             Err(failure) => return Ok(self.would_run(name, &failure.message, 1)),
         };
         let (mut outputs, mut open, mut failed, mut first) = (Vec::new(), false, 0, None);
-        while let Ok(Some((ordinal, item))) = items.next() {
+        loop {
+            let (ordinal, item) = match items.next() {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(failure) => return Ok(self.would_run(name, &failure.message, 1)),
+            };
             let scope = values
                 .scope
                 .with(&for_each.item_name, Arc::clone(&item))
@@ -345,7 +351,8 @@ impl Planner {
                 };
                 Ok(kept(output))
             }
-            Work::Workflow { workflow, inputs } => {
+            Work::Workflow { workflow, inputs, computed } => {
+                let inputs = (inputs, computed.as_slice());
                 let inner = self.sub_workflow(step, workflow, inputs, scope, path, name);
                 inner.await
             }
@@ -356,7 +363,7 @@ impl Planner {
         &mut self,
         step: &Step,
         workflow: &Workflow,
-        inputs: &Template,
+        (inputs, computed): (&Template, &[String]),
         scope: &Scope,
         path: &InstancePath,
         name: &str,
@@ -366,7 +373,7 @@ impl Planner {
         let Ok(mut bound) = bind_inputs(workflow, &given) else {
             return Ok(self.would_run(name, "its inputs are wrong", 1));
         };
-        self.workshop.take_inputs(workflow, &mut bound).await?;
+        self.workshop.take_inputs(workflow, &mut bound, computed).await?;
         let about = json!({ "id": self.run.as_str(), "workflow": workflow.name });
         let inner = FrameValues::of_workflow(&Arc::new(Value::Object(bound)), about);
         match self.phases(workflow, &inner, Some(path), &format!("{name}/")).await? {
