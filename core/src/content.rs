@@ -36,6 +36,11 @@ impl ContentHash {
         Self(digest)
     }
 
+    /// The first byte, by which files are spread over folders.
+    pub(crate) fn shard(&self) -> u8 {
+        self.0[0]
+    }
+
     /// The 64 hexadecimal digits.
     pub fn hex(&self) -> String {
         use fmt::Write;

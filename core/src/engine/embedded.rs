@@ -333,6 +333,15 @@ impl Embedded {
         }
     }
 
+    /// The run, if there is something of it to stop.
+    async fn unended(&self, run: &RunId) -> Result<RunRow, EngineError> {
+        let row = self.known(run).await?;
+        match row.status.has_ended() {
+            true => Err(EngineError::Ended { run: run.clone(), status: row.status }),
+            false => Ok(row),
+        }
+    }
+
     async fn known(&self, run: &RunId) -> Result<RunRow, EngineError> {
         let row = self.setup.store.run(run).await?;
         row.ok_or_else(|| EngineError::UnknownRun { run: run.clone() })
@@ -398,13 +407,7 @@ impl Backend for Embedded {
     }
 
     async fn cancel(&self, run: &RunId) -> Result<(), EngineError> {
-        let row = self.known(run).await?;
-        match row.status {
-            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
-                return Err(EngineError::Ended { run: run.clone(), status: row.status });
-            }
-            RunStatus::Running | RunStatus::Waiting | RunStatus::Interrupted => {}
-        }
+        self.unended(run).await?;
         let _lock = match RunLock::acquire(self.setup.store.folder(), run) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => {
@@ -412,6 +415,8 @@ impl Backend for Embedded {
             }
             Err(error) => return Err(error.into()),
         };
+        // Until it was locked, another process may have gone on with it, or have pruned it.
+        let row = self.unended(run).await?;
         let (seq, now) = (self.setup.store.last_seq(run).await?, self.setup.clock.now_ms());
         let (definition, state) = (row.definition, RunState::of_status(row.status));
         let mut ledger = Ledger::new(row, state, seq, None);

@@ -122,6 +122,14 @@ pub enum StoreError {
         /// What `SQLite` said.
         source: Arc<sqlx::Error>,
     },
+    /// Another process prunes the store.
+    #[error("{} is being pruned by {owner}", folder.display())]
+    Pruning {
+        /// The folder of the store.
+        folder: PathBuf,
+        /// What the owner wrote about itself: `process PID on HOST`.
+        owner: String,
+    },
     /// The store was closed while something was still to be written.
     #[error("the store is closed")]
     Closed,
@@ -151,6 +159,7 @@ impl StoreError {
                 Some("restore the file from a backup, or run the workflow again")
             }
             Self::BadFile { .. } => Some("give a file that can be read and does not change"),
+            Self::Pruning { .. } => Some("wait for it; what it removes need not be removed again"),
             Self::Rejected { .. } | Self::Io { .. } | Self::Database { .. } | Self::Closed => None,
         }
     }

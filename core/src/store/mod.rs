@@ -18,6 +18,9 @@ mod error;
 mod history;
 mod lock;
 mod open;
+#[cfg(test)]
+mod plans;
+mod prune;
 mod queries;
 mod rows;
 mod runs;
@@ -40,6 +43,7 @@ pub use artifacts::Artifacts;
 pub use error::StoreError;
 pub use history::LogFilter;
 pub use lock::{LockError, RunLock};
+pub use prune::{Pruned, Pruning, Retention, Space};
 pub use queries::Page;
 pub use rows::{
     ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, LogRow, RunRow, RunStatus,
@@ -69,6 +73,9 @@ struct Inner {
     writer: Option<Writer>,
     closed: CancellationToken,
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// What was asked, for the test of the plans.
+    #[cfg(test)]
+    asked: Mutex<Vec<String>>,
 }
 
 impl Store {
@@ -93,6 +100,8 @@ impl Store {
                 closed,
                 task: Mutex::new(Some(task)),
                 layout,
+                #[cfg(test)]
+                asked: Mutex::default(),
             }),
         })
     }
@@ -130,6 +139,8 @@ impl Store {
                 closed: CancellationToken::new(),
                 task: Mutex::new(None),
                 layout,
+                #[cfg(test)]
+                asked: Mutex::default(),
             }),
         })
     }

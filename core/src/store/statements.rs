@@ -19,6 +19,7 @@ impl Statement {
             Self::Events => EVENTS,
             Self::Approvals => APPROVALS,
             Self::Cache => CACHE,
+            Self::UsedCache => USED_CACHE,
             Self::Logs => LOGS,
             Self::Artifacts => ARTIFACTS,
             Self::RequestCancel => {
@@ -95,6 +96,9 @@ SELECT unhex(value->>0), value->>1, value->>2, (SELECT key FROM runs WHERE id = 
 FROM jsonb_each(?) WHERE true
 ON CONFLICT (hash) DO UPDATE SET output = excluded.output, meta = excluded.meta,
     run = excluded.run, at = excluded.at;";
+
+const USED_CACHE: &str = "
+UPDATE cache SET at = value->>1 FROM jsonb_each(?) WHERE hash = unhex(value->>0);";
 
 const LOGS: &str = "
 INSERT INTO logs (run, at, path, attempt, line)
