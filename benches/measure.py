@@ -15,8 +15,8 @@ class Ran:
     mebibytes: float
 
 
-def process(command, cwd=None, cores=None, env=None):
-    """Runs a program to its end; one that fails ends the measuring."""
+def process(command, cwd=None, cores=None, env=None, code=0):
+    """Runs a program to its end; one that ends with another code ends the measuring."""
     words = [str(word) for word in command]
     if cores:
         words = ["taskset", "-c", cores, *words]
@@ -30,7 +30,7 @@ def process(command, cwd=None, cores=None, env=None):
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - begin
         child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
+    if child.returncode != code:
         raise SystemExit(f"{' '.join(words)}: exit {child.returncode}\n{said.decode()[-2000:]}")
     return Ran(seconds, usage.ru_maxrss / 1024)
 
