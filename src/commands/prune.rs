@@ -1,6 +1,6 @@
 //! `flow prune`: forgets runs that ended long ago, and what only they needed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flow_core::store::{Pruned, Retention, RunStatus, Space, Store};
 use serde_json::json;
@@ -51,6 +51,9 @@ fn retention(args: &Prune) -> Result<Retention, CommandError> {
     Ok(Retention { before, statuses, keep: args.keep })
 }
 
+/// The longest that who waits for the lock of the database lets pass before the next look.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Prunes step by step. Between two of them the lock is free for half as long as it was
 /// taken: who waits for it looks again and again, and has to find it so.
 async fn prune(store: &Store, retention: Retention) -> Result<Pruned, CommandError> {
@@ -63,7 +66,7 @@ async fn prune(store: &Store, retention: Retention) -> Result<Pruned, CommandErr
         if !more {
             return Ok(pruning.freed().clone());
         }
-        tokio::time::sleep(begun.elapsed() / 2).await;
+        tokio::time::sleep((begun.elapsed() / 2).min(LOOK)).await;
     }
 }
 
