@@ -199,6 +199,12 @@ pub(crate) fn engine(store: Store, actions: ActionRegistry, use_cache: bool) -> 
     })
 }
 
+/// The time, in milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// A new run's id.
 pub(crate) fn new_run_id() -> RunId {
     use std::hash::{BuildHasher, Hasher, RandomState};

@@ -20,6 +20,7 @@ fn every_command_says(world: &World, error: &str) {
         &["runs"],
         &["show", "01"],
         &["logs", "01"],
+        &["prune", "--older-than", "1d"],
         &["resume", "01"],
         &["cancel", "01"],
         &["approve", "01"],

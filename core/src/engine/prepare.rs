@@ -174,12 +174,10 @@ impl Workshop {
     }
 
     /// Whether every file that a value names is still in the store.
-    pub(crate) fn holds_all(&self, value: &Value) -> bool {
-        let mut all = true;
-        for_each_artifact(value, &mut |artifact| {
-            all &= self.store.artifacts().local_path(&artifact.hash).is_ok();
-        });
-        all
+    pub(crate) async fn holds_all(&self, value: &Value) -> bool {
+        let mut hashes = Vec::new();
+        for_each_artifact(value, &mut |artifact| hashes.push(artifact.hash));
+        hashes.is_empty() || self.store.artifacts().refresh(hashes).await
     }
 }
 
