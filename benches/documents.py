@@ -5,7 +5,6 @@ import shutil
 
 from kernel import ROOT, folder, run
 from measure import Row, absent, process, turns
-from peers import PYTHON
 
 SAMPLES = ROOT / "workflows" / "samples"
 CASES = ROOT.parent / "shared" / "cases"
@@ -19,19 +18,6 @@ steps:
     cache: false
     with: { file: "{{ inputs.file }}", dpi: 150 }
 """
-
-READ = """name: read
-inputs:
-  image: { type: file }
-steps:
-  - id: read
-    uses: document.ocr
-    cache: false
-    with: { image: "{{ inputs.image }}" }
-"""
-
-RAPIDOCR = "import sys; from rapidocr import RapidOCR; assert RapidOCR()(sys.argv[1]).txts"
-
 
 def poppler(file):
     """Words with their boxes, and pages as pictures, by poppler."""
@@ -53,27 +39,4 @@ def pdf(flow):
         ours = lambda: run(flow, PAGES, "--input", f"file={file}")[0].seconds
         mine, theirs = turns(5, ours, lambda: poppler(file))
         rows.append(Row(what, f"{mine:.3f} s", f"{theirs:.3f} s", mine / theirs))
-    return rows
-
-
-def ocr(flow):
-    images = [p for p in sorted(CASES.rglob("*")) if p.suffix in (".png", ".jpg", ".jpeg")]
-    if not images:
-        return [absent("recognition of a page", "the shared cases are not beside the checkout")]
-    rows = []
-    for image in images:
-        ours = lambda: run(flow, READ, "--input", f"image={image}")[0].seconds
-        others = [
-            ("rapidocr", PYTHON.exists() and list(PYTHON.parent.parent.rglob("rapidocr/__init__.py")),
-             lambda: process([PYTHON, "-c", RAPIDOCR, image]).seconds),
-            ("tesseract", shutil.which("tesseract"),
-             lambda: process(["tesseract", image, "stdout", "-l", "eng+jpn"]).seconds),
-        ]
-        for name, there, peer in others:
-            what = f"{image.name}: read, start and loading included; {name}"
-            if not there:
-                rows.append(absent(what, f"{name} is not there"))
-                continue
-            mine, theirs = turns(3, ours, peer)
-            rows.append(Row(what, f"{mine:.2f} s", f"{theirs:.2f} s", mine / theirs, ("<=", 1)))
     return rows
