@@ -1,7 +1,9 @@
 """Reading documents beside the programs that people use for it."""
 
-import pathlib
+import collections
+import json
 import shutil
+import subprocess
 
 from kernel import ROOT, folder, run
 from measure import Row, absent, process, turns
@@ -17,6 +19,7 @@ steps:
     uses: document.pages
     cache: false
     with: { file: "{{ inputs.file }}", dpi: 150 }
+outputs: { pages: "{{ steps.pages.output.pages }}" }
 """
 
 def poppler(file):
@@ -26,6 +29,21 @@ def poppler(file):
     pixels = process(["pdftoppm", "-r", "150", "-png", file, place / "page"]).seconds
     shutil.rmtree(place)
     return words + pixels
+
+
+def words_beside(flow, file):
+    """Recall and precision of our words against those of pdftotext, position aside."""
+    place = folder()
+    (place / "w.yaml").write_text(PAGES)
+    command = [flow, "run", "w.yaml", "--json", "--input", f"file={file}"]
+    ran = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
+    said = subprocess.run(["pdftotext", file, "-"], capture_output=True, text=True, check=True)
+    shutil.rmtree(place)
+    pages = json.loads(ran.stdout)["outputs"]["pages"]
+    ours = collections.Counter(word["text"] for page in pages for word in page["words"])
+    theirs = collections.Counter(said.stdout.split())
+    shared = sum((ours & theirs).values())
+    return shared / max(1, sum(theirs.values())), shared / max(1, sum(ours.values()))
 
 
 def pdf(flow):
@@ -39,4 +57,8 @@ def pdf(flow):
         ours = lambda: run(flow, PAGES, "--input", f"file={file}")[0].seconds
         mine, theirs = turns(5, ours, lambda: poppler(file))
         rows.append(Row(what, f"{mine:.3f} s", f"{theirs:.3f} s", mine / theirs))
+        recall, precision = words_beside(flow, file)
+        rows.append(Row(
+            f"{file.name}: words of pdftotext that we have, of ours that it has",
+            f"{recall:.3f}, {precision:.3f}", ""))
     return rows

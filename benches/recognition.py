@@ -2,16 +2,20 @@
 
 A page costs what a program needs for it once its networks are loaded: a process that reads
 the page PAGES times takes so much longer than one that reads it once, start to exit of both.
-What is read comes from the same processes. Nothing is kept between them.
+Processor seconds (user and system, of all threads) are measured beside those of the clock:
+they say what a page costs where other programs take the cores meanwhile. What is read comes
+from the same processes. Nothing is kept between them.
 """
 
 import collections
+import dataclasses
 import json
 import os
 import pathlib
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 import unicodedata
 
@@ -45,17 +49,33 @@ print("\\n".join(read.txts))
 """
 
 
+@dataclasses.dataclass
+class Took:
+    """Seconds of the clock from start to exit, and of the processor."""
+
+    clock: float
+    processor: float
+
+    def beyond(self, other, pages):
+        """What each of so many pages took beyond another process."""
+        return Took((self.clock - other.clock) / pages, (self.processor - other.processor) / pages)
+
+
 def timed(command, **more):
-    """Seconds from start to exit, and what was printed; a program that fails ends all."""
-    begin = time.perf_counter()
-    done = subprocess.run(
-        [str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False, **more,
-    )
-    seconds = time.perf_counter() - begin
-    if done.returncode != 0:
-        raise SystemExit(f"{command[0]}: exit {done.returncode}\n{done.stderr[-2000:]}")
-    return seconds, done.stdout
+    """What a program took, and what it printed; one that fails ends all."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        begin = time.perf_counter()
+        child = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, **more)
+        _, status, used = os.wait4(child.pid, 0)
+        took = Took(time.perf_counter() - begin, used.ru_utime + used.ru_stime)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            err.seek(0)
+            said = err.read().decode()[-2000:]
+            raise SystemExit(f"{command[0]}: exit {child.returncode}\n{said}")
+        out.seek(0)
+        return took, out.read().decode()
 
 
 def by_flow(flow, image, pages, library=None):
@@ -65,22 +85,21 @@ def by_flow(flow, image, pages, library=None):
     if library:
         given["FLOW_ONNXRUNTIME"] = str(library)
     command = [flow, "run", "w.yaml", "--json", "--input", f"image={image}"]
-    seconds, said = timed(command, cwd=place, env=given)
+    took, said = timed(command, cwd=place, env=given)
     shutil.rmtree(place)
-    return seconds, json.loads(said)["outputs"]["text"]
+    return took, json.loads(said)["outputs"]["text"]
 
 
 def by_rapidocr(image, pages):
-    seconds, said = timed([PYTHON, "-c", RAPIDOCR, image, pages])
-    return seconds, said
+    return timed([PYTHON, "-c", RAPIDOCR, image, pages])
 
 
 def by_tesseract(image, pages):
     place = folder()
     (place / "list.txt").write_text(f"{image}\n" * pages)
-    seconds, said = timed(["tesseract", place / "list.txt", "stdout", "-l", "eng+jpn"])
+    took, said = timed(["tesseract", place / "list.txt", "stdout", "-l", "eng+jpn"])
     shutil.rmtree(place)
-    return seconds, said.split("\f")[0]
+    return took, said.split("\f")[0]
 
 
 def readers(flow):
@@ -110,18 +129,21 @@ def readers(flow):
 
 
 def measured(image, found):
-    """For each reader the seconds of the first page and of the next ones, and the text."""
-    taken = {name: ([], []) for name in found}
+    """For each reader what the first page took, what further ones took, and the text."""
+    firsts, furthers = ({name: [] for name in found} for _ in range(2))
     texts = {}
     for _ in range(ROUNDS):
         for name, reader in found.items():
             one, texts[name] = reader(image, 1)
             several, _ = reader(image, PAGES)
-            taken[name][0].append(one)
-            taken[name][1].append((several - one) / (PAGES - 1))
-    first = {name: statistics.median(one) for name, (one, _) in taken.items()}
-    further = {name: statistics.median(next_) for name, (_, next_) in taken.items()}
-    return first, further, texts
+            firsts[name].append(one)
+            furthers[name].append(several.beyond(one, PAGES - 1))
+    return firsts, furthers, texts
+
+
+def medians(taken, kind):
+    """The median of the rounds, of the clock or the processor."""
+    return {name: statistics.median(getattr(t, kind) for t in took) for name, took in taken.items()}
 
 
 def letters(text):
@@ -193,12 +215,17 @@ def ocr(flow):
         lines.append("| " + " | ".join(cells) + " |")
 
     for image in images:
-        first, further, texts = measured(image, found)
-        seconds = lambda values: {name: f"{value:.2f}" for name, value in values.items()}
-        row(image.name, "seconds, networks loaded", seconds(further),
-            verdict(further, lambda ratio: ratio <= 1))
-        row("", "seconds, with start and loading", seconds(first),
-            verdict(first, lambda ratio: ratio <= 1))
+        firsts, furthers, texts = measured(image, found)
+        page = image.name
+        for what, taken, kind in [
+            ("seconds, networks loaded", furthers, "clock"),
+            ("processor seconds, networks loaded", furthers, "processor"),
+            ("seconds, with start and loading", firsts, "clock"),
+        ]:
+            taken = medians(taken, kind)
+            row(page, what, {name: f"{value:.2f}" for name, value in taken.items()},
+                verdict(taken, lambda ratio: ratio <= 1))
+            page = ""
         if truth := truth_of(image):
             right = {name: truth[1](text) for name, text in texts.items()}
             row("", truth[0], {name: f"{share:.4f}" for name, share in right.items()},

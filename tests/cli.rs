@@ -213,7 +213,7 @@ fn a_store_is_where_it_is_said_to_be() {
     world.flow(&["run", "w.yaml", "--store", "there"]).exits(0);
     assert!(!world.path(".flow").exists());
     let named: Value = world.flow(&["runs", "--json", "--store", "there"]).exits(0).json();
-    let told = support::run(world.command(&["runs", "--json"]).env("FLOW_STORE", "there"));
+    let told = run(world.command(&["runs", "--json"]).env("FLOW_STORE", "there"));
     assert_eq!(told.exits(0).json(), named);
     assert_eq!(named.as_array().unwrap().len(), 1);
 }
@@ -275,7 +275,7 @@ fn engine_by(world: &World, library: &str) -> (bool, String, String) {
     let engine = &findings[2];
     assert_eq!(engine["name"], "ocr engine");
     let text = |key: &str| engine[key].as_str().unwrap_or_default().to_owned();
-    (engine["found"].as_bool().unwrap(), text("what"), text("hint"))
+    (engine["found"] == true, text("what"), text("hint"))
 }
 
 #[cfg(not(feature = "ort"))]
