@@ -12,6 +12,7 @@ use flow_core::engine::{Embedded, Program, Setup};
 use flow_core::ids::RunId;
 use flow_core::language::{Bundle, Checked, Environment, Files, check, check_bundle};
 use flow_core::store::{RunRow, Store};
+use flow_providers::documents::OcrRuntime;
 use flow_providers::{ModelFolder, Providers};
 use serde_json::{Value, json};
 
@@ -31,8 +32,19 @@ pub(crate) fn actions(secrets: BTreeMap<String, String>) -> ActionRegistry {
     let mut registry = ActionRegistry::default();
     flow_core::actions::register(&mut registry);
     let providers = Arc::new(Providers::new(secrets));
-    flow_providers::register(&mut registry, providers, ModelFolder::new(ocr_models()), cores());
+    let models = ModelFolder::new(ocr_models()).run_by(ocr_runtime());
+    flow_providers::register(&mut registry, providers, models, cores());
     registry
+}
+
+/// What runs the OCR models: ONNX Runtime where its library is named, else what is built in.
+pub(crate) fn ocr_runtime() -> OcrRuntime {
+    let Some(library) = variable("FLOW_ONNXRUNTIME").map(PathBuf::from) else {
+        return OcrRuntime::Rten;
+    };
+    // A loader looks for a name without a folder in places of its own.
+    let library = std::path::absolute(&library).unwrap_or(library);
+    OcrRuntime::OnnxRuntime { library }
 }
 
 /// Where the OCR models are looked for.
