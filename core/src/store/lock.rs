@@ -1,10 +1,20 @@
 //! Who drives a run: one process, by a lock that the system releases when it dies.
+//!
+//! The file of a dead owner stays. Whoever takes the run up takes it over; what nobody takes
+//! up, perhaps because its owner died before the run was kept, is removed by the next who
+//! opens the store. Removing excludes taking, so that nobody meets a lock that no owner holds.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ids::RunId;
+
+/// How the names of locks end.
+const SUFFIX: &str = ".lock";
+
+/// The lock of those who open the store, and of nobody's run.
+pub(super) const GATE: &str = "open.lock";
 
 /// The right to drive a run, held until it is dropped or the process dies.
 #[derive(Debug)]
@@ -50,8 +60,12 @@ impl RunLock {
     ///
     /// A dead owner's right is taken over: the system unlocked its file when it died.
     pub fn acquire(folder: &Path, run: &RunId) -> Result<Self, LockError> {
-        let path = folder.join("locks").join(format!("{run}.lock"));
+        let locks = folder.join("locks");
+        let path = locks.join(format!("{run}{SUFFIX}"));
         let failed = |source| LockError::Io { path: path.clone(), source };
+        let _gate = gate(&locks)
+            .and_then(|gate| gate.lock_shared().map(|()| gate))
+            .map_err(|source| LockError::Io { path: locks.join(GATE), source })?;
         loop {
             let mut file = File::options()
                 .read(true)
@@ -85,6 +99,28 @@ impl Drop for RunLock {
     }
 }
 
+/// Opens the file that those who open the store lock for themselves, and those who take a run
+/// share.
+pub(super) fn gate(locks: &Path) -> std::io::Result<File> {
+    File::options().write(true).create(true).truncate(false).open(locks.join(GATE))
+}
+
+/// Removes what dead owners left. The caller has the gate for itself.
+pub(super) fn sweep(locks: &Path) {
+    for entry in std::fs::read_dir(locks).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name == GATE || !name.to_string_lossy().ends_with(SUFFIX) {
+            continue;
+        }
+        // What cannot be opened or removed does no harm: it is no lock.
+        if let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn owner(file: &mut File) -> String {
     let mut text = String::new();
     match file.read_to_string(&mut text) {
@@ -104,10 +140,11 @@ fn sign(file: &mut File) -> std::io::Result<()> {
     write!(file, "process {} on {host}", std::process::id())
 }
 
+/// Whether an open file is what stands at a path, and not one that stood there before.
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), std::fs::metadata(path)) {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
         (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
         _ => false,
     }
@@ -115,6 +152,6 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// An open file cannot be removed here.
 #[cfg(not(unix))]
-fn is_at(_file: &File, _path: &Path) -> bool {
+pub(crate) fn is_at(_file: &File, _path: &Path) -> bool {
     true
 }
