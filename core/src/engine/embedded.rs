@@ -333,6 +333,23 @@ impl Embedded {
         }
     }
 
+    /// Records what was in flight when the process of a run died: no run ends before, for what
+    /// was lost may have been paid.
+    async fn record_losses(
+        &self,
+        run: &RunId,
+        ledger: &mut Ledger,
+        now: i64,
+    ) -> Result<(), EngineError> {
+        let store = &self.setup.store;
+        for sent in store.attempts_in_flight(run).await? {
+            if let Some(step) = store.step(run, &sent.path).await? {
+                ledger.lost(&step, sent, now)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn known(&self, run: &RunId) -> Result<RunRow, EngineError> {
         let row = self.setup.store.run(run).await?;
         row.ok_or_else(|| EngineError::UnknownRun { run: run.clone() })
@@ -416,6 +433,7 @@ impl Backend for Embedded {
         let (definition, state) = (row.definition, RunState::of_status(row.status));
         let mut ledger = Ledger::new(row, state, seq, None);
         ledger.run_event(&RunEvent::Resumed { definition }, now, None)?;
+        self.record_losses(run, &mut ledger, now).await?;
         let error = Some("the run was cancelled".to_owned());
         let ended = RunEvent::Finished { status: RunStatus::Cancelled, error };
         ledger.run_event(&ended, now, None)?;

@@ -127,6 +127,27 @@ impl Ledger {
         }
     }
 
+    /// Writes that an attempt was lost which an earlier life sent and nobody goes on with.
+    pub(crate) fn lost(
+        &mut self,
+        row: &StepRow,
+        sent: AttemptRow,
+        now: i64,
+    ) -> Result<(), IllegalTransition> {
+        let event = StepEvent::Lost { attempt: sent.number };
+        let unknown = IllegalTransition { state: "unknown", event: event.kind() };
+        let mut entry = Entry {
+            path: row.path.clone(),
+            parent: row.parent.clone(),
+            step: row.path.last_step().ok_or(unknown)?,
+            ordinal: row.ordinal,
+            state: StepState::of_row(row),
+            started: row.started.unwrap_or(now),
+            attempt: Some(sent),
+        };
+        self.write(&mut entry, &event, Details::default(), now)
+    }
+
     /// Writes what happened to the run.
     pub(crate) fn run_event(
         &mut self,

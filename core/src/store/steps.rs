@@ -153,6 +153,16 @@ impl Store {
         self.all(query, decode::attempt).await
     }
 
+    /// Lists the attempts of a run whose end is not recorded: they are in flight, or were when
+    /// its process died.
+    pub async fn attempts_in_flight(&self, run: &RunId) -> Result<Vec<AttemptRow>, StoreError> {
+        let sql = attempt_columns!(
+            "WHERE a.run = (SELECT key FROM runs WHERE id = ?) AND a.status = 'sent' \
+             ORDER BY a.path, a.number"
+        );
+        self.all(sqlx::query(sql).bind(run.as_str()), decode::attempt).await
+    }
+
     /// Lists the attempts of a run by path and number, those behind `after`.
     pub async fn attempts_of_run(
         &self,
