@@ -35,6 +35,9 @@ FATES = {
 # A run is left alone from then on, so that it comes to its end.
 LIVES = 9
 
+# A run that lives so often and has not ended will not end.
+MOST_LIVES = 40
+
 # So many violations of a kind are printed.
 SHOWN = 10
 
@@ -172,6 +175,8 @@ class Play:
     def live(self, *words):
         """Runs flow once, lets something befall it and judges; true when the run has ended."""
         self.life += 1
+        if self.life > MOST_LIVES:
+            raise RuntimeError(f"{self.tag} ({self.game[0]}) does not end, however often it lives")
         fate = self.random.choices(list(FATES), list(FATES.values()))[0]
         if self.life > LIVES or self.end.is_set():
             fate = "nothing"

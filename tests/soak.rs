@@ -23,7 +23,7 @@ fn a_short_soak_finds_nothing_but_what_is_planted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let world = folder.path().join("soak");
     let mut soak = script("run");
-    soak.args(["--seconds", "12", "--seed", "3", "--no-scans", "--keep"])
+    soak.args(["--seconds", "8", "--seed", "3", "--no-scans", "--keep"])
         .arg("--flow")
         .arg(assert_cmd::cargo::cargo_bin!("flow"))
         .arg("--folder")
