@@ -93,9 +93,8 @@ def bounded(name, samples, warm):
         return
     if (most := max(sample.handles for sample in samples)) > HANDLES:
         yield "handles", f"{name} held {most} handles, more than {HANDLES}"
-    # More handles at the end than ever at the beginning is a leak, be it a slow one.
-    half = len(warm) // 2
-    early, late = (max(s.handles for s in part) for part in (warm[:half], warm[half:]))
+    # Calls come and go with their pipes; a leak, be it a slow one, moves the middle.
+    early, late = ends(warm, "handles")
     if late > early + 8:
         yield "handles", f"{name} held {early} handles at first and {late} later"
     items = warm[-1].items - warm[0].items
@@ -108,10 +107,16 @@ def bounded(name, samples, warm):
 
 
 def growth(warm):
-    """By how many KiB a process grew: between the medians of the first and the last tenth."""
+    """By how many KiB a process grew."""
+    first, last = ends(warm, "resident_kib")
+    return last - first
+
+
+def ends(warm, field):
+    """The medians of the first and the last tenth."""
     tenth = max(1, len(warm) // 10)
-    first, last = (sorted(s.resident_kib for s in part) for part in (warm[:tenth], warm[-tenth:]))
-    return last[len(last) // 2] - first[len(first) // 2]
+    parts = (sorted(getattr(s, field) for s in part) for part in (warm[:tenth], warm[-tenth:]))
+    return [part[len(part) // 2] for part in parts]
 
 
 def size_of(path):
