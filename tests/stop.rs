@@ -125,10 +125,14 @@ fn a_run_that_nobody_drives_is_cancelled_where_it_stands() {
     world.flow(&["cancel", &run]).exits(0);
     let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["status"], "cancelled");
+    // The call may have been paid, and no run ends without saying so.
+    assert_eq!(shown["cost_uncertain"], true, "{shown:#}");
     let kept = support::kept(&world.path(".flow"));
     kept.follows_its_journal();
     assert_eq!(kept.attempts["call"], ["lost"]);
     goes_on(&world, &run);
+    let kept = support::kept(&world.path(".flow"));
+    assert_eq!(kept.attempts["call"], ["lost", "succeeded"]);
 }
 
 /// What is in flight is lost whatever becomes of its step: here there is none any more.

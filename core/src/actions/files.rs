@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use crate::action::{Action, ActionSpec, Effect, Outcome, StepContext};
 use crate::artifact;
+use crate::content::ContentHash;
 use crate::error::{ErrorClass, Failure};
+use crate::store::is_at;
 
 /// Writes a file, whole or not at all.
 pub(super) struct Write(ActionSpec);
@@ -87,27 +89,52 @@ fn folder_of(path: &Path) -> io::Result<&Path> {
     Ok(folder)
 }
 
+/// Writes a draft and gives it the file's name when it is whole and on the disk.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path)?;
-    let mut draft = draft_in(folder)?;
-    draft.write_all(bytes)?;
-    if let Ok(there) = fs::metadata(path) {
-        draft.as_file().set_permissions(there.permissions())?;
+    let name = draft_of(path, folder);
+    let mut draft = begin(&name)?;
+    let written = fill(&mut draft, path, bytes).and_then(|()| fs::rename(&name, path));
+    if written.is_err() {
+        // Still locked, so it is ours.
+        let _ = fs::remove_file(&name);
     }
-    draft.as_file().sync_all()?;
-    draft.persist(path)?;
+    written?;
     sync(folder)
 }
 
-/// Begins a file with the rights that any other would get, not those of a temporary one.
-fn draft_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
+fn fill(draft: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    draft.set_len(0)?;
+    draft.write_all(bytes)?;
+    if let Ok(there) = fs::metadata(path) {
+        draft.set_permissions(there.permissions())?;
     }
-    builder.tempfile_in(folder)
+    draft.sync_all()
+}
+
+/// The draft of a file has one name, so that what a killed process left of it is written over
+/// by whoever writes the file again, and a folder never fills with drafts.
+fn draft_of(path: &Path, folder: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    folder.join(format!(".flow-{}.draft", &ContentHash::of_bytes(name).hex()[..16]))
+}
+
+/// Opens a draft for one writer at a time.
+fn begin(name: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    loop {
+        let draft = options.open(name)?;
+        draft.lock()?;
+        // It may have become the file while it was waited for; and a link is nobody's draft.
+        if is_at(&draft, name) {
+            return Ok(draft);
+        }
+        if fs::symlink_metadata(name).is_ok_and(|found| !found.is_file()) {
+            let message = format!("`{}` is in the way, and no regular file", name.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+    }
 }
 
 /// Makes the names in a folder durable: a step that is done is not done again.
@@ -210,4 +237,61 @@ fn find(pattern: &str, whole: &str) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_killed_process_left_of_a_file_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("note.txt");
+        fs::write(draft_of(&file, folder.path()), "more than is written now").unwrap();
+        replace(&file, b"short").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "short");
+        assert_eq!(names(folder.path()), ["note.txt"]);
+    }
+
+    #[test]
+    fn a_file_that_many_write_at_once_is_always_that_of_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("note.txt");
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let file = &file;
+                scope.spawn(move || {
+                    let text = writer.to_string().repeat(1000 + writer);
+                    for _ in 0..25 {
+                        replace(file, text.as_bytes()).unwrap();
+                        let found = fs::read_to_string(file).unwrap();
+                        let one = usize::from(found.as_bytes()[0] - b'0');
+                        assert_eq!(found, one.to_string().repeat(1000 + one));
+                    }
+                });
+            }
+        });
+        assert_eq!(names(folder.path()), ["note.txt"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_the_place_of_a_draft_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("note.txt"), folder.path().join("other"));
+        fs::write(&other, "untouched").unwrap();
+        let draft = draft_of(&file, folder.path());
+        std::os::unix::fs::symlink(&other, &draft).unwrap();
+        let error = replace(&file, b"new").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("`{}` is in the way, and no regular file", draft.display())
+        );
+        assert_eq!(fs::read_to_string(&other).unwrap(), "untouched");
+    }
 }

@@ -1,5 +1,9 @@
 //! Who drives a run, and who prunes the store: one process, by a lock that the system releases
 //! when it dies.
+//!
+//! The file of a dead owner stays. Whoever takes the run up takes it over; what nobody takes
+//! up, perhaps because its owner died before the run was kept, is removed by the next who
+//! opens the store.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -11,6 +15,9 @@ use crate::ids::RunId;
 
 /// How the names of lock files end.
 const SUFFIX: &str = ".lock";
+
+/// The lock of those who open the store, and of nobody's run.
+pub(super) const GATE: &str = "open.lock";
 
 /// Who only looks whether a lock is held has it for a moment; it is tried so often again.
 const LOOKS: u32 = 5;
@@ -137,6 +144,28 @@ pub(super) fn driven(folder: &Path) -> io::Result<HashMap<RunId, SystemTime>> {
     Ok(driven)
 }
 
+/// Opens the file that those who open the store lock.
+pub(super) fn gate(locks: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(false).open(locks.join(GATE))
+}
+
+/// Removes what dead owners left. Whoever takes such a lock meanwhile meets ours, which is
+/// gone in a moment, and then a file without a name, and takes a new one.
+pub(super) fn sweep(locks: &Path) {
+    for entry in std::fs::read_dir(locks).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name == GATE || !name.to_string_lossy().ends_with(SUFFIX) {
+            continue;
+        }
+        // What cannot be opened or removed does no harm: it is no lock.
+        if let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// The file of a lock.
 pub(super) fn file_of(folder: &Path, name: &str) -> PathBuf {
     folder.join("locks").join(format!("{name}{SUFFIX}"))
@@ -172,7 +201,7 @@ fn sign(file: &mut File) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
@@ -182,6 +211,6 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// An open file cannot be removed here.
 #[cfg(not(unix))]
-fn is_at(_file: &File, _path: &Path) -> bool {
+pub(crate) fn is_at(_file: &File, _path: &Path) -> bool {
     true
 }

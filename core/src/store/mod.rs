@@ -56,6 +56,7 @@ use encode::Encoded;
 use open::Layout;
 use writer::Writer;
 
+pub(crate) use lock::is_at;
 pub(crate) use writer::{Commit, Driving};
 
 /// A store, open. Clones share it; any task and thread may use it.

@@ -10,6 +10,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::error::StoreError;
+use super::lock;
 
 /// How long a lock of another process is waited for.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -128,10 +129,12 @@ pub(super) async fn connect(layout: &Layout) -> Result<SqliteConnection, StoreEr
 }
 
 async fn opening_lock(layout: &Layout) -> Result<std::fs::File, StoreError> {
-    let path = layout.locks.join("open.lock");
+    let locks = layout.locks.clone();
     let locked = tokio::task::spawn_blocking(move || {
-        let lock = std::fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
-        lock.map_err(|error| unwritable(&path, error))
+        let gate = lock::gate(&locks).and_then(|gate| gate.lock().map(|()| gate));
+        let gate = gate.map_err(|error| unwritable(&locks.join(lock::GATE), error))?;
+        lock::sweep(&locks);
+        Ok(gate)
     });
     locked.await.expect("taking a lock does not panic")
 }

@@ -76,3 +76,55 @@ async fn never_two_own_a_run_however_they_race() {
         }
     });
 }
+
+/// A process that dies before its run is kept leaves a file that nobody will ever ask for.
+#[tokio::test]
+async fn whoever_opens_the_store_removes_what_dead_owners_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let mut owner = child("own", folder.path(), 0).stdout(Stdio::piped()).spawn().unwrap();
+    crate::crash::first_line(&mut owner);
+    let held = RunLock::acquire(folder.path(), &run_id(1)).unwrap();
+    let files = || {
+        let entries = std::fs::read_dir(folder.path().join("locks")).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let [dead, living] = [0, 1].map(|run| format!("{}.lock", run_id(run)));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    assert_eq!(files(), [dead.as_str(), &living, "open.lock"]);
+    store.close().await;
+    Store::open(folder.path()).await.unwrap().close().await;
+    assert_eq!(files(), [living.as_str(), "open.lock"]);
+    drop(held);
+    assert_eq!(files(), ["open.lock"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_kept_out_by_those_who_open_the_store() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path()).await.unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..200 {
+                // As a dead owner leaves it: to be taken over, or removed.
+                let left = folder.path().join(format!("locks/{}.lock", run_id(1)));
+                std::fs::write(left, "process 1 on nowhere").unwrap();
+                RunLock::acquire(folder.path(), &run_id(1)).unwrap();
+            }
+            over.store(true, Ordering::SeqCst);
+        });
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap();
+            while !over.load(Ordering::SeqCst) {
+                let store = runtime.block_on(Store::open(folder.path())).unwrap();
+                runtime.block_on(store.close());
+            }
+        });
+    });
+}
