@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::Stdio;
 
 use support::{Output, World, ended, say};
@@ -14,7 +14,11 @@ steps:
 outputs: { approved: "{{ steps.ask.output.approved }}" }
 "#;
 
-/// Runs the workflow on a terminal on which this is typed; none where there is no `script`.
+/// What stands before the place where the answer is typed.
+const PROMPT: &str = "[y]es, [n]o, or Enter to decide later: ";
+
+/// Runs the workflow on a terminal on which this is typed once it asks; none where there is no
+/// `script`.
 fn typed(world: &World, keys: &str) -> Option<Output> {
     let flow = world.command(&[]);
     let mut command = std::process::Command::new("script");
@@ -27,11 +31,17 @@ fn typed(world: &World, keys: &str) -> Option<Output> {
         return None;
     };
     let mut keyboard = child.stdin.take().expect("a keyboard");
+    let mut screen = child.stdout.take().expect("a screen");
+    let (mut shown, mut byte) = (Vec::new(), [0]);
+    while !shown.ends_with(PROMPT.as_bytes()) && screen.read(&mut byte).expect("a byte") > 0 {
+        shown.extend(byte);
+    }
     keyboard.write_all(keys.as_bytes()).expect("keys");
     // The keyboard is held until the command has ended: a person stays, too.
+    screen.read_to_end(&mut shown).expect("the rest");
     let output = ended(child);
     drop(keyboard);
-    Some(output)
+    Some(Output { stdout: String::from_utf8_lossy(&shown).into_owned(), ..output })
 }
 
 #[test]
@@ -40,7 +50,7 @@ fn a_person_is_asked_and_asked_again_until_the_answer_is_one() {
     let Some(output) = typed(&world, "perhaps\ny\n") else { return };
     let output = output.exits(0);
     assert!(output.stdout.contains("ask: Is it right?\r\n"), "{output:#?}");
-    assert!(output.stdout.matches("[y]es, [n]o, or Enter to decide later: ").count() == 2);
+    assert!(output.stdout.matches(PROMPT).count() == 2);
     assert!(output.stdout.contains("\"approved\": true"), "{output:#?}");
 }
 
@@ -50,6 +60,18 @@ fn a_no_fails_the_step() {
     let Some(output) = typed(&world, "n\n") else { return };
     let output = output.exits(1);
     assert!(output.stdout.contains("error: step `ask`: a person declined\r\n"), "{output:#?}");
+}
+
+#[test]
+fn who_stops_at_a_question_finds_the_run_waiting() {
+    let world = World::with(WORKFLOW);
+    // What an interrupt key sends, to whoever reads the terminal.
+    let Some(output) = typed(&world, "\u{3}") else { return };
+    let output = output.exits(3);
+    assert!(output.stdout.contains("hint: `flow approve "), "{output:#?}");
+    let run = world.only_run();
+    world.flow(&["approve", &run]).exits(0);
+    world.flow(&["resume", &run]).exits(0);
 }
 
 #[test]

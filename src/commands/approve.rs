@@ -31,8 +31,7 @@ pub(crate) async fn run(global: &Global, args: Approve) -> Result<Exit, CommandE
 }
 
 async fn only_question(store: &Store, run: &RunRow) -> Result<InstancePath, CommandError> {
-    let asked = store.approvals(&run.id).await?;
-    let mut open = asked.into_iter().filter(|row| row.approved.is_none()).map(|row| row.path);
+    let mut open = store.open_approvals(&run.id).await?.into_iter().map(|row| row.path);
     match (open.next(), open.next()) {
         (Some(path), None) => Ok(path),
         (None, _) => Err(CommandError::invalid(format!("run {} asks nothing", run.id))),

@@ -85,13 +85,19 @@ async fn stop_signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// Asks what the run asks. Says whether anything was answered.
+/// Asks what the run asks. Says whether it goes on: something was answered, and the person
+/// did not want to stop.
 async fn ask(engine: &Embedded, run: &RunId) -> Result<bool, CommandError> {
-    let open = engine.store().approvals(run).await?;
     let mut answered = false;
-    for approval in open.into_iter().filter(|approval| approval.approved.is_none()) {
+    for approval in engine.store().open_approvals(run).await? {
         let path = approval.path.clone();
-        let answer = tokio::task::spawn_blocking(move || question(&approval)).await;
+        let answer = tokio::select! {
+            answer = tokio::task::spawn_blocking(move || question(&approval)) => answer,
+            () = stop_signal() => {
+                output::note("\n");
+                return Ok(false);
+            }
+        };
         if let Ok(Some(answer)) = answer {
             engine.approve(run, &path, answer).await?;
             answered = true;

@@ -25,8 +25,7 @@ pub(crate) async fn run(global: &Global, args: &Show) -> Result<Exit, CommandErr
 
 async fn whole(global: &Global, store: &Store, run: &RunRow) -> Result<(), CommandError> {
     let page = store.steps(&run.id, None, None, LISTED).await?;
-    let approvals = store.approvals(&run.id).await?;
-    let open: Vec<_> = approvals.iter().filter(|row| row.approved.is_none()).collect();
+    let open = store.open_approvals(&run.id).await?;
     let outputs = match &run.outputs {
         Some(outputs) => store.unpack(outputs.clone()).await?,
         None => Value::Null,

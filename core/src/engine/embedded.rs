@@ -475,6 +475,11 @@ impl Backend for Embedded {
         if approval.approved.is_some() {
             return Err(EngineError::Answered { run: run.clone(), path: path.clone() });
         }
+        // The step that asked may be gone from the file, or the run may have ended since.
+        let open = self.setup.store.open_approvals(run).await?;
+        if !open.iter().any(|row| row.path == *path) {
+            return Err(EngineError::NothingAsked { run: run.clone(), path: path.clone() });
+        }
         let answered = ApprovalRow {
             answered: Some(self.setup.clock.now_ms()),
             approved: Some(answer.approved),

@@ -75,6 +75,7 @@ async fn everything_asked(store: &Store) -> BTreeSet<String> {
     store.cancel_requested(&run).await.unwrap_err();
     store.approval(&run, &path).await.unwrap();
     store.approvals(&run).await.unwrap();
+    store.open_approvals(&run).await.unwrap();
     store.step(&run, &path).await.unwrap();
     store.steps_by_path(&run, std::slice::from_ref(&path)).await.unwrap();
     store.steps(&run, None, None, 10).await.unwrap();

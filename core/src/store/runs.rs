@@ -149,10 +149,15 @@ impl Store {
         self.all(sqlx::query(sql).bind(run.as_str()), decode::approval).await
     }
 
-    /// Lists the questions of all runs that nobody answered, the oldest first.
-    pub async fn open_approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {
-        let sql = approval_columns!("WHERE a.answered IS NULL ORDER BY a.asked, a.path");
-        self.all(sqlx::query(sql), decode::approval).await
+    /// Lists the questions that a run still asks, the oldest first: nobody answered them, the
+    /// step that asked still waits, and the run has not ended.
+    pub async fn open_approvals(&self, run: &RunId) -> Result<Vec<ApprovalRow>, StoreError> {
+        let sql = approval_columns!(
+            "JOIN steps s ON s.run = a.run AND s.path = a.path WHERE r.id = ? \
+             AND r.status IN ('running', 'waiting', 'interrupted') AND a.answered IS NULL \
+             AND s.status = 'waiting' ORDER BY a.asked, a.path"
+        );
+        self.all(sqlx::query(sql).bind(run.as_str()), decode::approval).await
     }
 
     pub(super) fn unknown(&self, id: &str) -> StoreError {

@@ -5,7 +5,7 @@ use flow_core::error::ErrorClass;
 use flow_core::ids::{InstancePath, RunId};
 use flow_core::store::{
     ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, CostRow, LogFilter, LogRow, RunFilter,
-    RunRow, RunStatus, StepStatus, Store,
+    RunRow, RunStatus, StepRow, StepStatus, Store,
 };
 use flow_core::units::Money;
 use serde_json::{Value, json};
@@ -291,7 +291,7 @@ async fn a_wish_to_cancel_stays_until_it_is_taken_back() {
 }
 
 #[tokio::test]
-async fn open_questions_are_those_that_nobody_answered() {
+async fn open_questions_are_those_that_somebody_still_waits_for() {
     let folder = tempfile::tempdir().unwrap();
     let run = run_id(1);
     let store = store_with(folder.path(), std::slice::from_ref(&run)).await;
@@ -304,13 +304,21 @@ async fn open_questions_are_those_that_nobody_answered() {
         approved: answered.map(|_| true),
         comment: None,
     };
+    let step = |name: &str, status| StepRow { path: path(name), status, ..instance(&run, 1) };
+    let (waiting, done) = (StepStatus::Waiting, StepStatus::Succeeded);
     let batch = Batch {
-        approvals: vec![question("a", Some(NOW)), question("b", None)],
+        steps: vec![step("a", waiting), step("b", waiting), step("c", done)],
+        approvals: vec![question("a", Some(NOW)), question("b", None), question("c", None)],
         ..Batch::default()
     };
     store.commit(batch).await.unwrap();
-    assert_eq!(store.open_approvals().await.unwrap(), [question("b", None)]);
-    assert_eq!(store.approvals(&run).await.unwrap().len(), 2);
+    assert_eq!(store.open_approvals(&run).await.unwrap(), [question("b", None)]);
+    assert_eq!(store.approvals(&run).await.unwrap().len(), 3);
+
+    let ended = store.run(&run).await.unwrap().unwrap();
+    let ended = RunRow { status: RunStatus::Cancelled, ..ended };
+    store.commit(Batch { runs: vec![ended], ..Batch::default() }).await.unwrap();
+    assert_eq!(store.open_approvals(&run).await.unwrap(), []);
 }
 
 #[tokio::test]
