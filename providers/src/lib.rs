@@ -1,11 +1,14 @@
 //! What steps do: document actions, and the providers that serve model calls.
 
 mod actions;
+mod catalog;
 mod command;
 pub mod documents;
 mod generate;
+mod http;
 mod redact;
 mod registry;
+mod service;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::{ModelChoice, ProviderConfig};
@@ -11,12 +11,21 @@ use flow_core::template::{Scope, Segment, Template};
 use flow_core::units::Money;
 use serde_json::{Map, Value, json};
 
+use crate::catalog::Catalog;
 use crate::command::Program;
+use crate::http::Http;
 use crate::redact::Redactor;
+use crate::service::{Dialect, Endpoint, Kind, Service};
 
 /// The providers there are, and the secrets that their settings may name.
 pub struct Providers {
     secrets: Arc<Value>,
+    catalog: Arc<Catalog>,
+    /// The one way to every server, made when it is first needed.
+    http: OnceLock<Http>,
+    /// Services that were set up, by name and settings: what they share (limits) lasts as
+    /// long as the process.
+    services: Mutex<BTreeMap<String, Arc<Service>>>,
 }
 
 impl Providers {
@@ -26,7 +35,12 @@ impl Providers {
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
         let secrets = secrets.into_iter().map(|(name, value)| (name, Value::String(value)));
-        Self { secrets: Arc::new(Value::Object(secrets.collect())) }
+        Self {
+            secrets: Arc::new(Value::Object(secrets.collect())),
+            catalog: Arc::default(),
+            http: OnceLock::new(),
+            services: Mutex::default(),
+        }
     }
 
     /// The provider of a model. `folder` is the workflow's.
@@ -42,11 +56,36 @@ impl Providers {
                 "`auto` found no model: no provider that knows models of its own is built in yet",
             )
             .with_hint("name a model of a `command` provider, e.g. `--model '*=mine/model'`")),
-            kind => Err(Failure::new(
-                ErrorClass::NotFound,
-                format!("provider `{}`: there is no kind `{kind}`", choice.provider),
-            )),
+            kind => match Kind::from_name(kind) {
+                Some(kind) => self.service(kind, choice),
+                None => Err(Failure::new(
+                    ErrorClass::NotFound,
+                    format!("provider `{}`: there is no kind `{kind}`", choice.provider),
+                )),
+            },
         }
+    }
+
+    fn service(&self, kind: Kind, choice: &ModelChoice) -> Result<Arc<dyn Provider>, Failure> {
+        let name = &choice.provider;
+        let settings = self.settings(name, &choice.config)?;
+        let key = format!("{name} {} {}", kind.as_str(), Value::Object(settings.clone()));
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(service) = services.get(&key) {
+            return Ok(Arc::clone(service) as Arc<dyn Provider>);
+        }
+        let variable = |name: &str| {
+            let value = self.secrets[name].as_str().filter(|value| !value.is_empty())?;
+            Some(value.to_owned())
+        };
+        let redactor = self.redactor(&choice.config);
+        let endpoint = Endpoint::new(name, kind, settings, &variable, redactor)?;
+        let http = self.http.get_or_init(Http::new).clone();
+        let dialect = dialect(&endpoint)?;
+        let catalog = Arc::clone(&self.catalog);
+        let service = Arc::new(Service { endpoint, dialect, http, catalog });
+        services.insert(key, Arc::clone(&service));
+        Ok(service)
     }
 
     fn command(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {
@@ -103,6 +142,15 @@ impl Providers {
             settings.insert(key.clone(), value);
         }
         Ok(settings)
+    }
+}
+
+/// How a service is spoken to.
+fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
+    match endpoint.kind {
+        Kind::OpenAi | Kind::Anthropic | Kind::Gemini | Kind::Ollama => {
+            Err(Failure::internal(format!("provider `{}` is not built yet", endpoint.name)))
+        }
     }
 }
 
