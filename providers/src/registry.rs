@@ -14,13 +14,14 @@ use serde_json::{Map, Value, json};
 use crate::catalog::Catalog;
 use crate::command::Program;
 use crate::http::Http;
+use crate::ollama::Ollama;
 use crate::redact::Redactor;
-use crate::service::{Dialect, Endpoint, Kind, Service};
+use crate::service::{Dialect, Endpoint, Kind, Outside, Service};
 
 /// The providers there are, and the secrets that their settings may name.
 pub struct Providers {
     secrets: Arc<Value>,
-    catalog: Arc<Catalog>,
+    catalog: Catalog,
     /// The one way to every server, made when it is first needed.
     http: OnceLock<Http>,
     /// Services that were set up, by name and settings: what they share (limits) lasts as
@@ -30,14 +31,14 @@ pub struct Providers {
 
 impl Providers {
     /// The kinds of providers that are built in.
-    pub const KINDS: &[&str] = &["command"];
+    pub const KINDS: &[&str] = &["command", "ollama"];
 
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
         let secrets = secrets.into_iter().map(|(name, value)| (name, Value::String(value)));
         Self {
             secrets: Arc::new(Value::Object(secrets.collect())),
-            catalog: Arc::default(),
+            catalog: Catalog,
             http: OnceLock::new(),
             services: Mutex::default(),
         }
@@ -57,7 +58,7 @@ impl Providers {
             )
             .with_hint("name a model of a `command` provider, e.g. `--model '*=mine/model'`")),
             kind => match Kind::from_name(kind) {
-                Some(kind) => self.service(kind, choice),
+                Some(kind) => Ok(self.service(kind, choice)? as Arc<dyn Provider>),
                 None => Err(Failure::new(
                     ErrorClass::NotFound,
                     format!("provider `{}`: there is no kind `{kind}`", choice.provider),
@@ -66,13 +67,18 @@ impl Providers {
         }
     }
 
-    fn service(&self, kind: Kind, choice: &ModelChoice) -> Result<Arc<dyn Provider>, Failure> {
+    /// The service that a model is asked at.
+    pub(crate) fn service(
+        &self,
+        kind: Kind,
+        choice: &ModelChoice,
+    ) -> Result<Arc<Service>, Failure> {
         let name = &choice.provider;
         let settings = self.settings(name, &choice.config)?;
         let key = format!("{name} {} {}", kind.as_str(), Value::Object(settings.clone()));
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(service) = services.get(&key) {
-            return Ok(Arc::clone(service) as Arc<dyn Provider>);
+            return Ok(Arc::clone(service));
         }
         let variable = |name: &str| {
             let value = self.secrets[name].as_str().filter(|value| !value.is_empty())?;
@@ -82,8 +88,9 @@ impl Providers {
         let endpoint = Endpoint::new(name, kind, settings, &variable, redactor)?;
         let http = self.http.get_or_init(Http::new).clone();
         let dialect = dialect(&endpoint)?;
-        let catalog = Arc::clone(&self.catalog);
-        let service = Arc::new(Service { endpoint, dialect, http, catalog });
+        let catalog = self.catalog;
+        let service =
+            Arc::new(Service { endpoint, dialect, http, catalog, outside: Outside::default() });
         services.insert(key, Arc::clone(&service));
         Ok(service)
     }
@@ -148,7 +155,8 @@ impl Providers {
 /// How a service is spoken to.
 fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
     match endpoint.kind {
-        Kind::OpenAi | Kind::Anthropic | Kind::Gemini | Kind::Ollama => {
+        Kind::Ollama => Ok(Arc::new(Ollama)),
+        Kind::OpenAi | Kind::Anthropic | Kind::Gemini => {
             Err(Failure::internal(format!("provider `{}` is not built yet", endpoint.name)))
         }
     }

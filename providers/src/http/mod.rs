@@ -13,6 +13,7 @@
 //! the service's own business ([`Dialect`](crate::service::Dialect)).
 
 mod body;
+mod guard;
 mod hints;
 mod incoming;
 mod lines;
@@ -24,6 +25,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 pub(crate) use body::{Attachments, Body, FilePart, Source};
+pub(crate) use guard::{Allowed, is_public};
 pub(crate) use hints::retry_after;
 pub(crate) use incoming::{Incoming, Reply};
 pub(crate) use lines::{Event, events, json_lines};

@@ -1,5 +1,7 @@
 //! Making an exchange on the wire.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use flow_core::error::{ErrorClass, Failure};
 use futures::StreamExt;
@@ -8,6 +10,7 @@ use reqwest::redirect::Policy;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Field, FieldValue};
+use super::guard::{Allowed, Guard, NotPublic};
 use super::{Body, Call, Incoming, Reply};
 use crate::redact::Redactor;
 
@@ -23,15 +26,28 @@ pub(crate) struct Http {
 impl Http {
     /// Makes the one client of a process. It connects to nobody yet.
     pub(crate) fn new() -> Self {
+        Self::of(Self::builder())
+    }
+
+    /// Makes a client that asks only addresses that are allowed, and no proxy, which would
+    /// look names up by itself. Addresses that stand in a URL as they are, are the caller's
+    /// to check.
+    pub(crate) fn guarded(allowed: Allowed) -> Self {
+        Self::of(Self::builder().no_proxy().dns_resolver(Arc::new(Guard(allowed))))
+    }
+
+    fn builder() -> reqwest::ClientBuilder {
         // One library for TLS and its ciphers; who set it up before did the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        reqwest::Client::builder()
             // A key must not follow a redirect to somebody else.
             .redirect(Policy::none())
             .connect_timeout(super::Patience::default().connect)
-            .build()
-            .expect("a client without settings from outside can be made");
-        Self { client }
+    }
+
+    fn of(builder: reqwest::ClientBuilder) -> Self {
+        let client = builder.build();
+        Self { client: client.expect("a client without settings from outside can be made") }
     }
 
     /// Makes an exchange and reads the answer to its end, whatever its status.
@@ -155,6 +171,10 @@ impl Told {
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {
             cause = inner;
+        }
+        if let Some(why) = cause.downcast_ref::<NotPublic>() {
+            let url = self.redactor.text(&self.url);
+            return crate::service::not_public(&url, &why.to_string());
         }
         let cause = self.redactor.text(&cause.to_string());
         let (provider, url) = (&self.provider, self.redactor.text(origin(&self.url)));

@@ -12,6 +12,12 @@ use crate::http::{Call, Event, Reply};
 /// A dialect never decides what follows a failure, never counts money, and never sees a key
 /// but to put it into a header field.
 pub(crate) trait Dialect: Send + Sync {
+    /// Whether the service fetches files by address; where it does not, they are fetched for
+    /// it and sent.
+    fn takes_urls(&self) -> bool {
+        true
+    }
+
     /// Writes a request.
     fn generate(&self, ask: Ask<'_>) -> Result<Call, Failure>;
 

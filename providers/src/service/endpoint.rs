@@ -12,6 +12,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::catalog::Overrides;
 use crate::http::{Body, Call, Patience};
 use crate::redact::Redactor;
 
@@ -121,8 +122,8 @@ pub(crate) struct Endpoint {
     pub(crate) limits: LimitSettings,
     /// How long is waited for it.
     pub(crate) patience: Patience,
-    /// What the user says of its models, by name; `*` for all.
-    pub(crate) models: BTreeMap<String, Value>,
+    /// What the user says of its models.
+    pub(crate) models: Overrides,
     /// Knows what must not be told.
     pub(crate) redactor: Redactor,
 }
@@ -201,7 +202,7 @@ impl Endpoint {
         // speaks the protocol needs no key of the service.
         let elsewhere = written.base_url.is_some();
         let address = written.base_url.or_else(|| variable(usual.address?));
-        let base_url = address_of(name, address.as_deref().unwrap_or(usual.base_url))?;
+        let base_url = address_of(name, kind, address.as_deref().unwrap_or(usual.base_url))?;
         let set = written.api_key.filter(|key| !key.is_empty());
         let key = set.or_else(|| usual.keys.iter().find_map(|key| variable(key)));
         if key.is_none() && usual.needs_key && !elsewhere {
@@ -247,7 +248,7 @@ impl Endpoint {
                 pause: wait("idle_timeout", written.idle_timeout, usual_patience.pause)?,
                 ..usual_patience
             },
-            models: written.models,
+            models: Overrides::read(name, &written.models)?,
             redactor,
         })
     }
@@ -255,6 +256,19 @@ impl Endpoint {
     /// Whether it is where its kind usually is, and so has the models of its kind.
     pub(crate) fn is_usual(&self) -> bool {
         self.base_url == self.kind.usual().base_url
+    }
+
+    /// Whether it runs on this machine.
+    pub(crate) fn is_here(&self) -> bool {
+        let url = reqwest::Url::parse(&self.base_url).ok();
+        match url.as_ref().and_then(reqwest::Url::host_str) {
+            Some("localhost") => true,
+            Some(host) => {
+                let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+                address.is_ok_and(|address| address.is_loopback())
+            }
+            None => false,
+        }
     }
 
     /// A call of the service; `path` follows its address and begins with a slash.
@@ -284,10 +298,13 @@ fn no_key(name: &str, usual: &Usual) -> Failure {
     ))
 }
 
-/// An address in the form in which paths can follow it. Ollama's variable may leave out the
-/// scheme, and the port with it.
-fn address_of(name: &str, text: &str) -> Result<String, Failure> {
-    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+/// An address in the form in which paths can follow it.
+fn address_of(name: &str, kind: Kind, text: &str) -> Result<String, Failure> {
+    let full = match kind {
+        Kind::Ollama => crate::ollama::full(text),
+        Kind::OpenAi | Kind::Anthropic | Kind::Gemini if text.contains("://") => text.to_owned(),
+        Kind::OpenAi | Kind::Anthropic | Kind::Gemini => format!("http://{text}"),
+    };
     let full = full.trim_end_matches('/').to_owned();
     match reqwest::Url::parse(&full) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(full),

@@ -14,13 +14,20 @@
 
 mod ask;
 mod dialect;
+mod embed;
 mod endpoint;
+mod fetch;
 mod files;
+mod options;
 mod served;
+mod status;
 mod told;
 
 pub(crate) use ask::{Ask, Content, Place, ReadyFile, Turn};
 pub(crate) use dialect::{Dialect, Framing, Listed, Pieces};
 pub(crate) use endpoint::{Endpoint, Kind};
+pub(crate) use fetch::{Outside, not_public};
+pub(crate) use options::overlay;
 pub(crate) use served::Service;
+pub(crate) use status::{class_of_status, cut_short, fault_of_status, unreadable};
 pub(crate) use told::{Fault, Finish, Tokens, Told};

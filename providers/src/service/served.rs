@@ -1,20 +1,22 @@
 //! The provider that every dialect is: what is the same whoever answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use flow_core::action::{CallUsage, Quote};
 use flow_core::error::{ErrorClass, Failure};
-use flow_core::provider::{Answer, CallContext, Capabilities, Provider, Request};
+use flow_core::provider::{Answer, CallContext, Capabilities, Part, Provider, Request};
 use futures::StreamExt;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
 use super::dialect::{Dialect, Framing};
+use super::fetch::Outside;
 use super::files;
 use super::told::{Fault, Finish, Tokens, Told};
 use super::{Ask, Endpoint};
-use crate::catalog::{Catalog, ModelFacts};
+use crate::catalog::{Catalog, Day, ModelFacts};
 use crate::http::{Event, Http, Incoming, Reply, events, json_lines, retry_after};
 
 /// The most pages of a list of models that are asked for.
@@ -25,7 +27,8 @@ pub(crate) struct Service {
     pub(crate) endpoint: Endpoint,
     pub(crate) dialect: Arc<dyn Dialect>,
     pub(crate) http: Http,
-    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) catalog: Catalog,
+    pub(crate) outside: Outside,
 }
 
 #[async_trait]
@@ -45,6 +48,10 @@ impl Provider for Service {
     ) -> Result<Answer, Failure> {
         let facts = self.facts(&request.model);
         self.refuse_retired(&request.model, &facts)?;
+        let request = &*match self.dialect.takes_urls() {
+            true => Cow::Borrowed(request),
+            false => self.outside.fetched(&self.endpoint.name, request, context).await?,
+        };
         let turns = files::ready(request, &self.endpoint, &facts, context).await?;
         let stream = request.options.get("stream").and_then(serde_json::Value::as_bool);
         let stream = stream.unwrap_or(false);
@@ -64,6 +71,15 @@ impl Provider for Service {
                 Err(Failure::new(ErrorClass::Cancelled, "the call was stopped"))
             }
         }
+    }
+
+    async fn embed(
+        &self,
+        model: &str,
+        parts: &[Part],
+        context: &CallContext<'_>,
+    ) -> Result<Vec<Vec<Vec<f32>>>, Failure> {
+        self.vectors(model, parts, context).await
     }
 
     async fn models(&self) -> Result<Vec<String>, Failure> {
@@ -92,12 +108,17 @@ impl Provider for Service {
 }
 
 impl Service {
-    fn facts(&self, model: &str) -> ModelFacts {
-        self.catalog.facts(&self.endpoint, model)
+    pub(super) fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
+    /// What is known of a model today.
+    pub(crate) fn facts(&self, model: &str) -> ModelFacts {
+        self.catalog.facts(&self.endpoint, model, today())
     }
 
     fn refuse_retired(&self, model: &str, facts: &ModelFacts) -> Result<(), Failure> {
-        let Some(retired) = facts.retired.as_ref().filter(|_| self.endpoint.is_usual()) else {
+        let Some(retired) = facts.gone(today()).filter(|_| self.endpoint.is_usual()) else {
             return Ok(());
         };
         let name = &self.endpoint.name;
@@ -110,7 +131,7 @@ impl Service {
     }
 
     /// The failure of a status that is no success.
-    fn refused(&self, reply: &Reply, model: &str) -> Failure {
+    pub(super) fn refused(&self, reply: &Reply, model: &str) -> Failure {
         let fault = self.dialect.refusal(&self.endpoint, reply);
         let missing = fault.class == ErrorClass::NotFound && fault.hint.is_none();
         let mut failure = self.failure(fault, &reply.headers, reply.status);
@@ -124,7 +145,7 @@ impl Service {
     }
 
     /// A fault in the words of everybody: who, what, and how long to wait.
-    fn failure(&self, fault: Fault, headers: &HeaderMap, status: u16) -> Failure {
+    pub(super) fn failure(&self, fault: Fault, headers: &HeaderMap, status: u16) -> Failure {
         let Fault { class, message, hint, retry_after: asked } = fault;
         let message = self.endpoint.redactor.text(&message);
         let mut failure =
@@ -135,6 +156,11 @@ impl Service {
         failure.request_id = request_id(headers);
         failure
     }
+}
+
+/// The day, by which prices and ends of service count.
+fn today() -> Day {
+    Day::of(Timestamp::now())
 }
 
 /// The id of a request, as the services name it in a header field.
