@@ -30,9 +30,14 @@ const OCR_MODELS: &str = "models/pp-ocrv6-small";
 pub(crate) fn actions(secrets: BTreeMap<String, String>) -> ActionRegistry {
     let mut registry = ActionRegistry::default();
     flow_core::actions::register(&mut registry);
-    let providers = Arc::new(Providers::new(secrets));
+    let providers = Arc::new(providers(secrets));
     flow_providers::register(&mut registry, providers, ModelFolder::new(ocr_models()), cores());
     registry
+}
+
+/// The providers there are.
+pub(crate) fn providers(secrets: BTreeMap<String, String>) -> Providers {
+    Providers::new(secrets)
 }
 
 /// Where the OCR models are looked for.

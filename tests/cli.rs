@@ -261,6 +261,6 @@ fn doctor_says_what_is_missing_and_what_to_do() {
         .iter()
         .map(|f| (f["name"].as_str().unwrap(), f["found"].as_bool().unwrap()))
         .collect();
-    assert_eq!(found, [("store", true), ("ocr models", false), ("providers", true)]);
+    assert_eq!(found[..3], [("store", true), ("ocr models", false), ("providers", true)]);
     assert!(findings[1]["hint"].is_string(), "{findings:#}");
 }

@@ -10,6 +10,7 @@ mod ollama;
 mod redact;
 mod registry;
 mod service;
+mod survey;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use flow_core::action::ActionRegistry;
 
 pub use actions::ModelFolder;
 pub use registry::Providers;
+pub use survey::{ModelPrice, Surveyed, SurveyedModel};
 
 /// Adds the actions of this crate. `models` is where the OCR models are, `threads` how many
 /// threads recognition may use.
