@@ -6,6 +6,7 @@ mod command;
 pub mod documents;
 mod generate;
 mod http;
+mod openai;
 mod redact;
 mod registry;
 mod service;
