@@ -7,6 +7,7 @@ pub mod documents;
 mod generate;
 mod http;
 mod ollama;
+mod openai;
 mod redact;
 mod registry;
 mod service;

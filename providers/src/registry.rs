@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::command::Program;
 use crate::http::Http;
 use crate::ollama::Ollama;
+use crate::openai;
 use crate::redact::Redactor;
 use crate::service::{Dialect, Endpoint, Kind, Outside, Service};
 
@@ -31,7 +32,7 @@ pub struct Providers {
 
 impl Providers {
     /// The kinds of providers that are built in.
-    pub const KINDS: &[&str] = &["command", "ollama"];
+    pub const KINDS: &[&str] = &["command", "openai", "ollama"];
 
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
@@ -65,6 +66,17 @@ impl Providers {
                 )),
             },
         }
+    }
+
+    /// The models that a provider serves now, by asking it. `folder` is the workflow's.
+    ///
+    /// Dropping the future ends the call.
+    pub async fn models(
+        &self,
+        choice: &ModelChoice,
+        folder: &Path,
+    ) -> Result<Vec<String>, Failure> {
+        self.of(choice, folder)?.models().await
     }
 
     /// The service that a model is asked at.
@@ -156,7 +168,8 @@ impl Providers {
 fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
     match endpoint.kind {
         Kind::Ollama => Ok(Arc::new(Ollama)),
-        Kind::OpenAi | Kind::Anthropic | Kind::Gemini => {
+        Kind::OpenAi => openai::dialect(endpoint),
+        Kind::Anthropic | Kind::Gemini => {
             Err(Failure::internal(format!("provider `{}` is not built yet", endpoint.name)))
         }
     }

@@ -8,7 +8,7 @@
 //! request is taken for more than the model reads at all.
 
 use flow_core::action::Quote;
-use flow_core::provider::{Media, Part, Request};
+use flow_core::provider::{Media, MediaFile, Part, Request};
 use serde_json::Value;
 
 use super::{ImageTokens, ModelFacts, Price};
@@ -82,18 +82,22 @@ fn input_tokens(request: &Request, facts: &ModelFacts) -> Option<u64> {
 }
 
 fn part_tokens(part: &Part, request: &Request, facts: &ModelFacts) -> Option<u64> {
-    let size = |media: &Media| match media {
-        Media::Artifact(artifact) => Some(artifact.size),
-        Media::Url(_) => None,
+    let size = |media: &Media| match &media.file {
+        MediaFile::Artifact(artifact) => Some(artifact.size),
+        MediaFile::Url(_) | MediaFile::Uploaded { .. } => None,
     };
     match part {
         Part::Text(words) => Some(text(words.len())),
-        Part::Image(Media::Url(_)) => Some(facts.image_tokens.of(None)),
-        Part::Image(Media::Artifact(image)) => {
-            let low = request.detail.as_deref() == Some("low");
+        Part::Image(media) => {
+            let own = media.options.get("detail").and_then(Value::as_str);
+            let low = own.or(request.detail.as_deref()) == Some("low");
+            let pixels = match &media.file {
+                MediaFile::Artifact(image) => image.width.zip(image.height),
+                MediaFile::Url(_) | MediaFile::Uploaded { .. } => None,
+            };
             Some(match facts.image_tokens {
                 ImageTokens::Tiles { base, .. } if low => base,
-                rule => rule.of(image.width.zip(image.height)),
+                rule => rule.of(pixels),
             })
         }
         Part::Document(media) => {
@@ -162,6 +166,10 @@ mod tests {
         }
     }
 
+    fn at(url: &str) -> Media {
+        Media { file: MediaFile::Url(url.into()), options: BTreeMap::new() }
+    }
+
     fn asking(parts: Vec<Part>) -> Request {
         let messages = vec![Message { role: Role::User, parts }];
         Request { messages, max_tokens: Some(100), ..Request::default() }
@@ -178,9 +186,12 @@ mod tests {
     fn text_files_and_the_answer_are_set_aside() {
         let request = asking(vec![Part::Text("x".repeat(300))]);
         assert_eq!(micros(&request, &facts()), 100 + 3 * 16 + 1_000);
-        let image = Part::Image(Media::Url("https://x/y.png".into()));
+        let image = Part::Image(at("https://x/y.png"));
         assert_eq!(micros(&asking(vec![image]), &facts()), 85 + 8 * 170 + 3 * 16 + 1_000);
-        let document = Part::Document(Media::Url("https://x/y.pdf".into()));
+        let options = BTreeMap::from([("detail".to_owned(), json!("low"))]);
+        let low = Part::Image(Media { options, ..at("https://x/y.png") });
+        assert_eq!(micros(&asking(vec![low]), &facts()), 85 + 3 * 16 + 1_000);
+        let document = Part::Document(at("https://x/y.pdf"));
         assert_eq!(micros(&asking(vec![document]), &facts()), 10_000 + 1_000, "all it reads");
     }
 
@@ -201,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_unknown_and_what_is_free_is_free() {
-        let request = asking(vec![Part::Document(Media::Url("https://x/y.pdf".into()))]);
+        let request = asking(vec![Part::Document(at("https://x/y.pdf"))]);
         assert_eq!(quote(&request, &ModelFacts::default()), Quote::Unknown);
         let endless = ModelFacts { context: None, ..facts() };
         assert_eq!(quote(&request, &endless), Quote::Unknown, "nobody knows how long it is");

@@ -1,6 +1,10 @@
 //! A request whose files are ready to be sent.
 
+use std::collections::BTreeMap;
+
 use flow_core::provider::{Request, Role};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::Endpoint;
 use crate::catalog::ModelFacts;
@@ -18,6 +22,27 @@ pub(crate) struct Ask<'a> {
     pub(crate) facts: &'a ModelFacts,
     /// Whether the answer is to come in pieces.
     pub(crate) stream: bool,
+}
+
+/// Options that say something to flow and not to a service.
+const OURS: &[&str] = &["stream", "upload"];
+
+impl Ask<'_> {
+    /// The body of the request with the user's own fields in it: they stand in the place of
+    /// ours, and null takes one of ours out.
+    pub(crate) fn with_options(&self, body: &impl Serialize) -> Value {
+        let mut body = serde_json::to_value(body).expect("wire types have string keys only");
+        if let Value::Object(fields) = &mut body {
+            for (name, value) in &self.request.options {
+                match value {
+                    _ if OURS.contains(&name.as_str()) => {}
+                    Value::Null => _ = fields.remove(name),
+                    value => _ = fields.insert(name.clone(), value.clone()),
+                }
+            }
+        }
+        body
+    }
 }
 
 /// A turn of the conversation.
@@ -53,6 +78,8 @@ pub(crate) struct ReadyFile {
     pub(crate) name: String,
     /// Where the service finds it.
     pub(crate) place: Place,
+    /// Fields of its part that are the service's own, e.g. `detail`.
+    pub(crate) options: BTreeMap<String, Value>,
 }
 
 /// Where a service finds a file.

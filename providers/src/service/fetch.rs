@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
-use flow_core::provider::{CallContext, Media, Part, Request};
+use flow_core::provider::{CallContext, Media, MediaFile, Part, Request};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, Url};
 
@@ -70,12 +70,8 @@ impl Outside {
                 let message = format!("`{}` is no image but {}", shown(&url), artifact.media_type);
                 return Err(Failure::input(message));
             }
-            if let Part::Image(media)
-            | Part::Document(media)
-            | Part::Video(media)
-            | Part::Audio(media) = part
-            {
-                *media = Media::Artifact(artifact);
+            if let Some(media) = media_of(part) {
+                media.file = MediaFile::Artifact(artifact);
             }
         }
         Ok(Cow::Owned(request))
@@ -153,10 +149,19 @@ fn address(part: &Part) -> Option<&str> {
     match part {
         Part::Text(_) => None,
         Part::Image(media) | Part::Document(media) | Part::Video(media) | Part::Audio(media) => {
-            match media {
-                Media::Url(url) => Some(url),
-                Media::Artifact(_) => None,
+            match &media.file {
+                MediaFile::Url(url) => Some(url),
+                MediaFile::Artifact(_) | MediaFile::Uploaded { .. } => None,
             }
+        }
+    }
+}
+
+fn media_of(part: &mut Part) -> Option<&mut Media> {
+    match part {
+        Part::Text(_) => None,
+        Part::Image(media) | Part::Document(media) | Part::Video(media) | Part::Audio(media) => {
+            Some(media)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Makes the files of a request ready to be sent.
 
 use flow_core::error::Failure;
-use flow_core::provider::{CallContext, Media, Part, Request};
+use flow_core::provider::{CallContext, Media, MediaFile, Part, Request};
 
 use super::{Content, Endpoint, Place, ReadyFile, Turn};
 use crate::catalog::ModelFacts;
@@ -39,20 +39,28 @@ fn file(
     _facts: &ModelFacts,
     context: &CallContext<'_>,
 ) -> Result<ReadyFile, Failure> {
-    Ok(match media {
-        Media::Url(url) => {
+    let options = media.options.clone();
+    Ok(match &media.file {
+        MediaFile::Url(url) => {
             let name = url.rsplit('/').next().unwrap_or_default();
             let name = name.split(['?', '#']).next().unwrap_or_default().to_owned();
             let media_type = crate::documents::media_of_name(&name).unwrap_or_default().to_owned();
-            ReadyFile { media_type, name, place: Place::Url(url.clone()) }
+            ReadyFile { media_type, name, place: Place::Url(url.clone()), options }
         }
-        Media::Artifact(artifact) => {
+        MediaFile::Uploaded { id, media_type } => ReadyFile {
+            media_type: media_type.clone().unwrap_or_default(),
+            name: id.clone(),
+            place: Place::Uploaded(id.clone()),
+            options,
+        },
+        MediaFile::Artifact(artifact) => {
             let path = context.intake.artifacts().local_path(&artifact.hash)?;
             let part = FilePart::whole(Source::Path(path), artifact.size);
             ReadyFile {
                 media_type: artifact.media_type.clone(),
                 name: artifact.name.clone(),
                 place: Place::Inline(part),
+                options,
             }
         }
     })
