@@ -11,8 +11,10 @@ use flow_core::template::{Scope, Segment, Template};
 use flow_core::units::Money;
 use serde_json::{Map, Value, json};
 
+use crate::anthropic::Anthropic;
 use crate::catalog::Catalog;
 use crate::command::Program;
+use crate::gemini::Gemini;
 use crate::http::Http;
 use crate::redact::Redactor;
 use crate::service::{Dialect, Endpoint, Kind, Service};
@@ -30,7 +32,7 @@ pub struct Providers {
 
 impl Providers {
     /// The kinds of providers that are built in.
-    pub const KINDS: &[&str] = &["command"];
+    pub const KINDS: &[&str] = &["command", "anthropic", "gemini"];
 
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
@@ -148,7 +150,9 @@ impl Providers {
 /// How a service is spoken to.
 fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
     match endpoint.kind {
-        Kind::OpenAi | Kind::Anthropic | Kind::Gemini | Kind::Ollama => {
+        Kind::Anthropic => Ok(Arc::new(Anthropic)),
+        Kind::Gemini => Ok(Arc::new(Gemini)),
+        Kind::OpenAi | Kind::Ollama => {
             Err(Failure::internal(format!("provider `{}` is not built yet", endpoint.name)))
         }
     }

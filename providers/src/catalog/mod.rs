@@ -9,7 +9,7 @@ use flow_core::action::Quote;
 use flow_core::provider::{Capabilities, Request};
 use flow_core::units::Money;
 
-use crate::service::{Endpoint, Tokens};
+use crate::service::{Endpoint, Kind, Tokens};
 
 /// What is known of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,14 +85,29 @@ pub(crate) struct Catalog {}
 
 impl Catalog {
     /// What is known of a model at a service.
-    pub(crate) fn facts(&self, _endpoint: &Endpoint, _model: &str) -> ModelFacts {
-        ModelFacts::default()
+    pub(crate) fn facts(&self, endpoint: &Endpoint, model: &str) -> ModelFacts {
+        let own = endpoint.models.get(model).unwrap_or(&serde_json::Value::Null);
+        let mut capabilities = of_kind(endpoint.kind);
+        capabilities.schema = own["schema"].as_bool().unwrap_or(capabilities.schema);
+        ModelFacts {
+            capabilities,
+            listed: !own.is_null(),
+            temperature: own["temperature"].as_bool().unwrap_or(true),
+            ..ModelFacts::default()
+        }
     }
 
     /// What serves in the place of a model that is gone, where that is known.
     pub(crate) fn successor(&self, _endpoint: &Endpoint, _model: &str) -> Option<String> {
         None
     }
+}
+
+/// What a kind of service takes at all.
+fn of_kind(kind: Kind) -> Capabilities {
+    let gemini = kind == Kind::Gemini;
+    let documents = kind != Kind::Ollama;
+    Capabilities { images: true, documents, video: gemini, audio: gemini, schema: true }
 }
 
 /// What a request may cost at most.

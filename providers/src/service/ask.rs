@@ -1,8 +1,12 @@
 //! A request whose files are ready to be sent.
 
-use flow_core::provider::{Request, Role};
+use std::collections::BTreeMap;
 
-use super::Endpoint;
+use flow_core::provider::{Request, Role};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Endpoint, overlay};
 use crate::catalog::ModelFacts;
 use crate::http::FilePart;
 
@@ -18,6 +22,21 @@ pub(crate) struct Ask<'a> {
     pub(crate) facts: &'a ModelFacts,
     /// Whether the answer is to come in pieces.
     pub(crate) stream: bool,
+}
+
+/// Options that say something to flow and not to a service.
+const OURS: &[&str] = &["stream", "upload"];
+
+impl Ask<'_> {
+    /// The body of the request with the user's own fields laid over it.
+    pub(crate) fn with_options(&self, body: &impl Serialize) -> Value {
+        let mut body = serde_json::to_value(body).expect("wire types have string keys only");
+        if let Value::Object(fields) = &mut body {
+            let options = self.request.options.iter();
+            overlay(fields, options.filter(|(name, _)| !OURS.contains(&name.as_str())));
+        }
+        body
+    }
 }
 
 /// A turn of the conversation.
@@ -53,6 +72,8 @@ pub(crate) struct ReadyFile {
     pub(crate) name: String,
     /// Where the service finds it.
     pub(crate) place: Place,
+    /// Fields of its part that are the service's own, e.g. `detail`.
+    pub(crate) options: BTreeMap<String, Value>,
 }
 
 /// Where a service finds a file.

@@ -1,5 +1,7 @@
 //! Makes the files of a request ready to be sent.
 
+use std::collections::BTreeMap;
+
 use flow_core::error::Failure;
 use flow_core::provider::{CallContext, Media, Part, Request};
 
@@ -44,7 +46,7 @@ fn file(
             let name = url.rsplit('/').next().unwrap_or_default();
             let name = name.split(['?', '#']).next().unwrap_or_default().to_owned();
             let media_type = crate::documents::media_of_name(&name).unwrap_or_default().to_owned();
-            ReadyFile { media_type, name, place: Place::Url(url.clone()) }
+            ReadyFile { media_type, name, place: Place::Url(url.clone()), options: BTreeMap::new() }
         }
         Media::Artifact(artifact) => {
             let path = context.intake.artifacts().local_path(&artifact.hash)?;
@@ -53,6 +55,7 @@ fn file(
                 media_type: artifact.media_type.clone(),
                 name: artifact.name.clone(),
                 place: Place::Inline(part),
+                options: BTreeMap::new(),
             }
         }
     })

@@ -16,11 +16,15 @@ mod ask;
 mod dialect;
 mod endpoint;
 mod files;
+mod options;
 mod served;
+mod status;
 mod told;
 
 pub(crate) use ask::{Ask, Content, Place, ReadyFile, Turn};
 pub(crate) use dialect::{Dialect, Framing, Listed, Pieces};
 pub(crate) use endpoint::{Endpoint, Kind};
+pub(crate) use options::overlay;
 pub(crate) use served::Service;
+pub(crate) use status::{class_of_status, cut_short, fault_of_status, unreadable};
 pub(crate) use told::{Fault, Finish, Tokens, Told};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use flow_core::error::ErrorClass;
+
 /// What an answer said.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Told {
@@ -65,11 +67,25 @@ pub(crate) struct Tokens {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fault {
     /// What kind of thing went wrong.
-    pub(crate) class: flow_core::error::ErrorClass,
+    pub(crate) class: ErrorClass,
     /// What the service says of it.
     pub(crate) message: String,
     /// What the reader can do about it, where that is known.
     pub(crate) hint: Option<String>,
     /// A wait that the body asks for; header fields are read for all services alike.
     pub(crate) retry_after: Option<Duration>,
+}
+
+impl Fault {
+    /// A fault of a class, in the service's words.
+    pub(crate) fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), hint: None, retry_after: None }
+    }
+
+    /// Adds what the reader can do about it.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }
