@@ -155,14 +155,31 @@ pub enum Part {
     Audio(Media),
 }
 
+/// A file of a part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Media {
+    /// Where it is.
+    pub file: MediaFile,
+    /// Fields of the part that are the provider's own, e.g. `detail`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, Value>,
+}
+
 /// Where a file of a part is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Media {
+pub enum MediaFile {
     /// In the artifact store.
     Artifact(ArtifactRef),
     /// At an address that the provider may fetch.
     Url(String),
+    /// Uploaded to the provider before.
+    Uploaded {
+        /// Its id or its address there, as the provider names it.
+        id: String,
+        /// Its media type, where that was said.
+        media_type: Option<String>,
+    },
 }
 
 /// What a call may use.

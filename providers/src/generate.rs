@@ -12,7 +12,9 @@ use flow_core::action::{Action, ActionSpec, Effect, Outcome, Quote, StepContext}
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
-use flow_core::provider::{CallContext, Capabilities, Media, Message, Part, Request, Role};
+use flow_core::provider::{
+    CallContext, Capabilities, Media, MediaFile, Message, Part, Request, Role,
+};
 use serde_json::{Value, json};
 
 use crate::registry::Providers;
@@ -168,10 +170,10 @@ fn messages(input: &Value) -> Result<Vec<Message>, Failure> {
             Value::Null => {}
             Value::Array(files) => {
                 for file in files {
-                    parts.push(part(media(key, file)?));
+                    parts.push(part(media(key, file, BTreeMap::new())?));
                 }
             }
-            file => parts.push(part(media(key, file)?)),
+            file => parts.push(part(media(key, file, BTreeMap::new())?)),
         }
     }
     if let Some(prompt) = input["prompt"].as_str() {
@@ -216,7 +218,10 @@ fn part(item: &Value) -> Result<Part, Failure> {
     }
     for (key, part) in FILES {
         if let Some(file) = item.get(*key) {
-            return Ok(part(media(key, file)?));
+            let fields = item.as_object().into_iter().flatten();
+            let own = fields.filter(|(name, _)| *name != key);
+            let own = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+            return Ok(part(media(key, file, own)?));
         }
     }
     Err(Failure::input(format!("`content`: `{item}` is no part")).with_hint(
@@ -224,16 +229,20 @@ fn part(item: &Value) -> Result<Part, Failure> {
     ))
 }
 
-fn media(key: &str, value: &Value) -> Result<Media, Failure> {
+fn media(key: &str, value: &Value, options: BTreeMap<String, Value>) -> Result<Media, Failure> {
     if let Some(artifact) = ArtifactRef::from_value(value) {
-        return Ok(Media::Artifact(artifact));
+        return Ok(Media { file: MediaFile::Artifact(artifact), options });
+    }
+    if let Some(id) = value["file_id"].as_str() {
+        let media_type = value["media_type"].as_str().map(str::to_owned);
+        return Ok(Media { file: MediaFile::Uploaded { id: id.to_owned(), media_type }, options });
     }
     match value.as_str() {
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-            Ok(Media::Url(url.to_owned()))
+            Ok(Media { file: MediaFile::Url(url.to_owned()), options })
         }
         _ => Err(Failure::input(format!("`{key}`: `{value}` is no file"))
-            .with_hint("a file is an input, a step's artifact, or a URL")),
+            .with_hint("a file is an input, a step's artifact, a URL, or `{file_id: …}`")),
     }
 }
 
@@ -303,11 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn parts_keep_their_order() {
-        let input = json!({ "content": [{ "text": "a" }, { "image": "https://x/y.png" }, { "text": "b" }], "prompt": "c" });
+    fn parts_keep_their_order_and_their_own_fields() {
+        let input = json!({ "content": [{ "text": "a" }, { "image": "https://x/y.png", "detail": "low" }, { "text": "b" }], "prompt": "c" });
         let messages = messages(&input).unwrap();
         let text = |text: &str| Part::Text(text.into());
-        let image = Part::Image(Media::Url("https://x/y.png".into()));
+        let options = BTreeMap::from([("detail".to_owned(), json!("low"))]);
+        let image = Part::Image(Media { file: MediaFile::Url("https://x/y.png".into()), options });
         assert_eq!(messages[0].parts, [text("a"), image, text("b"), text("c")]);
     }
 }

@@ -8,6 +8,7 @@ pub mod documents;
 mod gemini;
 mod generate;
 mod http;
+mod openai;
 mod redact;
 mod registry;
 mod service;

@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::command::Program;
 use crate::gemini::Gemini;
 use crate::http::Http;
+use crate::openai;
 use crate::redact::Redactor;
 use crate::service::{Dialect, Endpoint, Kind, Service};
 
@@ -66,6 +67,17 @@ impl Providers {
                 )),
             },
         }
+    }
+
+    /// The models that a provider serves now, by asking it. `folder` is the workflow's.
+    ///
+    /// Dropping the future ends the call.
+    pub async fn models(
+        &self,
+        choice: &ModelChoice,
+        folder: &Path,
+    ) -> Result<Vec<String>, Failure> {
+        self.of(choice, folder)?.models().await
     }
 
     fn service(&self, kind: Kind, choice: &ModelChoice) -> Result<Arc<dyn Provider>, Failure> {
@@ -150,9 +162,10 @@ impl Providers {
 /// How a service is spoken to.
 fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
     match endpoint.kind {
+        Kind::OpenAi => openai::dialect(endpoint),
         Kind::Anthropic => Ok(Arc::new(Anthropic)),
         Kind::Gemini => Ok(Arc::new(Gemini)),
-        Kind::OpenAi | Kind::Ollama => {
+        Kind::Ollama => {
             Err(Failure::internal(format!("provider `{}` is not built yet", endpoint.name)))
         }
     }

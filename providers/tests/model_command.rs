@@ -416,7 +416,7 @@ async fn input_that_makes_no_sense_is_named() {
         (
             json!({ "image": "a.png", "prompt": "?" }),
             "`image`: `\"a.png\"` is no file",
-            "a file is an input, a step's artifact, or a URL",
+            "a file is an input, a step's artifact, a URL, or `{file_id: …}`",
         ),
         (
             json!({ "messages": [{ "role": "system", "content": "a" }] }),

@@ -93,6 +93,7 @@ impl Catalog {
             capabilities,
             listed: !own.is_null(),
             temperature: own["temperature"].as_bool().unwrap_or(true),
+            reasoning: own["reasoning"].as_bool().unwrap_or(false),
             ..ModelFacts::default()
         }
     }

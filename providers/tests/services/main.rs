@@ -1,0 +1,11 @@
+//! The services over HTTP: that they are asked as their own libraries ask, that what they
+//! answer is understood, and that what goes wrong is told apart.
+
+mod conformance;
+
+#[path = "../support/asking.rs"]
+mod asking;
+#[path = "../support/recordings.rs"]
+mod recordings;
+#[path = "../support/server.rs"]
+mod server;
