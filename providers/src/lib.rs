@@ -1,9 +1,11 @@
 //! What steps do: document actions, and the providers that serve model calls.
 
 mod actions;
+mod anthropic;
 mod catalog;
 mod command;
 pub mod documents;
+mod gemini;
 mod generate;
 mod http;
 mod ollama;

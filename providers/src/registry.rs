@@ -11,8 +11,10 @@ use flow_core::template::{Scope, Segment, Template};
 use flow_core::units::Money;
 use serde_json::{Map, Value, json};
 
+use crate::anthropic::Anthropic;
 use crate::catalog::Catalog;
 use crate::command::Program;
+use crate::gemini::Gemini;
 use crate::http::Http;
 use crate::ollama::Ollama;
 use crate::openai;
@@ -32,7 +34,7 @@ pub struct Providers {
 
 impl Providers {
     /// The kinds of providers that are built in.
-    pub const KINDS: &[&str] = &["command", "openai", "ollama"];
+    pub const KINDS: &[&str] = &["command", "openai", "anthropic", "gemini", "ollama"];
 
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
@@ -169,9 +171,8 @@ fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
     match endpoint.kind {
         Kind::Ollama => Ok(Arc::new(Ollama)),
         Kind::OpenAi => openai::dialect(endpoint),
-        Kind::Anthropic | Kind::Gemini => {
-            Err(Failure::internal(format!("provider `{}` is not built yet", endpoint.name)))
-        }
+        Kind::Anthropic => Ok(Arc::new(Anthropic)),
+        Kind::Gemini => Ok(Arc::new(Gemini)),
     }
 }
 

@@ -6,7 +6,7 @@ use flow_core::provider::{Request, Role};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Endpoint;
+use super::{Endpoint, overlay};
 use crate::catalog::ModelFacts;
 use crate::http::FilePart;
 
@@ -28,18 +28,12 @@ pub(crate) struct Ask<'a> {
 const OURS: &[&str] = &["stream", "upload"];
 
 impl Ask<'_> {
-    /// The body of the request with the user's own fields in it: they stand in the place of
-    /// ours, and null takes one of ours out.
+    /// The body of the request with the user's own fields laid over it.
     pub(crate) fn with_options(&self, body: &impl Serialize) -> Value {
         let mut body = serde_json::to_value(body).expect("wire types have string keys only");
         if let Value::Object(fields) = &mut body {
-            for (name, value) in &self.request.options {
-                match value {
-                    _ if OURS.contains(&name.as_str()) => {}
-                    Value::Null => _ = fields.remove(name),
-                    value => _ = fields.insert(name.clone(), value.clone()),
-                }
-            }
+            let options = self.request.options.iter();
+            overlay(fields, options.filter(|(name, _)| !OURS.contains(&name.as_str())));
         }
         body
     }

@@ -1,6 +1,6 @@
 //! Makes the files of a request ready to be sent.
 
-use flow_core::error::Failure;
+use flow_core::error::{ErrorClass, Failure};
 use flow_core::provider::{CallContext, Media, MediaFile, Part, Request};
 
 use super::{Content, Endpoint, Place, ReadyFile, Turn};
@@ -23,7 +23,9 @@ pub(super) async fn ready(
             parts.push(match part {
                 Part::Text(text) => Content::Text(text.clone()),
                 Part::Image(media) => Content::Image(file(media, endpoint, facts, context)?),
-                Part::Document(media) => Content::Document(file(media, endpoint, facts, context)?),
+                Part::Document(media) => {
+                    Content::Document(read(file(media, endpoint, facts, context)?).await?)
+                }
                 Part::Video(media) => Content::Video(file(media, endpoint, facts, context)?),
                 Part::Audio(media) => Content::Audio(file(media, endpoint, facts, context)?),
             });
@@ -31,6 +33,25 @@ pub(super) async fn ready(
         turns.push(Turn { role: message.role, parts });
     }
     Ok(turns)
+}
+
+/// The largest text that is read before it is sent.
+const LARGEST_TEXT: u64 = 32 << 20;
+
+/// A document that is text, with its bytes in memory: some services take it as text and not as
+/// a file. Others are left where they are.
+async fn read(mut file: ReadyFile) -> Result<ReadyFile, Failure> {
+    if let Place::Inline(part) = &mut file.place
+        && let Source::Path(path) = &part.source
+        && file.media_type.starts_with("text/")
+        && part.len <= LARGEST_TEXT
+    {
+        let bytes = tokio::fs::read(path).await.map_err(|error| {
+            Failure::new(ErrorClass::Io, format!("cannot read `{}`: {error}", file.name))
+        })?;
+        part.source = Source::Memory(bytes.into());
+    }
+    Ok(file)
 }
 
 fn file(

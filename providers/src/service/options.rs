@@ -12,10 +12,17 @@ pub(crate) fn overlay<'o>(
     for (key, value) in options {
         match (body.get_mut(key), value) {
             (_, Value::Null) => _ = body.shift_remove(key),
-            (Some(Value::Object(under)), Value::Object(over)) => overlay(under, over),
+            (Some(Value::Object(under)), Value::Object(over)) if is_more(under, over) => {
+                overlay(under, over);
+            }
             (_, value) => _ = body.insert(key.clone(), value.clone()),
         }
     }
+}
+
+/// Whether an object says more of the same thing: one of another `type` is another thing.
+fn is_more(under: &Map<String, Value>, over: &Map<String, Value>) -> bool {
+    over.get("type").is_none_or(|kind| under.get("type") == Some(kind))
 }
 
 #[cfg(test)]
@@ -28,14 +35,16 @@ mod tests {
 
     #[test]
     fn options_win_objects_are_completed_and_null_takes_out() {
-        let mut body = json!({ "max_tokens": 1, "config": { "a": 1, "b": { "c": 2 } }, "x": 1 });
+        let mut body = json!({ "max_tokens": 1, "config": { "a": 1, "b": { "c": 2 } }, "x": 1, "f": { "type": "a", "a": 1 } });
         let options: BTreeMap<String, Value> = serde_json::from_value(json!({
             "max_tokens": 2, "config": { "b": { "d": 3 } }, "tags": ["x"], "x": null, "y": null,
+            "f": { "type": "b" },
         }))
         .unwrap();
         overlay(body.as_object_mut().unwrap(), &options);
         let expected = json!({
             "max_tokens": 2, "config": { "a": 1, "b": { "c": 2, "d": 3 } }, "tags": ["x"],
+            "f": { "type": "b" },
         });
         assert_eq!(body, expected);
     }

@@ -4,6 +4,8 @@
 //! the recorded answers. A recorded case that has no row is named with the reason, and one
 //! that has neither fails the test, so that none is forgotten.
 
+mod anthropic;
+mod gemini;
 mod openai;
 
 use std::fmt::Write as _;
@@ -42,6 +44,13 @@ pub(crate) enum Told {
     Output(Value, u64, u64),
     /// A failure of this class with this message.
     Fails(ErrorClass, &'static str),
+}
+
+impl Told {
+    /// A failure of this class with this message, which is put together.
+    pub(crate) fn fails(class: ErrorClass, message: &str) -> Self {
+        Self::Fails(class, message.to_owned().leak())
+    }
 }
 
 impl Row {
