@@ -173,8 +173,7 @@ impl Told {
             cause = inner;
         }
         if let Some(why) = cause.downcast_ref::<NotPublic>() {
-            let url = self.redactor.text(&self.url);
-            return crate::service::not_public(&url, &why.to_string());
+            return crate::service::not_public(&self.url, &why.to_string());
         }
         let cause = self.redactor.text(&cause.to_string());
         let (provider, url) = (&self.provider, self.redactor.text(origin(&self.url)));

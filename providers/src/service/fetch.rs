@@ -141,7 +141,7 @@ impl Outside {
 
 /// The failure of an address that is not asked.
 pub(crate) fn not_public(url: &str, why: &str) -> Failure {
-    Failure::input(format!("`{url}` is not fetched: {why}"))
+    Failure::input(format!("`{}` is not fetched: {why}", shown(url)))
         .with_hint("download it yourself, and give the file")
 }
 
@@ -232,4 +232,128 @@ fn shown(url: &str) -> String {
     let _ = parsed.set_username("");
     let _ = parsed.set_password(None);
     parsed.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use flow_core::intake::Intake;
+    use flow_core::provider::{Message, Role};
+    use flow_core::store::Store;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::AbortOnDropHandle;
+
+    use super::*;
+
+    /// A picture of one pixel.
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa7\x9a\xa0\xa0\0\0\0\0IEND\xaeB`\x82";
+
+    /// A server that sends `/moved` on, has a picture and a page, and is otherwise empty.
+    async fn server() -> (SocketAddr, AbortOnDropHandle<()>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let read = stream.read(&mut head).await.unwrap_or_default();
+                let head = String::from_utf8_lossy(&head[..read]).into_owned();
+                let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+                let (status, location, body): (_, &str, &[u8]) = match path.as_str() {
+                    "/moved" => (302, "/red.png?size=1", b""),
+                    "/inside" => (302, "http://10.0.0.1/red.png", b""),
+                    "/file" => (302, "file:///etc/passwd", b""),
+                    "/round" => (302, "/round", b""),
+                    "/red.png?size=1" => (200, "", PNG),
+                    "/page.png" => (200, "", b"<html>no picture</html>"),
+                    "/large" => (200, "", &[0; LARGEST + 1]),
+                    _ => (404, "", b""),
+                };
+                let place = if location.is_empty() { "x-none" } else { "location" };
+                let length = body.len();
+                let head = format!(
+                    "HTTP/1.1 {status} Told\r\n{place}: {location}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+                );
+                // A client that has seen enough goes away.
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(body).await;
+            }
+        });
+        (address, AbortOnDropHandle::new(serving))
+    }
+
+    async fn fetched(path: &str) -> Result<ArtifactRef, Failure> {
+        let (address, _serving) = server().await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let intake = Intake::new(store.artifacts().clone(), crate::documents::sniff);
+        let context = CallContext {
+            intake: &intake,
+            cancel: CancellationToken::new(),
+            sink: &|_| {},
+            note: &|_| {},
+        };
+        let outside = Outside { allowed: |address| address.is_loopback(), http: OnceLock::new() };
+        let file = MediaFile::Url(format!("http://{address}{path}"));
+        let part = Part::Image(Media { file, options: BTreeMap::new() });
+        let messages = vec![Message { role: Role::User, parts: vec![part] }];
+        let request = Request { messages, ..Request::default() };
+        let request = outside.fetched("mine", &request, &context).await?;
+        let Part::Image(media) = &request.messages[0].parts[0] else { panic!("it is an image") };
+        let MediaFile::Artifact(artifact) = &media.file else { panic!("it was fetched") };
+        Ok(artifact.clone())
+    }
+
+    #[tokio::test]
+    async fn an_image_is_fetched_wherever_it_moved_and_its_bytes_say_what_it_is() {
+        let artifact = fetched("/moved").await.unwrap();
+        assert_eq!(
+            (artifact.media_type.as_str(), artifact.name.as_str()),
+            ("image/png", "red.png")
+        );
+        assert_eq!(artifact.size, PNG.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_image_or_leads_elsewhere_is_told() {
+        for (path, class, message) in [
+            (
+                "/page.png?key=1",
+                ErrorClass::NotFound,
+                "`URL/page.png` cannot be fetched: status 404",
+            ),
+            (
+                "/page.png",
+                ErrorClass::Input,
+                "`URL/page.png` is no image but application/octet-stream",
+            ),
+            (
+                "/inside",
+                ErrorClass::Input,
+                "`http://10.0.0.1/red.png` is not fetched: 10.0.0.1 is no public address",
+            ),
+            (
+                "/file",
+                ErrorClass::Input,
+                "`file:///etc/passwd` is not fetched: only http and https are",
+            ),
+            ("/round", ErrorClass::BadRequest, "`URL/round` sends on more than 5 times"),
+            ("/large", ErrorClass::TooLarge, "`URL/large` holds more than 20971520 bytes"),
+        ] {
+            let failure = fetched(path).await.unwrap_err();
+            let start = failure.message.find("http://127.0.0.1:");
+            let told = match start {
+                None => failure.message.clone(),
+                Some(start) => {
+                    let rest = &failure.message[start + "http://".len()..];
+                    let end = rest.find('/').unwrap();
+                    format!("{}URL{}", &failure.message[..start], &rest[end..])
+                }
+            };
+            assert_eq!((failure.class, told.as_str()), (class, message), "{path}");
+        }
+    }
 }

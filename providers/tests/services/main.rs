@@ -1,6 +1,7 @@
 //! The services over HTTP: that they are asked as their own libraries ask, that what they
 //! answer is understood, and that what goes wrong is told apart.
 
+mod addresses;
 mod conformance;
 
 #[path = "../support/asking.rs"]

@@ -6,6 +6,7 @@
 
 mod anthropic;
 mod gemini;
+mod ollama;
 mod openai;
 
 use std::fmt::Write as _;
@@ -109,7 +110,9 @@ async fn holds(
     let server = Server::of(case.answers).await;
     let mut settings = row.settings.clone();
     settings["base_url"] = json!(format!("{}{path}", server.url()));
-    settings["api_key"] = json!("<api-key>");
+    if kind != "ollama" {
+        settings["api_key"] = json!("<api-key>");
+    }
     let asking = Asking::new(kind, &settings, row.model).await;
     for (how, told) in &row.asks {
         match how {
