@@ -62,7 +62,7 @@ impl Dialect for Chat {
         }
         let tokens = completion.usage.map(tokens).unwrap_or_default();
         let model = completion.model;
-        let Some(choice) = completion.choices.into_iter().next() else {
+        let Some(choice) = completion.choices.into_iter().flatten().next() else {
             return Ok(Told { tokens, model, ..Told::default() });
         };
         let finish = finish(choice.finish_reason.as_deref(), choice.message.refusal);

@@ -72,8 +72,11 @@ mod tests {
     #[test]
     fn vectors_come_in_the_order_of_the_texts_packed_or_not() {
         // 1.0 and -0.5 in 32 bits, the lowest byte first.
-        let body = br#"{"data":[{"index":1,"embedding":"AACAPwAAAL8="},{"index":0,"embedding":[0.25]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
-        let (vectors, tokens) = read(body).unwrap();
+        let packed = r#"{"index":1,"embedding":"AACAPwAAAL8="}"#;
+        let numbers = r#"{"index":0,"embedding":[0.25]}"#;
+        let usage = r#"{"prompt_tokens":8,"total_tokens":8}"#;
+        let body = format!(r#"{{"data":[{packed},{numbers}],"usage":{usage}}}"#);
+        let (vectors, tokens) = read(body.as_bytes()).unwrap();
         assert_eq!(vectors, [vec![0.25], vec![1.0, -0.5]]);
         assert_eq!((tokens.input, tokens.output), (Some(8), Some(0)));
     }

@@ -34,7 +34,7 @@ impl Pieces for ChatPieces {
         if chunk.model.is_some() {
             self.told.model = chunk.model;
         }
-        let Some(choice) = chunk.choices.into_iter().next() else {
+        let Some(choice) = chunk.choices.into_iter().flatten().next() else {
             return Ok(String::new());
         };
         if choice.finish_reason.is_some() {

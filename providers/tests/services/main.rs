@@ -3,6 +3,7 @@
 
 mod addresses;
 mod conformance;
+mod faults;
 
 #[path = "../support/asking.rs"]
 mod asking;
