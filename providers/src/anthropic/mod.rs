@@ -50,7 +50,7 @@ impl Dialect for Anthropic {
     }
 
     fn refusal(&self, endpoint: &Endpoint, reply: &Reply) -> Fault {
-        read::refusal(&endpoint.name, reply.status, &reply.body)
+        read::refusal(&endpoint.name, reply)
     }
 
     fn list(&self, endpoint: &Endpoint, after: Option<&str>) -> Call {

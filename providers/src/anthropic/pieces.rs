@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::read;
 use super::wire::{Answer, Given, Piece, Usage};
 use crate::http::Event;
-use crate::service::{Fault, Pieces as Reads, Tokens, Told, cut_short, unreadable};
+use crate::service::{Fault, Pieces as Reads, Tokens, Told, cut_off, parse};
 
 /// An answer as far as it has come.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Pieces {
 
 impl Reads for Pieces {
     fn take(&mut self, event: &Event) -> Result<String, Fault> {
-        let piece: Piece = serde_json::from_str(&event.data).map_err(|error| unreadable(&error))?;
+        let piece: Piece = parse(event.data.as_bytes())?;
         if let Some(error) = piece.error {
             return Err(read::fault(error, None));
         }
@@ -60,7 +60,7 @@ impl Reads for Pieces {
 
     fn finish(&mut self) -> Result<Told, Fault> {
         if !self.ended {
-            return Err(cut_short());
+            return Err(cut_off());
         }
         let mut answer = std::mem::take(&mut self.answer);
         answer.content = std::mem::take(&mut self.parts).into_values().map(whole).collect();

@@ -5,13 +5,15 @@ use serde_json::Value;
 
 use super::schema::answer_of;
 use super::wire::{Answer, Error, Given, Models, Refusal, StopDetails, Usage};
+use crate::http::Reply;
 use crate::service::{
-    Fault, Finish, Listed, Tokens, Told, class_of_status, fault_of_status, unreadable,
+    Fault, Finish, Listed, Tokens, Told, class_of_status, fault_of_status, heeding_should_retry,
+    parse,
 };
 
 /// Reads an answer that came whole.
 pub(super) fn answer(body: &[u8]) -> Result<Told, Fault> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let answer: Answer = parse(body)?;
     match answer.error {
         Some(error) => Err(fault(error, None)),
         None => Ok(told(answer)),
@@ -74,12 +76,13 @@ pub(super) fn tokens(usage: &Usage) -> Tokens {
 }
 
 /// Classifies an answer of the provider of this name whose status is no success.
-pub(super) fn refusal(provider: &str, status: u16, body: &[u8]) -> Fault {
-    let fault = match serde_json::from_slice::<Refusal>(body) {
-        Ok(Refusal { error }) => fault(error, Some(status)),
+pub(super) fn refusal(provider: &str, reply: &Reply) -> Fault {
+    let fault = match serde_json::from_slice::<Refusal>(&reply.body) {
+        Ok(Refusal { error }) => fault(error, Some(reply.status)),
         // A request that is too large is turned down before it reaches the service proper.
-        Err(_) => fault_of_status(status, body),
+        Err(_) => fault_of_status(reply),
     };
+    let fault = heeding_should_retry(fault, reply);
     match fault.class {
         ErrorClass::Auth => fault.with_hint(format!(
             "see `ANTHROPIC_API_KEY`, or `api_key` under `providers: {provider}:`"
@@ -131,7 +134,7 @@ fn class(kind: &str, code: &str, message: &str, status: Option<u16>) -> ErrorCla
 
 /// Reads the models there are.
 pub(super) fn models(body: &[u8]) -> Result<Listed, Fault> {
-    let models: Models = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let models: Models = parse(body)?;
     Ok(Listed {
         models: models.data.into_iter().map(|model| model.id).collect(),
         next: models.last_id.filter(|_| models.has_more),
@@ -140,9 +143,14 @@ pub(super) fn models(body: &[u8]) -> Result<Listed, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderMap;
     use serde_json::json;
 
     use super::*;
+
+    fn refused(status: u16, body: &[u8]) -> Fault {
+        refusal("mine", &Reply { status, headers: HeaderMap::new(), body: body.to_vec() })
+    }
 
     fn read(content: &Value, stop: &str) -> Told {
         let body = json!({
@@ -255,7 +263,7 @@ mod tests {
                 "type": "error", "request_id": "r",
                 "error": { "type": kind, "message": message, "details": details },
             });
-            let fault = refusal("mine", status, body.to_string().as_bytes());
+            let fault = refused(status, body.to_string().as_bytes());
             assert_eq!(
                 (fault.class, fault.message),
                 (class, format!("{kind}: {message}")),
@@ -266,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_none_of_the_services_is_shown() {
-        let fault = refusal("mine", 413, b"<h1>413 Request Entity Too Large</h1>");
+        let fault = refused(413, b"<h1>413 Request Entity Too Large</h1>");
         assert_eq!(fault.class, ErrorClass::TooLarge);
         assert_eq!(fault.message, "status 413: <h1>413 Request Entity Too Large</h1>");
     }
@@ -280,7 +288,7 @@ mod tests {
         assert_eq!(fault.class, ErrorClass::Server);
         assert_eq!(
             fault.message,
-            "its answer cannot be read: EOF while parsing a list at line 1 column 13"
+            "the answer cannot be read: EOF while parsing a list at line 1 column 13: {\"content\": ["
         );
     }
 

@@ -9,25 +9,27 @@ use std::time::Duration;
 use flow_core::error::ErrorClass;
 
 use super::wire::{Detail, Error, Refusal};
+use crate::http::Reply;
 use crate::service::{Fault, class_of_status, fault_of_status};
 
 /// Classifies an answer of the provider of this name whose status is no success.
-pub(super) fn refusal(provider: &str, status: u16, body: &[u8]) -> Fault {
+pub(super) fn refusal(provider: &str, reply: &Reply) -> Fault {
+    let Reply { status, body, .. } = reply;
     let one = serde_json::from_slice::<Refusal>(body).ok();
     let several = || serde_json::from_slice::<Vec<Refusal>>(body).ok()?.into_iter().next();
     let fault = match one.or_else(several) {
         Some(Refusal { mut error }) => {
-            error.code = status;
+            error.code = *status;
             fault(error)
         }
-        None => fault_of_status(status, body),
+        None => fault_of_status(reply),
     };
     match fault.class {
         ErrorClass::Auth => fault.with_hint(format!(
             "see `GEMINI_API_KEY`, or `api_key` under `providers: {provider}:`"
         )),
         ErrorClass::Quota => fault.with_hint("see the project's plan and its quotas"),
-        ErrorClass::NotFound if status == 403 => {
+        ErrorClass::NotFound if *status == 403 => {
             fault.with_hint("files are kept for 48 hours, and for one project")
         }
         _ => fault,
@@ -93,14 +95,19 @@ fn delay(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderMap;
     use serde_json::{Value, json};
 
     use super::*;
 
+    fn refused(status: u16, body: &[u8]) -> Fault {
+        refusal("mine", &Reply { status, headers: HeaderMap::new(), body: body.to_vec() })
+    }
+
     fn of(code: u16, status: &str, message: &str, details: &Value) -> Fault {
         let error =
             json!({ "code": code, "message": message, "status": status, "details": details });
-        refusal("mine", code, json!({ "error": error }).to_string().as_bytes())
+        refused(code, json!({ "error": error }).to_string().as_bytes())
     }
 
     fn quota(id: &str, value: &str) -> Value {
@@ -165,8 +172,8 @@ mod tests {
     #[test]
     fn a_list_of_one_error_is_an_error_and_a_page_is_shown() {
         let body = br#"[{"error":{"code":503,"message":"x","status":"UNAVAILABLE"}}]"#;
-        assert_eq!(refusal("mine", 503, body).class, ErrorClass::Overloaded);
-        let fault = refusal("mine", 502, b"<html>Bad Gateway");
+        assert_eq!(refused(503, body).class, ErrorClass::Overloaded);
+        let fault = refused(502, b"<html>Bad Gateway");
         assert_eq!(fault.class, ErrorClass::Server);
         assert_eq!(fault.message, "status 502: <html>Bad Gateway");
     }

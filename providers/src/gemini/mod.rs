@@ -43,7 +43,7 @@ impl Dialect for Gemini {
     }
 
     fn refusal(&self, endpoint: &Endpoint, reply: &Reply) -> Fault {
-        fault::refusal(&endpoint.name, reply.status, &reply.body)
+        fault::refusal(&endpoint.name, reply)
     }
 
     fn list(&self, endpoint: &Endpoint, after: Option<&str>) -> Call {

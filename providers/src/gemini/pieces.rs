@@ -4,7 +4,7 @@ use super::fault::fault;
 use super::read;
 use super::wire::Answer;
 use crate::http::Event;
-use crate::service::{Fault, Finish, Pieces as Reads, Tokens, Told, cut_short, unreadable};
+use crate::service::{Fault, Finish, Pieces as Reads, Tokens, Told, cut_off, parse};
 
 /// An answer as far as it has come.
 #[derive(Debug, Default)]
@@ -16,8 +16,7 @@ pub(super) struct Pieces {
 
 impl Reads for Pieces {
     fn take(&mut self, event: &Event) -> Result<String, Fault> {
-        let piece: Answer =
-            serde_json::from_str(&event.data).map_err(|error| unreadable(&error))?;
+        let piece: Answer = parse(event.data.as_bytes())?;
         if let Some(error) = piece.error {
             return Err(fault(error));
         }
@@ -41,7 +40,7 @@ impl Reads for Pieces {
     }
 
     fn finish(&mut self) -> Result<Told, Fault> {
-        if self.ended { Ok(std::mem::take(&mut self.told)) } else { Err(cut_short()) }
+        if self.ended { Ok(std::mem::take(&mut self.told)) } else { Err(cut_off()) }
     }
 
     fn tokens(&self) -> Tokens {

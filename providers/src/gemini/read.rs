@@ -2,11 +2,11 @@
 
 use super::fault::fault;
 use super::wire::{Answer, Candidate, Embedded, Model, Models, PromptFeedback, Rating, Usage};
-use crate::service::{Fault, Finish, Listed, Tokens, Told, unreadable};
+use crate::service::{Fault, Finish, Listed, Tokens, Told, parse};
 
 /// Reads an answer that came whole.
 pub(super) fn answer(body: &[u8]) -> Result<Told, Fault> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let answer: Answer = parse(body)?;
     if let Some(error) = answer.error {
         return Err(fault(error));
     }
@@ -103,7 +103,7 @@ pub(super) fn tokens(usage: &Usage) -> Tokens {
 
 /// Reads the models there are, by the names that a workflow has for them.
 pub(super) fn models(body: &[u8]) -> Result<Listed, Fault> {
-    let models: Models = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let models: Models = parse(body)?;
     let bare = |Model { name }: Model| name.strip_prefix("models/").unwrap_or(&name).to_owned();
     Ok(Listed {
         models: models.models.into_iter().map(bare).collect(),
@@ -113,7 +113,7 @@ pub(super) fn models(body: &[u8]) -> Result<Listed, Fault> {
 
 /// Reads the vectors of texts. The service does not say what they took.
 pub(super) fn embedded(body: &[u8]) -> Result<(Vec<Vec<f32>>, Tokens), Fault> {
-    let embedded: Embedded = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let embedded: Embedded = parse(body)?;
     let vectors = embedded.embeddings.into_iter().map(|vector| vector.values).collect();
     Ok((vectors, Tokens::default()))
 }

@@ -29,5 +29,5 @@ pub(crate) use endpoint::{Endpoint, Kind};
 pub(crate) use fetch::{Outside, not_public};
 pub(crate) use options::overlay;
 pub(crate) use served::Service;
-pub(crate) use status::{class_of_status, cut_short, fault_of_status, unreadable};
+pub(crate) use status::{class_of_status, cut_off, fault_of_status, heeding_should_retry, parse};
 pub(crate) use told::{Fault, Finish, Tokens, Told};
