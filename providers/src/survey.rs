@@ -54,7 +54,12 @@ pub enum ModelPrice {
     /// Nothing.
     Free,
     /// So much; more for long requests of some models.
-    Usd { input: f64, output: f64 },
+    Usd {
+        /// For tokens read.
+        input: f64,
+        /// For tokens written.
+        output: f64,
+    },
     /// Nobody knows.
     Unknown,
 }

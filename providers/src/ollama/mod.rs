@@ -47,7 +47,7 @@ impl Dialect for Ollama {
     }
 
     fn refusal(&self, _endpoint: &Endpoint, reply: &Reply) -> Fault {
-        read::refusal(reply.status, &reply.body)
+        read::refusal(reply)
     }
 
     fn list(&self, endpoint: &Endpoint, _after: Option<&str>) -> Call {

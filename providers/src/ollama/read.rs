@@ -1,14 +1,12 @@
 //! Reading an answer, and what went wrong.
 
 use flow_core::error::ErrorClass;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::wire::{Answer, Tags, Vectors};
-use crate::http::Event;
+use crate::http::{Event, Reply};
 use crate::service::{
-    Fault, Finish, Listed, Pieces, Tokens, Told, class_of_status, cut_short, fault_of_status,
-    unreadable,
+    Fault, Finish, Listed, Pieces, Tokens, Told, class_of_status, cut_off, fault_of_status, parse,
 };
 
 /// Reads an answer that came whole.
@@ -18,7 +16,7 @@ pub(super) fn answer(body: &[u8]) -> Result<Told, Fault> {
         return Err(fault(None, said(error)));
     }
     if !answer.done {
-        return Err(cut_short());
+        return Err(cut_off());
     }
     let (finish, tokens) = (finish(answer.done_reason.as_deref()), tokens(&answer));
     Ok(Told { text: answer.message.content, finish, tokens, model: answer.model })
@@ -47,7 +45,7 @@ impl Pieces for Lines {
     }
 
     fn finish(&mut self) -> Result<Told, Fault> {
-        let told = self.told.take().ok_or_else(cut_short)?;
+        let told = self.told.take().ok_or_else(cut_off)?;
         Ok(Told { text: std::mem::take(&mut self.text), ..told })
     }
 
@@ -75,11 +73,12 @@ fn tokens(answer: &Answer) -> Tokens {
 }
 
 /// Classifies an answer whose status is no success.
-pub(super) fn refusal(status: u16, body: &[u8]) -> Fault {
-    match serde_json::from_slice::<Value>(body).ok().as_ref().and_then(|body| body.get("error")) {
-        Some(error) => fault(Some(status), said(error)),
+pub(super) fn refusal(reply: &Reply) -> Fault {
+    let body = serde_json::from_slice::<Value>(&reply.body).ok();
+    match body.as_ref().and_then(|body| body.get("error")) {
+        Some(error) => fault(Some(reply.status), said(error)),
         // Whatever answers there may be no Ollama at all.
-        None => fault_of_status(status, body),
+        None => fault_of_status(reply),
     }
 }
 
@@ -147,8 +146,4 @@ pub(super) fn vectors(body: &[u8]) -> Result<(Vec<Vec<f32>>, Tokens), Fault> {
     }
     let input = Some(vectors.prompt_eval_count.unwrap_or(0));
     Ok((vectors.embeddings, Tokens { input, output: Some(0), ..Tokens::default() }))
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(body).map_err(|error| unreadable(&error))
 }

@@ -74,8 +74,7 @@ async fn a_name_that_is_at_such_an_address_is_not_asked() {
 
 #[tokio::test]
 async fn what_is_no_address_of_the_web_is_no_file() {
-    let hint =
-        Some("a file is an input, a step's artifact, a URL, or `{file_id: …}`".to_owned());
+    let hint = Some("a file is an input, a step's artifact, a URL, or `{file_id: …}`".to_owned());
     for image in ["file:///etc/passwd", "ftp://x/y.png", "data:image/png;base64,AAAA"] {
         let message = format!("`image`: `\"{image}\"` is no file");
         assert_eq!(failure(image).await, (message, hint.clone(), 0), "{image}");

@@ -23,17 +23,12 @@ async fn what_goes_wrong_with_ollama_is_told_apart() {
             let line = json!({ "message": { "content": "" }, "pad": "-".repeat(960) });
             format!("{line}\n")
         },
-        limited: (
-            || error(429, "too many requests"),
-            "provider `mine`: too many requests",
-        ),
-        cut: "provider `mine`: its answer cannot be read: EOF while parsing a string at line 1 \
-              column 2",
-        html: "provider `mine`: its answer cannot be read: expected value at line 1 column 1",
-        early: "provider `mine`: its answer ended in the middle",
-        garbled: Some(
-            "provider `mine`: its answer cannot be read: expected value at line 1 column 1",
-        ),
+        limited: (|| error(429, "too many requests"), "provider `mine`: too many requests"),
+        cut: "provider `mine`: the answer cannot be read: EOF while parsing a string at line 1 \
+              column 2: {\"",
+        html: "provider `mine`: the answer cannot be read: expected value at line 1 column 1: \
+               <html>Hello</html>",
+        early: "provider `mine`: the stream ended before the answer did",
     };
     let own = [refusals(), answers(), streams()];
     hold(&spoken, own.into_iter().flatten().collect()).await;
@@ -144,9 +139,21 @@ fn refusals() -> Vec<Case> {
                 "provider `mine`: you have reached your weekly usage limit, upgrade for higher limits",
             ),
         ),
-        plain("a key that comes back", error(401, "unauthorized: key-of-the-tests"), fails(Auth, "provider `mine`: unauthorized: [secret]")),
-        plain("500", error(500, "llama runner process has terminated"), fails(Server, "provider `mine`: llama runner process has terminated")),
-        plain("500 without a word", Answer::new(500, "text/plain", ""), fails(Server, "provider `mine`: status 500: no reason")),
+        plain(
+            "a key that comes back",
+            error(401, "unauthorized: key-of-the-tests"),
+            fails(Auth, "provider `mine`: unauthorized: [secret]"),
+        ),
+        plain(
+            "500",
+            error(500, "llama runner process has terminated"),
+            fails(Server, "provider `mine`: llama runner process has terminated"),
+        ),
+        plain(
+            "500 without a word",
+            Answer::new(500, "text/plain", ""),
+            fails(Server, "provider `mine`: status 500 without a reason"),
+        ),
     ]
 }
 
@@ -155,7 +162,11 @@ fn answers() -> Vec<Case> {
     use ErrorClass::{Connection, Empty, Server, Truncated};
     let plain = Case::plain;
     vec![
-        plain("nothing is said", answer("", "stop"), fails(Empty, "model `mine/large` answered nothing")),
+        plain(
+            "nothing is said",
+            answer("", "stop"),
+            fails(Empty, "model `mine/large` answered nothing"),
+        ),
         plain(
             "a model that was only loaded",
             answer("", "load"),
@@ -178,7 +189,7 @@ fn answers() -> Vec<Case> {
         plain(
             "an answer that is not done",
             Answer::json(200, r#"{"message":{"content":"I th"},"done":false}"#),
-            fails(Connection, "provider `mine`: its answer ended in the middle"),
+            fails(Connection, "provider `mine`: the stream ended before the answer did"),
         ),
     ]
 }
@@ -199,7 +210,11 @@ fn streams() -> Vec<Case> {
         case(
             "a model that went away within a stream",
             &[word, json!({ "error": "model \"large\" not found" })],
-            fails_with(NotFound, "provider `mine`: model \"large\" not found", "`ollama pull large` fetches it"),
+            fails_with(
+                NotFound,
+                "provider `mine`: model \"large\" not found",
+                "`ollama pull large` fetches it",
+            ),
         ),
         case("an empty stream", &[done], fails(Empty, "model `mine/large` answered nothing")),
     ]
