@@ -3,6 +3,7 @@
 
 mod addresses;
 mod conformance;
+mod facts;
 mod faults;
 
 #[path = "../support/asking.rs"]
