@@ -87,14 +87,13 @@ pub(super) fn refusal(reply: &Reply) -> Fault {
 fn fault(status: Option<u16>, said: String) -> Fault {
     let words = said.to_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    if words.contains("model") && words.contains("not found") {
+    let may_be_missing = matches!(status, None | Some(404));
+    if may_be_missing && words.contains("model") && words.contains("not found") {
         let name = quoted(&said).map(|name| format!("`ollama pull {name}` fetches it"));
         let fault = Fault::new(ErrorClass::NotFound, said);
         return Fault { hint: name, ..fault };
     }
-    if has(&["image input", "does not support image", "doesn't support image", "multimodal"])
-        || has(&["missing data required for image input", "vision"])
-    {
+    if has(&["image input", "not support image", "not support vision"]) {
         return Fault::new(ErrorClass::BadRequest, said)
             .with_hint("take a model that sees, e.g. `llava:13b`");
     }
