@@ -275,13 +275,30 @@ fn structured(text: &str, schema: &Value) -> Result<Value, Failure> {
         .map_err(|error| invalid(format!("the answer is not JSON: {error}")))?;
     let validator = jsonschema::validator_for(schema)
         .map_err(|error| Failure::input(format!("`schema` is not a JSON Schema: {error}")))?;
-    match validator.validate(&value) {
-        Ok(()) => Ok(value),
-        Err(error) => {
-            let place = error.instance_path().to_string();
-            Err(invalid(format!("the answer does not fit the schema at `{place}`: {error}")))
+    let Err(error) = validator.validate(&value) else { return Ok(value) };
+    let bare = without_nulls(&value, &validator);
+    if validator.is_valid(&bare) {
+        return Ok(bare);
+    }
+    let place = error.instance_path().to_string();
+    Err(invalid(format!("the answer does not fit the schema at `{place}`: {error}")))
+}
+
+/// The value without each null that the schema does not want where it stands. A service that
+/// requires every property is told that one that may be missing may be null.
+fn without_nulls(value: &Value, validator: &jsonschema::Validator) -> Value {
+    let mut bare = value.clone();
+    let places = validator.iter_errors(value).map(|error| error.instance_path().to_string());
+    for place in places {
+        let Some((above, name)) = place.rsplit_once('/') else { continue };
+        let name = name.replace("~1", "/").replace("~0", "~");
+        if let Some(Value::Object(fields)) = bare.pointer_mut(above)
+            && fields.get(&name) == Some(&Value::Null)
+        {
+            fields.remove(&name);
         }
     }
+    bare
 }
 
 fn without_fence(text: &str) -> &str {

@@ -33,7 +33,7 @@ pub struct Providers {
 
 impl Providers {
     /// The kinds of providers that are built in.
-    pub const KINDS: &[&str] = &["command", "anthropic", "gemini"];
+    pub const KINDS: &[&str] = &["command", "openai", "anthropic", "gemini"];
 
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {

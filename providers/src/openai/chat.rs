@@ -15,7 +15,7 @@ use crate::catalog::ModelFacts;
 use crate::http::{Attachments, Call, Reply};
 use crate::service::{
     self, Ask, Dialect, Endpoint, Fault, Finish, Framing, Listed, Pieces, Place, ReadyFile, Tokens,
-    Told, Turn,
+    Told, Turn, parse,
 };
 
 /// Speaks chat completions.
@@ -56,13 +56,13 @@ impl Dialect for Chat {
     }
 
     fn read(&self, body: &[u8]) -> Result<Told, Fault> {
-        let completion: Completion = fault::parse(body)?;
+        let completion: Completion = parse(body)?;
         if let Some(error) = &completion.error {
             return Err(fault::of_error(200, error));
         }
         let tokens = completion.usage.map(tokens).unwrap_or_default();
         let model = completion.model;
-        let Some(choice) = completion.choices.into_iter().next() else {
+        let Some(choice) = completion.choices.into_iter().flatten().next() else {
             return Ok(Told { tokens, model, ..Told::default() });
         };
         let finish = finish(choice.finish_reason.as_deref(), choice.message.refusal);

@@ -6,10 +6,9 @@ use flow_core::error::ErrorClass;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use super::fault;
 use super::wire::Usage;
 use crate::http::{Body, Call};
-use crate::service::{Endpoint, Fault, Tokens};
+use crate::service::{Endpoint, Fault, Tokens, parse};
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -45,13 +44,13 @@ pub(super) fn ask(endpoint: &Endpoint, model: &str, texts: &[String]) -> Call {
 
 /// The vectors in the order of the texts, and what they took.
 pub(super) fn read(body: &[u8]) -> Result<(Vec<Vec<f32>>, Tokens), Fault> {
-    let mut embeddings: Embeddings = fault::parse(body)?;
+    let mut embeddings: Embeddings = parse(body)?;
     embeddings.data.sort_by_key(|embedding| embedding.index);
     let vectors = embeddings.data.into_iter().map(|embedding| match embedding.embedding {
         Vector::Numbers(numbers) => Ok(numbers),
         Vector::Packed(text) => unpack(&text).ok_or_else(|| {
             let message = "a vector is no base64 of 32-bit floats";
-            fault::plain(ErrorClass::Server, message)
+            Fault::new(ErrorClass::Server, message)
         }),
     });
     let vectors = vectors.collect::<Result<_, _>>()?;
@@ -72,8 +71,11 @@ mod tests {
     #[test]
     fn vectors_come_in_the_order_of_the_texts_packed_or_not() {
         // 1.0 and -0.5 in 32 bits, the lowest byte first.
-        let body = br#"{"data":[{"index":1,"embedding":"AACAPwAAAL8="},{"index":0,"embedding":[0.25]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
-        let (vectors, tokens) = read(body).unwrap();
+        let packed = r#"{"index":1,"embedding":"AACAPwAAAL8="}"#;
+        let numbers = r#"{"index":0,"embedding":[0.25]}"#;
+        let usage = r#"{"prompt_tokens":8,"total_tokens":8}"#;
+        let body = format!(r#"{{"data":[{packed},{numbers}],"usage":{usage}}}"#);
+        let (vectors, tokens) = read(body.as_bytes()).unwrap();
         assert_eq!(vectors, [vec![0.25], vec![1.0, -0.5]]);
         assert_eq!((tokens.input, tokens.output), (Some(8), Some(0)));
     }

@@ -244,7 +244,8 @@ mod tests {
             "required": ["a", "e"],
             "$defs": { "F": { "oneOf": [{ "type": "string" }, { "type": "number" }] } },
         });
-        let empty = json!({ "type": "object", "properties": {}, "required": [], "additionalProperties": false });
+        let mut empty = json!({ "type": "object", "properties": {}, "required": [] });
+        empty["additionalProperties"] = json!(false);
         let expected = json!({
             "type": "object",
             "properties": {
@@ -283,7 +284,9 @@ mod tests {
             "properties": { "top": node },
             "required": ["top"],
             "$defs": { "Node": {
-                "type": "object", "properties": { "left": node, "right": node }, "required": ["left", "right"],
+                "type": "object",
+                "properties": { "left": node, "right": node },
+                "required": ["left", "right"],
             } },
         });
         let top = &strict(schema)["properties"]["top"];
@@ -340,7 +343,8 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_object_is_asked_for_in_words() {
         let told = format(&json!({ "type": "array" }));
-        let words = "Answer with JSON that fits this JSON Schema, and with nothing else: {\"type\":\"array\"}";
+        let words = "Answer with JSON that fits this JSON Schema, and with nothing else: \
+                     {\"type\":\"array\"}";
         assert_eq!(told, Format::Told(words.into()));
         assert_eq!(
             system(Some("Be brief."), Some("So.".into())).as_deref(),

@@ -98,8 +98,7 @@ pub(super) struct JsonSchema {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Completion {
     pub(super) model: Option<String>,
-    #[serde(default)]
-    pub(super) choices: Vec<Choice>,
+    pub(super) choices: Option<Vec<Choice>>,
     pub(super) usage: Option<Usage>,
     pub(super) error: Option<Value>,
 }

@@ -2,6 +2,7 @@
 //! answer is understood, and that what goes wrong is told apart.
 
 mod conformance;
+mod faults;
 
 #[path = "../support/asking.rs"]
 mod asking;

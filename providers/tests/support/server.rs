@@ -148,6 +148,12 @@ impl Server {
         .await
     }
 
+    /// An address where nobody listens.
+    pub(crate) fn nowhere() -> String {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        format!("http://{}", listener.local_addr().expect("it is bound"))
+    }
+
     /// Its address: scheme, host and port.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
