@@ -1,8 +1,10 @@
 //! The services over HTTP: that they are asked as their own libraries ask, that what they
 //! answer is understood, and that what goes wrong is told apart.
 
+mod anthropic;
 mod conformance;
 mod faults;
+mod gemini;
 
 #[path = "../support/asking.rs"]
 mod asking;
