@@ -196,10 +196,10 @@ impl Strict<'_> {
 
 /// Allows null as well.
 fn or_null(schema: &mut Value) {
-    let null = json!({ "type": "null" });
+    let nothing = json!({ "type": "null" });
     let Value::Object(map) = schema else { return };
     if map.contains_key("enum") || map.contains_key("const") || map.contains_key("$ref") {
-        *schema = json!({ "anyOf": [schema, null] });
+        *schema = json!({ "anyOf": [schema, nothing] });
         return;
     }
     match map.get_mut("type") {
@@ -210,9 +210,9 @@ fn or_null(schema: &mut Value) {
         Some(Value::Array(kinds)) if !kinds.contains(&json!("null")) => kinds.push(json!("null")),
         Some(_) => {}
         None => match map.get_mut("anyOf") {
-            Some(Value::Array(schemas)) if !schemas.contains(&null) => schemas.push(null),
+            Some(Value::Array(schemas)) if !schemas.contains(&nothing) => schemas.push(nothing),
             Some(_) => {}
-            None => *schema = json!({ "anyOf": [schema, null] }),
+            None => *schema = json!({ "anyOf": [schema, nothing] }),
         },
     }
 }
