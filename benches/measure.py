@@ -4,6 +4,7 @@ import dataclasses
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 
 
@@ -20,16 +21,18 @@ def process(command, cwd=None, cores=None, env=None):
     words = [str(word) for word in command]
     if cores:
         words = ["taskset", "-c", cores, *words]
-    with open(os.devnull, "r+b") as nothing:
+    # What is said goes to a file: a pipe would wake its reader for every line.
+    with open(os.devnull, "r+b") as nothing, tempfile.TemporaryFile() as told:
         begin = time.perf_counter()
         child = subprocess.Popen(
-            words, cwd=cwd, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE,
+            words, cwd=cwd, stdin=nothing, stdout=nothing, stderr=told,
             env={**os.environ, **(env or {})},
         )
-        said = child.stderr.read()
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - begin
         child.returncode = os.waitstatus_to_exitcode(status)
+        told.seek(0)
+        said = told.read()
     if child.returncode != 0:
         raise SystemExit(f"{' '.join(words)}: exit {child.returncode}\n{said.decode()[-2000:]}")
     return Ran(seconds, usage.ru_maxrss / 1024)

@@ -48,6 +48,10 @@ impl Clock for KillAtTime {
         SystemClock.now_ms()
     }
 
+    fn elapsed(&self) -> Duration {
+        SystemClock.elapsed()
+    }
+
     async fn sleep(&self, duration: Duration) {
         SystemClock.sleep(duration).await;
     }

@@ -205,7 +205,7 @@ pub(crate) fn engine(store: Store, actions: ActionRegistry, use_cache: bool) -> 
 pub(crate) fn new_run_id() -> RunId {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    // Every `RandomState` is keyed anew by the system's randomness.
+    // Keyed by the system's randomness, and each otherwise than the one before.
     let random = || u128::from(RandomState::new().build_hasher().finish());
     RunId::from_parts(millis as u64, (random() << 64) | random())
 }

@@ -116,3 +116,58 @@ fn a_call_that_is_tried_again_is_not_held_against_the_budget_twice() {
     assert_eq!(json["cost"], 2.0);
     assert_eq!(world.lines("calls"), ["x", "x"]);
 }
+
+/// The second model of a chain is not asked when the time of all is over, and what the first
+/// took is booked once.
+#[test]
+fn a_deadline_ends_a_chain_and_its_last_attempt_once() {
+    let world = World::with(
+        "name: money\nmodels: { mine: [here/a, here/b] }\nproviders:\n  here: { type: command, command: [sleep, '30'], price: 1 USD }\nsteps: [{ id: ask, deadline: 50ms, uses: model.generate, model: mine, with: { prompt: x } }]\n",
+    );
+    let output = world.flow(&["run", "w.yaml", "--json"]).exits(1);
+    let json = output.json();
+    assert_eq!((&json["cost"], &json["cost_uncertain"]), (&json!(1.0), &json!(true)));
+    assert_eq!(json["error"], "step `ask`: no result within the deadline of 50ms");
+    let hint = "hint: raise `deadline` of the step, or under `defaults`\n";
+    assert!(output.stderr.contains(hint), "{}", output.stderr);
+    let kept = support::kept(&world.path(".flow"));
+    kept.follows_its_journal();
+    assert_eq!(kept.attempts["ask"], ["failed"]);
+    assert_eq!(kept.count("ask", "attempt_failed"), 0);
+}
+
+#[test]
+fn a_deadline_that_is_over_before_the_first_attempt_is_told() {
+    let (world, output) = run(
+        "",
+        "steps: [{ id: ask, deadline: 0s, uses: model.generate, model: mine, with: { prompt: x } }]\n",
+    );
+    let output = output.exits(1);
+    assert_eq!(output.json()["error"], "step `ask`: the deadline of 0ns is over");
+    assert_eq!(world.lines("calls"), [] as [&str; 0]);
+}
+
+/// Only what is set aside for calls under way is in the way of the others: they wait for it.
+#[test]
+fn a_call_waits_for_what_is_set_aside_and_not_spent() {
+    let world = World::with(
+        "name: money\nmodels: { mine: here/model }\nproviders:\n  here: { type: command, command: [./cheap.sh], price: 1 USD }\nbudget: 2 USD\nsteps: [{ id: ask, for_each: 8, max_parallel: 8, uses: model.generate, model: mine, with: { prompt: \"n{{ item }}\" } }]\n",
+    );
+    world.script(
+        "cheap.sh",
+        "#!/bin/sh\necho call >> calls\necho '{\"text\": \"x\", \"cost\": 0.1}'\n",
+    );
+    let json = world.flow(&["run", "w.yaml", "--json"]).exits(0).json();
+    assert_eq!(json["cost"], 0.8);
+    assert_eq!(world.lines("calls").len(), 8);
+}
+
+#[test]
+fn a_step_of_another_workflow_spends_nothing_of_a_step_of_the_same_name() {
+    let world = World::with(
+        "name: money\nmodels: { mine: here/model }\nproviders:\n  here: { type: command, command: [./answer.sh], price: 1 USD }\nsteps:\n  - { id: other, uses: workflow.run, with: { workflow: other.yaml } }\n  - { id: ask, needs: [other], budget: 1 USD, uses: model.generate, model: mine, with: { prompt: x } }\n",
+    );
+    world.write("other.yaml", &format!("models: {{ mine: here/model }}\nproviders:\n  here: {{ type: command, command: [./answer.sh], price: 1 USD }}\n{ONE_CALL}"));
+    assert_eq!(world.flow(&["run", "w.yaml", "--json"]).exits(0).json()["cost"], 2.0);
+    assert_eq!(world.lines("calls"), ["hello", "x"]);
+}

@@ -387,14 +387,83 @@ fn what_failed_is_not_paid_again_before_the_run_has_ended() {
     world.script("fail.sh", "#!/bin/sh\ncat >/dev/null\necho called >> calls\nexit 1\n");
     let run = world.flow(&["run", "w.yaml", "--json"]).exits(3).run();
     assert_eq!(world.lines("calls").len(), 2);
+    let plan = ["plan", "--resume", &run, "--json"];
+    assert_eq!(planned(&world.flow(&plan).exits(0).json()), (set(&["ask"]), set(&[])));
     world.flow(&["resume", &run]).exits(3);
     world.flow(&["approve", &run]).exits(0);
+    assert_eq!(planned(&world.flow(&plan).exits(0).json()), (set(&[]), set(&[])));
     world.flow(&["resume", &run]).exits(1);
     assert_eq!(world.lines("calls").len(), 2);
     let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["status"], "failed", "{shown:#}");
+    let planned = planned(&world.flow(&plan).exits(0).json());
+    assert_eq!(planned, (set(&["taken", "counts"]), set(&[])));
 
     // Now it has, and who takes it up wants it tried again.
     world.flow(&["resume", &run]).exits(1);
     assert_eq!(world.lines("calls").len(), 4);
+}
+
+/// A cached answer, a step that is made from what is known of it, and one that fails until
+/// there is a file `mended`.
+const META: &str = r#"
+name: meta
+models: { mine: here/model }
+providers:
+  here: { type: command, command: [./answer.sh] }
+steps:
+  - { id: a, uses: model.generate, model: mine, with: { prompt: a } }
+  - { id: b, uses: model.generate, model: mine, with: { prompt: "{{ steps.a.meta.model }}-{{ steps.a.meta.cached }}-{{ steps.a.meta.attempts }}" } }
+  - { id: c, needs: [b], uses: model.generate, model: mine, with: { prompt: c } }
+"#;
+
+#[test]
+fn what_is_known_of_an_answer_is_the_same_in_every_life() {
+    let world = World::with(META);
+    let answer = support::ANSWER.replace(
+        "echo \"$prompt\" |",
+        "[ \"$prompt\" != c ] || [ -e mended ] || exit 1\necho \"$prompt\" |",
+    );
+    world.script("answer.sh", &answer);
+    let first: String = META.split_inclusive('\n').take(7).collect();
+    world.write("first.yaml", &first);
+    world.flow(&["run", "first.yaml"]).exits(0);
+    assert_eq!(calls(&world), set(&["a"]));
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
+    assert_eq!(calls(&world), set(&["model-true-0", "c"]));
+    let plan = world.flow(&["plan", "--resume", &run, "--json"]).exits(0).json();
+    assert_eq!(planned(&plan), (set(&["c"]), set(&[])));
+    world.write("mended", "");
+    let resumed = world.flow(&["resume", &run, "--json"]).exits(0).json();
+    assert_eq!(calls(&world), set(&["c"]));
+    let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
+    assert_eq!(shown["steps"][0]["meta"], resumed["steps"]["a"]["meta"]);
+    assert_eq!(shown["steps"][0]["meta"]["model"], "model");
+}
+
+/// What a sub-workflow yields is not stored: its file may be another by now.
+#[test]
+fn a_loop_over_what_a_workflow_yields_follows_the_file() {
+    let world = World::with(
+        r#"
+name: outer
+steps:
+  - { id: sub, uses: workflow.run, with: { workflow: sub.yaml, inputs: { file: rows.jsonl } } }
+  - { id: each, for_each: "{{ steps.sub.output.rows }}", uses: value.set, with: { value: "{{ item }}" } }
+  - { id: again, for_each: "{{ steps.each.output }}", uses: value.set, with: { value: "{{ item * 10 }}" } }
+  - { id: behind, needs: [again], uses: document.pages, with: { file: mended.pdf } }
+outputs: { again: "{{ steps.again.output }}" }
+"#,
+    );
+    world.write(
+        "sub.yaml",
+        "inputs: { file: { type: file } }\nsteps: [{ id: nothing, uses: value.set, with: { value: 1 } }]\noutputs: { rows: \"{{ inputs.file }}\" }\n",
+    );
+    world.write("rows.jsonl", "1\n2\n3\n");
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
+    world.write("rows.jsonl", "1\n2\n");
+    mend(&world);
+    let resumed = world.flow(&["resume", &run, "--json"]).exits(0);
+    assert_eq!(resumed.json()["outputs"]["again"], json!([10, 20]));
+    support::kept(&world.path(".flow")).follows_its_journal();
 }

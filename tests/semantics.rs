@@ -98,6 +98,20 @@ finally: [{ id: last, uses: value.set, with: { value: "{{ run.status }}" } }]
     assert_eq!(output.json()["steps"].get("told"), None);
 }
 
+/// What runs last does not see how those beside it come out, whoever is faster.
+#[test]
+fn how_the_run_stands_is_known_before_what_runs_last_begins() {
+    let (_world, output) = run(r#"
+steps: [{ id: fine, uses: value.set, with: { value: 1 } }]
+finally:
+  - { id: bad, uses: file.write, with: { path: w.yaml/no, content: "" } }
+  - { id: seen, on_error: continue, uses: file.write, with: { path: w.yaml/no, content: "" } }
+  - { id: last, needs: [seen], uses: value.set, with: { value: ["{{ run.status }}", "{{ run.error }}"] } }
+"#);
+    let output = output.exits(1);
+    assert_eq!(output_of(&output, "last"), json!(["succeeded", null]));
+}
+
 #[test]
 fn a_failure_that_on_error_takes_does_not_count() {
     let (_world, output) = run(r#"
@@ -154,6 +168,26 @@ fn a_person_who_approves_lets_the_run_go_on() {
     support::kept(&world.path(".flow")).follows_its_journal();
     let again = world.flow(&["approve", &run]).exits(2);
     assert_eq!(again.stderr, format!("error: run {run} asks nothing\n"));
+}
+
+/// Whoever is asked for one item does not hold up the others, in a body neither.
+#[test]
+fn what_waits_for_a_person_holds_no_place_in_its_loop() {
+    let (world, output) = run(r#"
+steps:
+  - { id: plain, for_each: 12, max_parallel: 1, uses: human.approve, with: { show: "{{ item }}" } }
+  - id: body
+    for_each: 12
+    max_parallel: 2
+    steps:
+      - { id: read, uses: value.set, with: { value: "{{ item }}" } }
+      - { id: ask, uses: human.approve, with: { show: "{{ steps.read.output }}" } }
+"#);
+    let run = output.exits(3).run();
+    let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
+    assert_eq!(shown["asks"].as_array().map(Vec::len), Some(24));
+    world.flow(&["resume", &run, "--json"]).exits(3);
+    support::kept(&world.path(".flow")).follows_its_journal();
 }
 
 #[test]
@@ -298,7 +332,7 @@ outputs: { counted: "{{ steps.counted.output }}", read: "{{ steps.read.output }}
     let output = world.flow(&args).exits(1);
     assert_eq!(
         output.json()["error"],
-        "step `read`: 1 of 1 instances failed, the first of them `read`: item 2 of `rows.jsonl` is not JSON: EOF while parsing a value at line 2 column 0"
+        "step `read`: the items end early: item 2 of `rows.jsonl` is not JSON: EOF while parsing a value at line 2 column 0"
     );
 }
 

@@ -125,7 +125,51 @@ fn a_run_that_nobody_drives_is_cancelled_where_it_stands() {
     world.flow(&["cancel", &run]).exits(0);
     let shown = world.flow(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["status"], "cancelled");
+    let kept = support::kept(&world.path(".flow"));
+    kept.follows_its_journal();
+    assert_eq!(kept.attempts["call"], ["lost"]);
     goes_on(&world, &run);
+}
+
+/// What is in flight is lost whatever becomes of its step: here there is none any more.
+#[test]
+fn a_call_in_flight_is_lost_though_its_step_is_gone() {
+    let world = world();
+    let mut child = started(&world);
+    child.kill().unwrap();
+    let _ = ended(child);
+    let run = world.only_run();
+    let edited = WORKFLOW.replace("id: call,", "id: other,").replace("steps.call", "steps.other");
+    world.write("w.yaml", &edited);
+    world.write("quick", "");
+    world.flow(&["resume", &run, "--from-file", "w.yaml"]).exits(0);
+    let kept = support::kept(&world.path(".flow"));
+    kept.follows_its_journal();
+    assert_eq!(kept.attempts["call"], ["lost"]);
+    assert_eq!(kept.attempts["other"], ["succeeded"]);
+}
+
+/// Its row says that it holds others; the attempts that it makes now begin from there.
+#[test]
+fn a_loop_that_was_cut_off_can_become_a_call() {
+    let world = world();
+    world.write("w.yaml", &WORKFLOW.replace("id: call,", "id: call, for_each: 1,"));
+    let mut child = started(&world);
+    child.kill().unwrap();
+    let _ = ended(child);
+    let run = world.only_run();
+    world.write("w.yaml", WORKFLOW);
+    world.write("quick", "");
+    world.flow(&["resume", &run, "--from-file", "w.yaml"]).exits(0);
+    // A loop once more: the number of the call that was made stays taken.
+    let looped = WORKFLOW.replace("id: call,", "id: call, for_each: 1,");
+    world.write("loop.yaml", &looped);
+    world.flow(&["resume", &run, "--from-file", "loop.yaml"]).exits(0);
+    world.write("w.yaml", &WORKFLOW.replace("prompt: x", "prompt: y"));
+    world.flow(&["resume", &run, "--from-file", "w.yaml"]).exits(0);
+    let kept = support::kept(&world.path(".flow"));
+    kept.follows_its_journal();
+    assert_eq!(kept.attempts["call"], ["succeeded", "succeeded"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Names of things: runs, steps, instances.
 //!
-//! Each is a newtype that can only be built from a valid spelling, so that a path of one
-//! run is never used for another and no id needs checking twice.
+//! Each is a newtype, so that none is taken for another. Ids can only be built from a valid
+//! spelling; a path is put together from ids and keys, or read as it was stored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -140,6 +140,14 @@ impl InstancePath {
         last.split('[').next()?.parse().ok()
     }
 
+    /// The path without the keys of items, as `pages/read`: where its step stands.
+    pub fn without_keys(&self) -> String {
+        let mut parts = self.0.split('[');
+        let mut plain = parts.next().unwrap_or_default().to_owned();
+        plain.extend(parts.map(|part| part.split_once(']').map_or("", |(_, behind)| behind)));
+        plain
+    }
+
     /// Reads a path that was written by `Display`.
     pub fn from_stored(text: &str) -> Self {
         Self(text.into())
@@ -188,5 +196,6 @@ mod tests {
         let read = InstancePath::step(Some(&pages.instance("k")), &"read".parse().unwrap());
         assert_eq!(read.as_str(), "pages[k]/read");
         assert_eq!(read.instance("x").last_step(), "read".parse().ok());
+        assert_eq!(read.instance("x").without_keys(), "pages/read");
     }
 }

@@ -84,7 +84,7 @@ pub(crate) fn print_workflow(global: &Global, workflow: &Workflow) {
 }
 
 fn block_rows(block: &Block, within: &str, rows: &mut Vec<Vec<String>>) {
-    for at in order(block) {
+    for at in block.in_order() {
         let step = &block.steps[at];
         let after: Vec<_> = step.after.iter().map(|at| block.steps[*at].id.as_str()).collect();
         let each = if step.for_each.is_some() { " (for each)" } else { "" };
@@ -101,7 +101,7 @@ fn block_rows(block: &Block, within: &str, rows: &mut Vec<Vec<String>>) {
 }
 
 fn block_json(block: &Block) -> Value {
-    let steps = order(block).into_iter().map(|at| {
+    let steps = block.in_order().into_iter().map(|at| {
         let step = &block.steps[at];
         let after: Vec<_> = step.after.iter().map(|at| block.steps[*at].id.as_str()).collect();
         let mut object = json!({
@@ -126,22 +126,4 @@ fn uses(work: &Work) -> &str {
         Work::Body { .. } => "steps",
         Work::Workflow { .. } => "workflow.run",
     }
-}
-
-/// An order in which every step comes after those it waits for, the file's where it can be.
-fn order(block: &Block) -> Vec<usize> {
-    let mut missing: Vec<_> = block.steps.iter().map(|step| step.after.len()).collect();
-    let mut ready: std::collections::BTreeSet<_> =
-        (0..block.steps.len()).filter(|at| missing[*at] == 0).collect();
-    let mut order = Vec::with_capacity(block.steps.len());
-    while let Some(at) = ready.pop_first() {
-        order.push(at);
-        for behind in block.dependents(at) {
-            missing[*behind] -= 1;
-            if missing[*behind] == 0 {
-                ready.insert(*behind);
-            }
-        }
-    }
-    order
 }

@@ -1,18 +1,24 @@
 //! Time, passed in.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
 /// Tells the time and waits.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970, for what people read. May be set back or forth.
     fn now_ms(&self) -> i64;
+
+    /// How much time has gone by since some moment: only grows, for what is measured.
+    fn elapsed(&self) -> Duration;
 
     /// Waits. Dropping the future ends the wait.
     async fn sleep(&self, duration: Duration);
 }
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The clock of the machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +29,10 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         since.as_millis() as i64
+    }
+
+    fn elapsed(&self) -> Duration {
+        START.elapsed()
     }
 
     async fn sleep(&self, duration: Duration) {

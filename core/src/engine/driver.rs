@@ -15,7 +15,8 @@ mod whole;
 use recorded::Recorded;
 
 pub(crate) use begin::holds;
-pub(crate) use close::render_outputs;
+pub(crate) use close::{of_frame, of_instances, render_outputs};
+pub(crate) use report::error_of;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -31,7 +32,7 @@ use crate::engine::embedded::EngineError;
 use crate::engine::items::Items;
 use crate::engine::ledger::Ledger;
 use crate::engine::observer::{At, Observer, Progress};
-use crate::engine::runner::{Report, Shared};
+use crate::engine::runner::{Announced, Report, Shared};
 use crate::engine::scheduler::{Begin, Blocked, Ending, FrameId, Scheduler, Slot};
 use crate::engine::values::FrameValues;
 use crate::error::Failure;
@@ -87,6 +88,8 @@ struct LoopLife {
     /// Outputs by position, where an expression asks for them.
     outputs: Option<Vec<Arc<Value>>>,
     total: u64,
+    /// Why no item can be read any further.
+    cut_short: Option<Failure>,
     failed: u64,
     first_failure: Option<(InstancePath, Failure)>,
 }
@@ -119,6 +122,8 @@ pub(crate) struct Driver {
     /// What counts once what the ledger holds is durable.
     after: Vec<After>,
     in_flight: Option<InFlight>,
+    /// Announced attempts that wait until what is set aside for others is free.
+    held: Vec<Announced>,
     active: usize,
     waiting: usize,
     /// Whether how this life of the run ends is written.
@@ -126,10 +131,13 @@ pub(crate) struct Driver {
     /// Steps of the workflow itself that the next life has to go through, though they end
     /// well: below them a file was taken in by its path, or something failed.
     look_again: BTreeSet<String>,
+    /// Steps of the workflow itself whose output may be another than in the last life though
+    /// nothing was written below them.
+    unsure: BTreeSet<String>,
     /// The hash of what loops are made from, once it is asked for.
     work: OnceLock<ContentHash>,
     /// When the store was last asked whether somebody wants the run to stop.
-    polled: i64,
+    polled: Duration,
 }
 
 impl Driver {
@@ -166,12 +174,14 @@ impl Driver {
             loops: BTreeMap::new(),
             after: Vec::new(),
             in_flight: None,
+            held: Vec::new(),
             active: 0,
             waiting: 0,
             finished: false,
             look_again: BTreeSet::new(),
+            unsure: BTreeSet::new(),
             work: OnceLock::new(),
-            polled: 0,
+            polled: Duration::ZERO,
         }
     }
 
@@ -184,7 +194,7 @@ impl Driver {
         stop: impl Fn() -> Stop + Send,
     ) -> Result<Driven, EngineError> {
         let cancel = self.shared.cancel.clone();
-        self.polled = self.shared.clock.now_ms();
+        self.polled = self.shared.clock.elapsed();
         loop {
             if !cancel.is_cancelled() && !self.finished {
                 self.begin_all().await?;
@@ -229,8 +239,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends what was written to the disk. Says whether something counted at once, because
-    /// there was nothing to write.
+    /// Sends what was written to the disk. Says whether something counted at once: there was
+    /// nothing to write, or it was written here.
     async fn send(&mut self) -> Result<bool, EngineError> {
         let (batch, after) = (self.ledger.take(), std::mem::take(&mut self.after));
         if batch == Batch::default() {
@@ -238,7 +248,16 @@ impl Driver {
             self.count(after).await?;
             return Ok(counted);
         }
-        let commit = self.shared.workshop.store.send(&batch).await?;
+        let store = &self.shared.workshop.store;
+        // Where nothing is at work, nothing can be taken meanwhile.
+        if self.active == 0
+            && let Some(result) = store.commit_here(&batch)
+        {
+            result?;
+            self.count(after).await?;
+            return Ok(true);
+        }
+        let commit = store.send(&batch).await?;
         self.in_flight = Some(InFlight { commit, after });
         Ok(false)
     }
@@ -270,8 +289,8 @@ impl Driver {
             }
             Woken::Time => {}
         }
-        let now = self.shared.clock.now_ms();
-        if now - self.polled >= CANCEL_POLL.as_millis() as i64 && !cancel.is_cancelled() {
+        let now = self.shared.clock.elapsed();
+        if now.saturating_sub(self.polled) >= CANCEL_POLL && !cancel.is_cancelled() {
             self.polled = now;
             if self.shared.workshop.store.cancel_requested(&self.shared.run).await? {
                 cancel.cancel();
@@ -337,7 +356,7 @@ impl Driver {
             let (step, by) = (&block.steps[slot.step], &block.steps[by]);
             let path = self.step_path(slot, step);
             let recorded = self.recorded(&path).await?;
-            self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
+            self.follow(slot, step, path.clone(), recorded.as_ref());
             let event = crate::state::StepEvent::Blocked { by: by.id.to_string() };
             self.step_event(slot, &event)?;
             let view = StepView { status: StepStatus::Blocked, ..StepView::default() };

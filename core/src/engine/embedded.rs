@@ -46,18 +46,28 @@ const ATTACH_POLL: Duration = Duration::from_millis(200);
 pub trait Backend: Send + Sync {
     /// Starts a run. When this returns the run is durable and will be driven as long as the
     /// handle lives.
+    ///
+    /// Dropping the future leaves the run started and driven by nobody, or no run at all.
     async fn submit(&self, submission: Submission) -> Result<RunHandle, EngineError>;
 
     /// Takes a run up again, whether it failed, was interrupted, waits, or lost its process.
+    ///
+    /// Dropping the future leaves the run as it was, or as one whose process died.
     async fn resume(&self, resume: Resume) -> Result<RunHandle, EngineError>;
 
     /// Waits until nobody drives the run any more, and says how it stands then.
+    ///
+    /// Dropping the future changes nothing.
     async fn attach(&self, run: &RunId) -> Result<RunRow, EngineError>;
 
     /// Asks whoever drives the run to stop it; what is driven by nobody is cancelled here.
+    ///
+    /// Dropping the future does it or not.
     async fn cancel(&self, run: &RunId) -> Result<(), EngineError>;
 
     /// Answers a question of the run. It goes on when it is resumed.
+    ///
+    /// Dropping the future answers it or not.
     async fn approve(
         &self,
         run: &RunId,
@@ -235,7 +245,8 @@ impl RunHandle {
 
     /// Waits until the run is settled, waits for a person, or is stopped.
     ///
-    /// Dropping the future drops the handle, and stops driving where it stands.
+    /// Answers once. Dropping the future before changes nothing: the run is driven as long as
+    /// the handle lives, and can be waited for again.
     pub async fn wait(&mut self) -> Result<RunReport, EngineError> {
         match (&mut self.task).await {
             Ok(report) => report,
@@ -283,6 +294,9 @@ impl Embedded {
         let resumed = matches!(event, RunEvent::Resumed { .. });
         let id = ledger.run().id.clone();
         ledger.run_event(&event, self.setup.clock.now_ms(), None)?;
+        if resumed {
+            self.record_lost(&mut ledger).await?;
+        }
         self.setup.store.commit(ledger.take()).await?;
         let (cancel, interrupted) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let (reports, receiver) = mpsc::unbounded_channel();
@@ -299,12 +313,13 @@ impl Embedded {
         let (workflow, limit) = (program.workflow, self.setup.parallel);
         let driver = Driver::new(workflow, shared, receiver, ledger, observer, resumed, limit);
         let asked = Arc::clone(&interrupted);
+        let driving = self.setup.store.driving();
         let task = tokio::spawn(async move {
             let stop = move || {
                 if asked.load(Ordering::SeqCst) { Stop::Interrupt } else { Stop::Cancel }
             };
             let driven = driver.drive(stop).await;
-            drop(lock);
+            drop((driving, lock));
             driven.map(|driven| RunReport {
                 run: driven.run,
                 failure: driven.failure,
@@ -322,8 +337,27 @@ impl Embedded {
             for attempt in page.rows {
                 let reserved = attempt.reserved.filter(|_| may_be_paid(&attempt));
                 let cost = attempt.cost.or(reserved);
-                if let (Some(cost), Some(step)) = (cost, attempt.path.last_step()) {
-                    ledger.spent_before(step, cost);
+                if let Some(cost) = cost {
+                    ledger.spent_before(&attempt.path, cost);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Records as lost what was in flight when the last life of the run ended. Who holds the
+    /// run's lock does it before anything else, whatever becomes of the instances then.
+    async fn record_lost(&self, ledger: &mut Ledger) -> Result<(), EngineError> {
+        let (store, run) = (&self.setup.store, ledger.run().id.clone());
+        let (now, mut after) = (self.setup.clock.now_ms(), None);
+        loop {
+            let page = store.sent_attempts(&run, after.as_ref(), PAGE).await?;
+            for sent in page.rows {
+                if let Some(row) = store.step(&run, &sent.path).await? {
+                    ledger.lost(&row, sent, now)?;
                 }
             }
             after = page.next;
@@ -336,6 +370,14 @@ impl Embedded {
     async fn known(&self, run: &RunId) -> Result<RunRow, EngineError> {
         let row = self.setup.store.run(run).await?;
         row.ok_or_else(|| EngineError::UnknownRun { run: run.clone() })
+    }
+
+    async fn not_ended(&self, run: &RunId) -> Result<RunRow, EngineError> {
+        let row = self.known(run).await?;
+        if row.status.has_ended() {
+            return Err(EngineError::Ended { run: run.clone(), status: row.status });
+        }
+        Ok(row)
     }
 }
 
@@ -385,26 +427,19 @@ impl Backend for Embedded {
     async fn attach(&self, run: &RunId) -> Result<RunRow, EngineError> {
         loop {
             let row = self.known(run).await?;
-            let driven = row.status == RunStatus::Running
-                && matches!(
-                    RunLock::acquire(self.setup.store.folder(), run),
-                    Err(LockError::Held { .. })
-                );
-            if !driven {
+            if row.status != RunStatus::Running {
                 return Ok(row);
+            }
+            if !RunLock::is_held(self.setup.store.folder(), run)? {
+                // Its last word may have come since the row was read.
+                return self.known(run).await;
             }
             self.setup.clock.sleep(ATTACH_POLL).await;
         }
     }
 
     async fn cancel(&self, run: &RunId) -> Result<(), EngineError> {
-        let row = self.known(run).await?;
-        match row.status {
-            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
-                return Err(EngineError::Ended { run: run.clone(), status: row.status });
-            }
-            RunStatus::Running | RunStatus::Waiting | RunStatus::Interrupted => {}
-        }
+        self.not_ended(run).await?;
         let _lock = match RunLock::acquire(self.setup.store.folder(), run) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => {
@@ -412,10 +447,13 @@ impl Backend for Embedded {
             }
             Err(error) => return Err(error.into()),
         };
+        // Who drove it until now may have brought it to its end.
+        let row = self.not_ended(run).await?;
         let (seq, now) = (self.setup.store.last_seq(run).await?, self.setup.clock.now_ms());
         let (definition, state) = (row.definition, RunState::of_status(row.status));
         let mut ledger = Ledger::new(row, state, seq, None);
         ledger.run_event(&RunEvent::Resumed { definition }, now, None)?;
+        self.record_lost(&mut ledger).await?;
         let error = Some("the run was cancelled".to_owned());
         let ended = RunEvent::Finished { status: RunStatus::Cancelled, error };
         ledger.run_event(&ended, now, None)?;

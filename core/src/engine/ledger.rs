@@ -2,21 +2,22 @@
 //!
 //! The ledger holds the state of every instance under way, lets the state machine decide
 //! whether an event may happen, and writes the event together with the rows of the read
-//! model that follow from it. It also keeps the run's budget, which is checked before a
-//! call is sent.
+//! model that follow from it. It also books what attempts cost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::action::{CallUsage, Quote};
+use crate::engine::budget::{Allowance, Purse};
 use crate::engine::scheduler::Slot;
 use crate::error::{ErrorClass, Failure};
 use crate::ids::{InstancePath, StepId};
-use crate::language::{Budget, ModelChoice, Step};
+use crate::language::{Budget, ModelChoice};
 use crate::state::{IllegalTransition, Origin, RunEvent, RunState, StepEvent, StepState};
 use crate::store::{
-    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, LogRow, RunRow, StepRow,
+    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow,
+    StepRow,
 };
 use crate::units::Money;
 
@@ -25,10 +26,13 @@ use crate::units::Money;
 pub(crate) struct Entry {
     pub(crate) path: InstancePath,
     pub(crate) parent: Option<InstancePath>,
-    pub(crate) step: StepId,
+    /// Id of the step.
+    pub(crate) step: String,
     pub(crate) ordinal: Option<u64>,
     state: StepState,
     started: i64,
+    /// What the row holds as `steps.X.meta`, once it is settled.
+    meta: Option<Value>,
     /// The attempt under way, as it was announced.
     attempt: Option<AttemptRow>,
 }
@@ -38,6 +42,8 @@ pub(crate) struct Entry {
 pub(crate) struct Details {
     /// The packed output, or what a person is shown.
     pub(crate) value: Option<Value>,
+    /// What the step cache knows of the call that yielded the output.
+    pub(crate) meta: Option<Value>,
     /// Whether later runs may use the output.
     pub(crate) cache: bool,
 }
@@ -50,9 +56,7 @@ pub(crate) struct Ledger {
     seq: u64,
     batch: Batch,
     entries: BTreeMap<Slot, Entry>,
-    budget: Option<Budget>,
-    reserved: Money,
-    spent_by_step: BTreeMap<StepId, Money>,
+    purse: Purse,
     /// Steps of the workflow itself at or below which something was written in this life.
     wrote_below: BTreeSet<String>,
 }
@@ -66,16 +70,14 @@ impl Ledger {
             seq,
             batch: Batch::default(),
             entries: BTreeMap::new(),
-            budget,
-            reserved: Money::ZERO,
-            spent_by_step: BTreeMap::new(),
+            purse: Purse::new(budget),
             wrote_below: BTreeSet::new(),
         }
     }
 
     /// Counts what earlier lives of the run spent on a step.
-    pub(crate) fn spent_before(&mut self, step: StepId, cost: Money) {
-        *self.spent_by_step.entry(step).or_default() += cost;
+    pub(crate) fn spent_before(&mut self, path: &InstancePath, cost: Money) {
+        self.purse.spend(path, cost);
     }
 
     /// The run as it stands.
@@ -104,14 +106,16 @@ impl Ledger {
         slot: Slot,
         path: InstancePath,
         parent: Option<InstancePath>,
-        step: StepId,
+        step: &StepId,
         recorded: Option<&StepRow>,
         now: i64,
     ) {
+        let step = step.to_string();
         let state = recorded.map_or(StepState::NEW, StepState::of_row);
         let started = recorded.and_then(|row| row.started).unwrap_or(now);
+        let meta = recorded.and_then(|row| row.meta.clone());
         let ordinal = slot.ordinal;
-        let entry = Entry { path, parent, step, ordinal, state, started, attempt: None };
+        let entry = Entry { path, parent, step, ordinal, state, started, meta, attempt: None };
         self.entries.insert(slot, entry);
     }
 
@@ -120,11 +124,33 @@ impl Ledger {
         self.entries.remove(&slot);
     }
 
-    /// Takes over the row of an attempt that an earlier life of the run sent.
-    pub(crate) fn adopt_attempt(&mut self, slot: Slot, attempt: AttemptRow) {
-        if let Some(entry) = self.entries.get_mut(&slot) {
-            entry.attempt = Some(attempt);
+    /// Records that an attempt was in flight when an earlier life of the run ended, before
+    /// anything begins in this one. `row` is the instance that sent it.
+    pub(crate) fn lost(
+        &mut self,
+        row: &StepRow,
+        mut sent: AttemptRow,
+        now: i64,
+    ) -> Result<(), IllegalTransition> {
+        let (attempt, state) = (sent.number, StepState::of_row(row));
+        if !matches!(state, StepState::Working { attempt: at, .. } if at == attempt) {
+            // Its instance has come to an end all the same: nothing follows from the loss.
+            sent.status = AttemptStatus::Lost;
+            self.end_attempt(&row.path, &mut sent, None, now);
+            self.batch.attempts.push(sent);
+            return Ok(());
         }
+        let mut entry = Entry {
+            path: row.path.clone(),
+            parent: row.parent.clone(),
+            step: row.step.clone(),
+            ordinal: row.ordinal,
+            state,
+            started: row.started.unwrap_or(now),
+            meta: None,
+            attempt: Some(sent),
+        };
+        self.write(&mut entry, &StepEvent::Lost { attempt }, Details::default(), now)
     }
 
     /// Writes what happened to the run.
@@ -153,6 +179,7 @@ impl Ledger {
         }
         self.push_event(None, event.kind(), json_of(event), now);
         self.batch.runs = vec![self.run.clone()];
+        self.batch.costs.clear();
         Ok(())
     }
 
@@ -186,14 +213,17 @@ impl Ledger {
         if !self.wrote_below.contains(entry.path.root()) {
             self.wrote_below.insert(entry.path.root().to_owned());
         }
-        if !entry.state.is_open() && !matches!(event, StepEvent::Reopened) {
+        // What held other steps, and makes attempts since the file was edited, begins anew.
+        let other = matches!(entry.state, StepState::Open { .. }) && event.attempt() > 0;
+        if other || (!entry.state.is_open() && !matches!(event, StepEvent::Reopened)) {
             entry.state = entry.state.apply(&StepEvent::Reopened)?;
             let body = json_of(&StepEvent::Reopened);
             self.push_event(Some(&entry.path), StepEvent::Reopened.kind(), body, now);
         }
+        let sent = if let StepState::Working { attempt, .. } = entry.state { attempt } else { 0 };
         entry.state = entry.state.apply(event)?;
         self.push_event(Some(&entry.path), event.kind(), json_of(event), now);
-        self.write_attempt(entry, event, now);
+        self.write_attempt(entry, event, sent, now);
         self.write_step(entry, event, &details, now);
         if let StepEvent::Asked { .. } = event {
             self.batch.approvals.push(ApprovalRow {
@@ -221,7 +251,15 @@ impl Ledger {
         });
     }
 
-    fn write_step(&mut self, entry: &Entry, event: &StepEvent, details: &Details, now: i64) {
+    /// What `steps.X.meta` shows of an instance that is settled: what its row holds, in this
+    /// life and every later one.
+    pub(crate) fn meta(&self, slot: Slot) -> Value {
+        let meta = self.entries.get(&slot).and_then(|entry| entry.meta.clone());
+        meta.unwrap_or_else(|| json!({}))
+    }
+
+    fn write_step(&mut self, entry: &mut Entry, event: &StepEvent, details: &Details, now: i64) {
+        let lost = matches!(event, StepEvent::Lost { .. }).then(|| lost(event.attempt()));
         let (hash, usage, failure) = match event {
             StepEvent::Succeeded { hash, usage, .. } => (*hash, usage.as_deref(), None),
             StepEvent::Failed { failure, usage, hash, .. } => {
@@ -231,8 +269,9 @@ impl Ledger {
                 (Some(*hash), None, None)
             }
             StepEvent::AttemptFailed { failure, .. } => (None, None, Some(failure)),
+            // By this the row is told from that of a step that holds others.
+            StepEvent::Lost { .. } => (None, None, lost.as_ref()),
             StepEvent::Opened { .. }
-            | StepEvent::Lost { .. }
             | StepEvent::Skipped
             | StepEvent::Blocked { .. }
             | StepEvent::Cancelled { .. }
@@ -243,7 +282,9 @@ impl Ledger {
         let attempts = entry.state.attempts();
         let asked = matches!(event, StepEvent::Asked { .. });
         let output = if asked { None } else { details.value.clone() };
-        let meta = settled.then(|| meta(usage, attempts, cached));
+        let known = details.meta.as_ref();
+        let meta = settled.then(|| meta(known, usage, attempts, cached));
+        entry.meta.clone_from(&meta);
         if let (true, Some(hash), Some(output)) = (details.cache, hash, &output) {
             self.batch.cache.push(CacheRow {
                 hash,
@@ -257,7 +298,7 @@ impl Ledger {
             run: self.run.id.clone(),
             path: entry.path.clone(),
             parent: entry.parent.clone(),
-            step: entry.step.to_string(),
+            step: entry.step.clone(),
             ordinal: entry.ordinal,
             status: entry.state.status(),
             hash,
@@ -272,7 +313,9 @@ impl Ledger {
         });
     }
 
-    fn write_attempt(&mut self, entry: &mut Entry, event: &StepEvent, now: i64) {
+    /// Writes the row of an attempt that begins or ends. `sent` is the one in flight before: it
+    /// ends with its instance, though nobody may say so (0: none).
+    fn write_attempt(&mut self, entry: &mut Entry, event: &StepEvent, sent: u32, now: i64) {
         let (number, status, failure, usage) = match event {
             StepEvent::Sent { attempt, .. } => (*attempt, AttemptStatus::Sent, None, None),
             StepEvent::AttemptFailed { attempt, failure, usage, .. }
@@ -283,6 +326,7 @@ impl Ledger {
             StepEvent::Succeeded { attempt, usage, origin: Origin::Ran, .. } => {
                 (*attempt, AttemptStatus::Succeeded, None, usage.as_deref())
             }
+            // What asks has done what it can do.
             StepEvent::Asked { attempt, .. } => (*attempt, AttemptStatus::Succeeded, None, None),
             StepEvent::Cancelled { attempt } => (*attempt, AttemptStatus::Cancelled, None, None),
             StepEvent::Succeeded { origin: Origin::Cache | Origin::Person, .. }
@@ -291,6 +335,7 @@ impl Ledger {
             | StepEvent::Blocked { .. }
             | StepEvent::Reopened => return,
         };
+        let number = if number == 0 { sent } else { number };
         if number == 0 {
             return;
         }
@@ -305,11 +350,9 @@ impl Ledger {
         }
         if let StepEvent::Sent { reserved, .. } = event {
             row.reserved = *reserved;
-            self.reserved += reserved.unwrap_or_default();
+            self.purse.reserve(&entry.path, reserved.unwrap_or_default());
         } else {
-            row.ended = Some(now);
-            row.latency_ms = Some(now - row.started);
-            self.account(&entry.step, &mut row, usage);
+            self.end_attempt(&entry.path, &mut row, usage, now);
         }
         if let Some(failure) = failure {
             row.request_id = failure.request_id.clone().or(row.request_id);
@@ -320,7 +363,7 @@ impl Ledger {
         }
     }
 
-    /// Notes when an attempt starts that needs no announcement.
+    /// Notes when an attempt starts, and which model it asks.
     pub(crate) fn attempt_started(
         &mut self,
         slot: Slot,
@@ -359,11 +402,25 @@ impl Ledger {
         }
     }
 
+    fn end_attempt(
+        &mut self,
+        path: &InstancePath,
+        row: &mut AttemptRow,
+        usage: Option<&CallUsage>,
+        now: i64,
+    ) {
+        row.ended = Some(now);
+        // How long one was at work that nobody saw end is not known.
+        row.latency_ms = (row.status != AttemptStatus::Lost).then_some((now - row.started).max(0));
+        self.account(path, row, usage);
+    }
+
     /// Books what an attempt took: what was set aside for it is free again, and what it
     /// cost is spent. One that was cut off may have been paid, so that its reserve counts.
-    fn account(&mut self, step: &StepId, row: &mut AttemptRow, usage: Option<&CallUsage>) {
+    fn account(&mut self, path: &InstancePath, row: &mut AttemptRow, usage: Option<&CallUsage>) {
         let reserve = row.reserved.unwrap_or_default();
-        self.reserved = Money::from_micros((self.reserved.micros() - reserve.micros()).max(0));
+        self.purse.free(path, reserve);
+        let before = (self.run.cost, self.run.cost_uncertain);
         let spent = match (usage, row.status) {
             (Some(usage), _) => {
                 row.provider = Some(usage.provider.clone());
@@ -382,44 +439,30 @@ impl Ledger {
             }
             (None, _) => Money::ZERO,
         };
-        if spent != Money::ZERO || self.run.cost_uncertain {
-            self.run.cost += spent;
-            *self.spent_by_step.entry(step.clone()).or_default() += spent;
-            self.batch.runs = vec![self.run.clone()];
+        self.run.cost += spent;
+        self.purse.spend(path, spent);
+        if before != (self.run.cost, self.run.cost_uncertain) {
+            self.book();
         }
     }
 
-    /// Sets aside what a call may cost, or says which budget does not allow it.
-    pub(crate) fn reserve(&self, step: &Step, quote: Quote) -> Result<Option<Money>, Failure> {
-        let cost = match quote {
-            Quote::Free => return Ok(None),
-            Quote::AtMost(cost) => cost,
-            Quote::Unknown => {
-                let strict = [self.budget, step.policy.budget].into_iter().flatten();
-                return match strict.into_iter().find(|budget| !budget.allow_unknown) {
-                    None => Ok(None),
-                    Some(_) => Err(Failure::new(
-                        ErrorClass::Budget,
-                        "the model's price is unknown, and there is a budget",
-                    )
-                    .with_hint("set `budget: {allow_unknown: true}` to call it all the same")),
-                };
-            }
-        };
-        let of_step = self.spent_by_step.get(&step.id).copied().unwrap_or_default();
-        let limits = [("run", self.budget, self.run.cost), ("step", step.policy.budget, of_step)];
-        for (whose, budget, spent) in limits {
-            let Some(budget) = budget else { continue };
-            if spent + self.reserved + cost > budget.cost {
-                let message = format!(
-                    "the call may cost {cost}, and of the {whose}'s budget of {} {spent} is spent and {} set aside",
-                    budget.cost, self.reserved
-                );
-                return Err(Failure::new(ErrorClass::Budget, message)
-                    .with_hint("raise `budget` and resume: nothing that is done is paid again"));
+    /// Writes what the run spent: two columns, and not its inputs and outputs once more.
+    fn book(&mut self) {
+        let (cost, uncertain) = (self.run.cost, self.run.cost_uncertain);
+        match self.batch.runs.last_mut() {
+            Some(run) => (run.cost, run.cost_uncertain) = (cost, uncertain),
+            None => {
+                self.batch.costs = vec![CostRow { run: self.run.id.clone(), cost, uncertain }];
             }
         }
-        Ok(Some(cost))
+    }
+
+    /// What the budgets say to a call of an instance under way.
+    pub(crate) fn allows(&self, slot: Slot, of_step: Option<Budget>, quote: Quote) -> Allowance {
+        match self.entries.get(&slot) {
+            Some(entry) => self.purse.allows(&entry.path, of_step, self.run.cost, quote),
+            None => Allowance::Refused(Failure::internal("nobody is at work there")),
+        }
     }
 
     /// Adds a line to the run's log.
@@ -434,6 +477,13 @@ impl Ledger {
     }
 }
 
+/// What is said of an attempt that was in flight when the process died.
+pub(crate) fn lost(attempt: u32) -> Failure {
+    let message =
+        format!("attempt {attempt} was in flight when the process died, and may have been paid");
+    Failure::new(ErrorClass::Connection, message)
+}
+
 /// Whether an attempt was cut off while a model may have been at work for it: nobody told
 /// what it cost.
 pub(crate) fn may_be_paid(row: &AttemptRow) -> bool {
@@ -444,26 +494,36 @@ pub(crate) fn may_be_paid(row: &AttemptRow) -> bool {
 
 /// Whether an event would only repeat what is recorded of a settled instance.
 fn says_again(state: &StepState, event: &StepEvent) -> bool {
-    match (state, event) {
-        (StepState::Succeeded { hash, .. }, StepEvent::Succeeded { hash: again, .. }) => {
-            hash == again
+    match event {
+        StepEvent::Succeeded { hash: again, .. } => {
+            matches!(state, StepState::Succeeded { hash, .. } if hash == again)
         }
         // A new attempt that fails has a number, and says something new.
-        (
-            StepState::Failed { hash: Some(hash), .. },
-            StepEvent::Failed { attempt: 0, hash: Some(again), .. },
-        ) => hash == again,
-        (StepState::Succeeded { hash: None, .. }, StepEvent::Opened { .. })
-        | (StepState::Skipped { .. }, StepEvent::Skipped)
-        | (StepState::Blocked { .. }, StepEvent::Blocked { .. })
-        | (StepState::Open, StepEvent::Opened { .. }) => true,
-        _ => false,
+        StepEvent::Failed { attempt: 0, hash: again @ Some(_), .. } => {
+            matches!(state, StepState::Failed { hash, .. } if hash == again)
+        }
+        StepEvent::Opened { .. } => {
+            matches!(state, StepState::Succeeded { hash: None, .. } | StepState::Open { .. })
+        }
+        StepEvent::Skipped => matches!(state, StepState::Skipped { .. }),
+        StepEvent::Blocked { .. } => matches!(state, StepState::Blocked { .. }),
+        StepEvent::Failed { .. }
+        | StepEvent::Sent { .. }
+        | StepEvent::AttemptFailed { .. }
+        | StepEvent::Lost { .. }
+        | StepEvent::Asked { .. }
+        | StepEvent::Cancelled { .. }
+        | StepEvent::Reopened => false,
     }
 }
 
 /// What `steps.X.meta` shows.
-pub(crate) fn meta(usage: Option<&CallUsage>, attempts: u32, cached: bool) -> Value {
-    let mut meta = json!({ "attempts": attempts, "cached": cached });
+/// Of an output from the step cache it is what was `known` of the call, which this run did
+/// not make.
+fn meta(known: Option<&Value>, usage: Option<&CallUsage>, attempts: u32, cached: bool) -> Value {
+    let mut meta = known.filter(|known| known.is_object()).cloned().unwrap_or_else(|| json!({}));
+    meta["attempts"] = json!(attempts);
+    meta["cached"] = json!(cached);
     if let Some(usage) = usage {
         meta["provider"] = json!(usage.provider);
         meta["model"] = json!(usage.model);

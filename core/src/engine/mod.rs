@@ -7,7 +7,7 @@
 //!      │      makes what they report durable, then tells the scheduler
 //!      ├── Scheduler   which step may begin; pure, knows no time, no values, no I/O
 //!      ├── Values      what expressions see: inputs, outputs of settled steps, items
-//!      ├── Ledger      events → rows of the store; the run's budget
+//!      ├── Ledger      events → rows of the store; what attempts cost, and the budgets
 //!      └── Runner      one task an instance: render, reuse, attempt, retry
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! reports is in the store before any step that depends on it begins, and an attempt that
 //! acts on the outside is in the store before it acts.
 
+mod budget;
 mod clock;
 mod driver;
 mod embedded;

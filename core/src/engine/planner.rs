@@ -1,9 +1,10 @@
 //! What resuming a run would do, found without doing it.
 //!
 //! The planner goes through the run in the order the driver would, with the outputs that
-//! are recorded. What is recorded with the identity it has now is kept; anything else would
-//! be run, and what stands behind it cannot be known before it was. Nothing is written but
-//! files that inputs name.
+//! are recorded, and asks the rule by which the driver recovers. What is done with the
+//! identity it has now is kept, and so is a failure that is not tried again and what it
+//! blocks; anything else would be run, and what stands behind it cannot be known before it
+//! was. Nothing is written but files that inputs name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use crate::action::Effect;
 use crate::engine::embedded::{Embedded, EngineError, Program};
 use crate::engine::items::Items;
 use crate::engine::prepare::{Prepared, Workshop};
+use crate::engine::reuse::{Recalled, recall};
+use crate::engine::runner::End;
 use crate::engine::values::FrameValues;
 use crate::error::Failure;
 use crate::ids::{InstancePath, RunId};
-use crate::language::{Block, Step, Work, Workflow, bind_inputs};
+use crate::language::{Block, OnError, Step, Work, Workflow, bind_inputs};
 use crate::state::StepState;
 use crate::store::StepStatus;
 use crate::template::{Scope, StepView, Template};
@@ -72,14 +75,14 @@ impl Embedded {
         let mut planner = Planner {
             run: run.clone(),
             workshop: self.workshop(program.folder.clone()),
+            retry_failed: row.status.has_ended(),
             steps: BTreeMap::new(),
             order: Vec::new(),
         };
         let workflow = &program.workflow;
         let about = json!({ "id": run.as_str(), "workflow": workflow.name });
         let values = FrameValues::of_workflow(&Arc::new(row.inputs), about);
-        let kept = planner.block(&workflow.steps, &values, None, "").await?;
-        planner.finally(workflow, &values, kept).await?;
+        planner.phases(workflow, &values, None, "").await?;
         Ok(planner.planned())
     }
 }
@@ -103,14 +106,28 @@ impl Tally {
 struct Planner {
     run: RunId,
     workshop: Workshop,
+    /// Whether what failed for good is tried again: the run had ended.
+    retry_failed: bool,
     steps: BTreeMap<String, Tally>,
     order: Vec<String>,
 }
 
-/// What planning an instance came to: its output where it is kept.
+/// What planning a step or an instance came to.
 enum Found {
+    /// What it yields.
     Kept(StepView),
-    NotKept,
+    /// It failed, and is not tried again.
+    Failed(InstancePath, Failure),
+    /// What it yields is not known before it was run.
+    Open,
+}
+
+/// What planning a frame came to.
+enum Frame {
+    Kept,
+    /// A step of it failed, the first this one.
+    Failed(InstancePath, Failure),
+    Open,
 }
 
 impl Planner {
@@ -137,67 +154,94 @@ impl Planner {
         self.steps.entry(path.to_owned()).or_default()
     }
 
-    /// Plans what runs last, and may ask how the run came out: that is known only where
-    /// all before it is kept.
-    async fn finally(
+    /// Plans a workflow. What runs behind its steps may ask how they came out: that is known
+    /// only where nothing of them would be run.
+    async fn phases(
         &mut self,
         workflow: &Workflow,
         values: &FrameValues,
-        kept: bool,
-    ) -> Result<(), EngineError> {
-        if kept {
-            let run = json!({
-                "id": self.run.as_str(),
-                "workflow": workflow.name,
-                "status": "succeeded",
-                "error": null,
-            });
-            let values = values.with_run(run);
-            self.block(&workflow.finally, &values, None, "").await?;
-            return Ok(());
+        within: Option<&InstancePath>,
+        plain: &str,
+    ) -> Result<Frame, EngineError> {
+        let mut frame = self.block(&workflow.steps, values, within, plain).await?;
+        if let Frame::Failed(..) = frame {
+            let values = self.with_end(workflow, values, &frame);
+            let late = self.block(&workflow.on_failure, &values, within, plain).await?;
+            frame = worse(frame, late);
         }
-        let open = self.order.iter().find(|path| !self.steps[*path].is_kept());
-        let behind = open.cloned();
-        for step in &workflow.finally.steps {
-            self.tally(step.id.as_str()).behind.clone_from(&behind);
+        if let Frame::Open = frame {
+            let open = |path: &&String| path.starts_with(plain) && !self.steps[*path].is_kept();
+            let behind = self.order.iter().find(open).cloned();
+            for step in &workflow.finally.steps {
+                self.tally(&format!("{plain}{}", step.id)).behind.clone_from(&behind);
+            }
+            return Ok(frame);
         }
-        Ok(())
+        let values = self.with_end(workflow, values, &frame);
+        let late = self.block(&workflow.finally, &values, within, plain).await?;
+        Ok(worse(frame, late))
     }
 
-    /// Plans the steps of a frame. Says whether all are kept.
+    /// The values that the later phases see, once it is known how the run stands.
+    fn with_end(&self, workflow: &Workflow, values: &FrameValues, frame: &Frame) -> FrameValues {
+        let error = match frame {
+            Frame::Failed(path, failure) => Some(format!("{path}: {}", failure.message)),
+            Frame::Kept | Frame::Open => None,
+        };
+        values.with_run(json!({
+            "id": self.run.as_str(),
+            "workflow": workflow.name,
+            "status": if error.is_some() { "failed" } else { "succeeded" },
+            "error": error,
+        }))
+    }
+
+    /// Plans the steps of a frame.
     fn block<'p>(
         &'p mut self,
         block: &'p Block,
         values: &'p FrameValues,
         within: Option<&'p InstancePath>,
         plain: &'p str,
-    ) -> BoxFuture<'p, Result<bool, EngineError>> {
+    ) -> BoxFuture<'p, Result<Frame, EngineError>> {
         async move {
-            let mut open: BTreeSet<usize> = BTreeSet::new();
-            let (mut settled, mut left) =
-                (BTreeSet::new(), (0..block.steps.len()).collect::<Vec<_>>());
-            while let Some(at) = left
-                .iter()
-                .position(|at| block.steps[*at].after.iter().all(|before| settled.contains(before)))
-            {
-                let index = left.remove(at);
-                settled.insert(index);
+            let (mut open, mut blocks) = (BTreeSet::new(), BTreeSet::new());
+            let mut frame = Frame::Kept;
+            for index in block.in_order() {
                 let step = &block.steps[index];
                 let name = format!("{plain}{}", step.id);
                 self.tally(&name);
-                if let Some(before) = step.after.iter().find(|before| open.contains(before)) {
+                if let Some(before) = step.after.iter().find(|before| open.contains(*before)) {
                     let behind = format!("{plain}{}", block.steps[*before].id);
                     self.tally(&name).behind.get_or_insert(behind);
                     open.insert(index);
+                    frame = Frame::Open;
+                    continue;
+                }
+                if step.after.iter().any(|before| blocks.contains(before)) {
+                    blocks.insert(index);
                     continue;
                 }
                 let path = InstancePath::step(within, &step.id);
-                match self.step(step, values, &path, &name).await? {
-                    Found::Kept(view) => values.outputs.insert(&step.id, view),
-                    Found::NotKept => drop(open.insert(index)),
-                }
+                let end = match self.step(step, values, &path, &name).await? {
+                    Found::Kept(view) => {
+                        values.outputs.insert(&step.id, view);
+                        continue;
+                    }
+                    Found::Failed(path, failure) => {
+                        blocks.insert(index);
+                        let view = failed_view(&failure, Value::Null, json!({}));
+                        values.outputs.insert(&step.id, view);
+                        Frame::Failed(path, failure)
+                    }
+                    Found::Open => {
+                        open.insert(index);
+                        Frame::Open
+                    }
+                };
+                frame = worse(frame, end);
             }
-            Ok(open.is_empty())
+            Ok(frame)
         }
         .boxed()
     }
@@ -226,7 +270,7 @@ impl Planner {
             Ok(items) => items,
             Err(failure) => return Ok(self.would_run(name, &failure.message, 1)),
         };
-        let (mut outputs, mut kept) = (Vec::new(), true);
+        let (mut outputs, mut open, mut failed, mut first) = (Vec::new(), false, 0, None);
         while let Ok(Some((ordinal, item))) = items.next() {
             let scope = values
                 .scope
@@ -244,13 +288,22 @@ impl Planner {
             };
             match found {
                 Found::Kept(view) => outputs.push(view.output.as_ref().clone()),
-                Found::NotKept => kept = false,
+                Found::Failed(path, failure) => {
+                    failed += 1;
+                    outputs.push(Value::Null);
+                    first.get_or_insert((path, failure));
+                }
+                Found::Open => open = true,
             }
         }
-        if !kept {
-            return Ok(Found::NotKept);
+        match first {
+            _ if open => Ok(Found::Open),
+            Some((at, first)) => {
+                let failure = super::driver::of_instances(failed, outputs.len() as u64, &at, first);
+                Ok(Found::Failed(path.clone(), failure))
+            }
+            None => Ok(kept(Value::Array(outputs))),
         }
-        Ok(Found::Kept(StepView { output: Arc::new(Value::Array(outputs)), ..StepView::default() }))
     }
 
     /// The view of a step whose condition is false; none where it holds.
@@ -277,8 +330,10 @@ impl Planner {
             Work::Action { .. } => self.action(step, scope, path, name).await,
             Work::Body { block, collect } => {
                 let inner = FrameValues::of_body(values, scope);
-                if !self.block(block, &inner, Some(path), &format!("{name}/")).await? {
-                    return Ok(self.would_run(name, "a step in it would", 0));
+                match self.block(block, &inner, Some(path), &format!("{name}/")).await? {
+                    Frame::Kept => {}
+                    Frame::Failed(at, first) => return Ok(stays_failed(step, path, &at, first)),
+                    Frame::Open => return Ok(self.would_run(name, "a step in it would", 0)),
                 }
                 let output = match (collect, block.steps.last()) {
                     (Some(collect), _) => collect.render(&inner.scope).unwrap_or_default(),
@@ -291,13 +346,15 @@ impl Planner {
                 Ok(kept(output))
             }
             Work::Workflow { workflow, inputs } => {
-                self.sub_workflow(workflow, inputs, scope, path, name).await
+                let inner = self.sub_workflow(step, workflow, inputs, scope, path, name);
+                inner.await
             }
         }
     }
 
     async fn sub_workflow(
         &mut self,
+        step: &Step,
         workflow: &Workflow,
         inputs: &Template,
         scope: &Scope,
@@ -312,8 +369,10 @@ impl Planner {
         self.workshop.take_inputs(workflow, &mut bound).await?;
         let about = json!({ "id": self.run.as_str(), "workflow": workflow.name });
         let inner = FrameValues::of_workflow(&Arc::new(Value::Object(bound)), about);
-        if !self.block(&workflow.steps, &inner, Some(path), &format!("{name}/")).await? {
-            return Ok(self.would_run(name, "a step in it would", 0));
+        match self.phases(workflow, &inner, Some(path), &format!("{name}/")).await? {
+            Frame::Kept => {}
+            Frame::Failed(at, first) => return Ok(stays_failed(step, path, &at, first)),
+            Frame::Open => return Ok(self.would_run(name, "a step in it would", 0)),
         }
         let output = super::driver::render_outputs(&workflow.outputs, &inner.scope);
         Ok(kept(output.unwrap_or_default()))
@@ -331,17 +390,36 @@ impl Planner {
             Err(failure) => return Ok(self.would_run(name, &failure.message, 1)),
         };
         let row = self.workshop.store.step(&self.run, path).await?;
-        let reason = match row.as_ref().map(StepState::of_row) {
-            Some(StepState::Succeeded { hash, .. }) if hash == Some(prepared.hash) => {
-                let packed = row.and_then(|row| row.output).unwrap_or_default();
-                return Ok(kept(self.workshop.store.unpack(packed).await?));
+        let waits = row.as_ref().is_some_and(|row| row.status == StepStatus::Waiting);
+        let approval =
+            if waits { self.workshop.store.approval(&self.run, path).await? } else { None };
+        let (on_lost, hash) = (step.policy.on_lost, prepared.hash);
+        match recall(on_lost, hash, row.as_ref(), approval.as_ref(), self.retry_failed) {
+            Recalled::Done(row) => {
+                let output = row.output.clone().unwrap_or_default();
+                let output = Arc::new(self.workshop.store.unpack(output).await?);
+                let meta = Arc::new(row.meta.clone().unwrap_or_else(|| json!({})));
+                let status = StepStatus::Succeeded;
+                return Ok(Found::Kept(StepView { output, status, error: None, meta }));
             }
+            Recalled::Ended(end) => match *end {
+                End::Done(done) => return Ok(kept(done.output.as_ref().clone())),
+                End::Failed { failure, .. } => {
+                    let meta = row.and_then(|row| row.meta).unwrap_or_else(|| json!({}));
+                    return Ok(tolerated(step, path, failure, meta));
+                }
+                End::Asked { .. } => return Ok(self.would_run(name, "it waits for a person", 1)),
+                End::Cancelled { .. } | End::Store(_) => {}
+            },
+            Recalled::Nothing => {}
+        }
+        let reason = match row.as_ref().map(StepState::of_row) {
             Some(StepState::Succeeded { .. }) => "it changed",
             Some(StepState::Failed { .. }) => "it failed",
             Some(StepState::Waiting { .. }) => "it waits for a person",
             Some(
                 StepState::Idle { .. }
-                | StepState::Open
+                | StepState::Open { .. }
                 | StepState::Working { .. }
                 | StepState::Retrying { .. }
                 | StepState::Skipped { .. }
@@ -374,10 +452,45 @@ impl Planner {
         let tally = self.tally(name);
         tally.run += instances;
         tally.reason.get_or_insert_with(|| reason.to_owned());
-        Found::NotKept
+        Found::Open
     }
 }
 
 fn kept(output: Value) -> Found {
-    Found::Kept(StepView { output: Arc::new(output), ..StepView::default() })
+    let status = StepStatus::Succeeded;
+    Found::Kept(StepView { output: Arc::new(output), status, ..StepView::default() })
+}
+
+/// What a failure that is not tried again counts as.
+fn tolerated(step: &Step, path: &InstancePath, failure: Failure, meta: Value) -> Found {
+    let instead = match &step.on_error {
+        OnError::Fail => return Found::Failed(path.clone(), failure),
+        OnError::Continue => Value::Null,
+        OnError::Value(value) => value.clone(),
+    };
+    Found::Kept(failed_view(&failure, instead, meta))
+}
+
+/// What a frame whose step `at` stays failed makes of the step that holds it.
+fn stays_failed(step: &Step, path: &InstancePath, at: &InstancePath, first: Failure) -> Found {
+    let failure = super::driver::of_frame(at, first);
+    tolerated(step, path, failure, json!({}))
+}
+
+fn failed_view(failure: &Failure, output: Value, meta: Value) -> StepView {
+    let (error, status) = (super::driver::error_of(failure), StepStatus::Failed);
+    let (output, error, meta) = (Arc::new(output), Some(Arc::new(error)), Arc::new(meta));
+    StepView { output, status, error, meta }
+}
+
+/// What two parts of a frame come to together: nothing is known while one is open, and the
+/// first failure is the one that is told.
+fn worse(one: Frame, other: Frame) -> Frame {
+    match (one, other) {
+        (Frame::Open, _) | (_, Frame::Open) => Frame::Open,
+        (Frame::Failed(path, failure), _) | (Frame::Kept, Frame::Failed(path, failure)) => {
+            Frame::Failed(path, failure)
+        }
+        (Frame::Kept, Frame::Kept) => Frame::Kept,
+    }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::content::ContentHash;
+use crate::engine::ledger::lost;
 use crate::engine::prepare::Prepared;
 use crate::engine::runner::{Done, End, Job, Shared};
 use crate::error::{ErrorClass, Failure};
 use crate::language::OnLost;
 use crate::state::{Origin, StepState};
-use crate::store::{ApprovalRow, StepRow};
+use crate::store::{ApprovalRow, StepRow, StoreError};
 
 /// What earlier lives of the run left of an instance.
 pub(super) enum Recalled<'a> {
@@ -49,7 +50,15 @@ pub(super) fn recall<'a>(
         StepState::Working { attempt, .. } | StepState::Idle { attempts: attempt @ 1.. } => {
             lost_call(on_lost, hash, attempt)
         }
-        _ => None,
+        StepState::Succeeded { .. }
+        | StepState::Waiting { .. }
+        | StepState::Failed { .. }
+        | StepState::Idle { .. }
+        | StepState::Open { .. }
+        | StepState::Retrying { .. }
+        | StepState::Skipped { .. }
+        | StepState::Blocked { .. }
+        | StepState::Cancelled { .. } => None,
     };
     end.map_or(Recalled::Nothing, |end| Recalled::Ended(Box::new(end)))
 }
@@ -59,14 +68,14 @@ pub(super) async fn reuse(
     shared: &Shared,
     job: &Job,
     prepared: &Prepared,
-) -> Result<Option<End>, Failure> {
+) -> Result<Option<End>, StoreError> {
     let store = &shared.workshop.store;
     let (row, approval) = (job.recorded.as_ref(), job.approval.as_ref());
     let on_lost = job.step().policy.on_lost;
     match recall(on_lost, prepared.hash, row, approval, shared.retry_failed) {
         Recalled::Done(row) => {
             let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
-            return Ok(Some(known(prepared.hash, output, None, Origin::Ran, row.meta.clone())));
+            return Ok(Some(known(prepared.hash, output, None, Origin::Ran, None)));
         }
         Recalled::Ended(end) => return Ok(Some(*end)),
         Recalled::Nothing => {}
@@ -137,18 +146,16 @@ fn answered(approval: Option<&ApprovalRow>, hash: ContentHash, attempts: u32) ->
 
 /// What becomes of an instance whose call was in flight when the process died.
 fn lost_call(on_lost: OnLost, hash: ContentHash, attempt: u32) -> Option<End> {
-    let message =
-        format!("attempt {attempt} was in flight when the process died, and may have been paid");
+    let lost = lost(attempt);
     match on_lost {
         OnLost::Resend => None,
         OnLost::Fail => {
-            let failure = Failure::new(ErrorClass::Connection, message)
-                .with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person");
+            let failure =
+                lost.with_hint("`on_lost: resend` sends it again, `on_lost: ask` asks a person");
             Some(End::Failed { attempt: None, failure, usage: None, hash: Some(hash) })
         }
         OnLost::Ask => {
-            let show =
-                json!({ "question": "send it again?", "reason": message, "lost_attempt": attempt });
+            let show = json!({ "question": "send it again?", "reason": lost.message, "lost_attempt": attempt });
             Some(End::Asked { attempt: attempt + 1, hash, show: Some(show) })
         }
     }

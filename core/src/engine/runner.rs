@@ -25,7 +25,7 @@ use crate::ids::{InstancePath, RunId};
 use crate::language::{Block, ModelChoice, Step};
 use crate::retry;
 use crate::state::Origin;
-use crate::store::{ApprovalRow, StepRow};
+use crate::store::{ApprovalRow, StepRow, StoreError};
 use crate::template::Scope;
 
 /// How long work that was told to stop may take to end by itself.
@@ -71,12 +71,7 @@ impl Job {
 pub(crate) enum Report {
     /// An attempt is about to act on the outside; the answer comes when that is durable, or
     /// says why it may not.
-    Announce {
-        slot: Slot,
-        attempt: Attempt,
-        quote: Quote,
-        answer: oneshot::Sender<Result<(), Failure>>,
-    },
+    Announce(Announced),
     /// An attempt failed and another follows after a wait.
     Retry {
         slot: Slot,
@@ -89,6 +84,14 @@ pub(crate) enum Report {
     Line { slot: Slot, attempt: u32, text: String },
     /// The instance ended.
     Ended { slot: Slot, end: End },
+}
+
+/// An attempt that is about to act, and who waits for leave.
+pub(crate) struct Announced {
+    pub(crate) slot: Slot,
+    pub(crate) attempt: Attempt,
+    pub(crate) quote: Quote,
+    pub(crate) answer: oneshot::Sender<Result<(), Failure>>,
 }
 
 /// An attempt as the driver needs to know it.
@@ -116,6 +119,8 @@ pub(crate) enum End {
     },
     /// Because somebody said stop.
     Cancelled { attempt: Option<Attempt> },
+    /// Not at all: the store failed, and with it this life of the run.
+    Store(StoreError),
 }
 
 /// How an instance ended well.
@@ -129,7 +134,7 @@ pub(crate) struct Done {
     pub(crate) origin: Origin,
     /// Whether later runs may use the output.
     pub(crate) cache: bool,
-    /// What the store knows of an output that was there already.
+    /// What the step cache knows of the call that yielded the output.
     pub(crate) meta: Option<Value>,
     /// Whether the input names a file by its path.
     pub(crate) by_path: bool,
@@ -138,6 +143,11 @@ pub(crate) struct Done {
 impl End {
     pub(super) fn failed(failure: Failure) -> Self {
         Self::Failed { attempt: None, failure, usage: None, hash: None }
+    }
+
+    /// What an error of the store makes of an instance: one of a file it needs is its own.
+    fn of_store(error: StoreError) -> Self {
+        if error.is_of_a_file() { Self::failed(error.into()) } else { Self::Store(error) }
     }
 }
 
@@ -165,9 +175,10 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
         }
         Ok(Some(end)) => return end,
         Ok(None) => {}
-        Err(failure) => return End::failed(failure),
+        Err(error) => return End::of_store(error),
     }
-    Attempts { shared, job, prepared: &prepared, made: 0 }.run().await
+    let began = shared.clock.elapsed();
+    Attempts { shared, job, prepared: &prepared, made: 0, began }.run().await
 }
 
 /// The attempts of one instance.
@@ -176,67 +187,47 @@ struct Attempts<'a> {
     job: &'a Job,
     prepared: &'a Prepared,
     made: u32,
+    /// When the first began, on the clock that only grows.
+    began: Duration,
 }
 
 impl Attempts<'_> {
     async fn run(mut self) -> End {
-        let deadline = self.job.step().policy.deadline.map(|d| d.as_millis() as i64);
-        let began = self.shared.clock.now_ms();
-        let mut choices = self.prepared.models.iter().cloned().map(Some).collect::<Vec<_>>();
-        if choices.is_empty() {
-            choices.push(None);
-        }
-        let mut last = End::failed(Failure::internal("no attempt was made"));
-        let chain = choices.len();
-        for (at, model) in choices.into_iter().enumerate() {
-            let mut tries = 0;
-            loop {
-                let left = deadline.map(|d| d - (self.shared.clock.now_ms() - began));
-                if left.is_some_and(|left| left <= 0) {
-                    return past_deadline(last);
+        let chain = &self.prepared.models;
+        let (mut at, mut tries) = (0, 0);
+        loop {
+            tries += 1;
+            let (attempt, failure, usage) = match self.once(chain.get(at).cloned()).await {
+                Tried::Ended(end) => return end,
+                Tried::Failed(attempt, failure, usage) => (attempt, failure, usage),
+            };
+            let retry = &self.job.step().policy.retry;
+            let again = retry::next_wait(retry, tries, &failure, self.jitter());
+            let in_time = |wait: &Duration| self.left().is_none_or(|left| *wait < left);
+            let falls_back = at + 1 < chain.len() && may_fall_back(failure.class);
+            let wait = match again.filter(in_time) {
+                Some(wait) => wait,
+                None if falls_back && in_time(&Duration::ZERO) => {
+                    (at, tries) = (at + 1, 0);
+                    Duration::ZERO
                 }
-                tries += 1;
-                let (attempt, failure, usage) = match self.once(model.clone(), left).await {
-                    Tried::Ended(end) => return end,
-                    Tried::Failed(attempt, failure, usage) => (attempt, failure, usage),
-                };
-                let random = self.jitter();
-                let retry = &self.job.step().policy.retry;
-                let wait = retry::next_wait(retry, tries, &failure, random);
-                let in_time = |wait: &Duration| {
-                    deadline.is_none_or(|d| {
-                        self.shared.clock.now_ms() - began + (wait.as_millis() as i64) < d
-                    })
-                };
-                let Some(wait) = wait.filter(in_time) else {
+                None => {
                     let hash = Some(attempt.hash);
-                    last = End::Failed { attempt: Some(attempt), failure, usage, hash };
-                    break;
-                };
-                self.report_retry(attempt, failure, usage, wait);
-                tokio::select! {
-                    () = self.shared.clock.sleep(wait) => {}
-                    () = self.shared.cancel.cancelled() => return End::Cancelled { attempt: None },
+                    return End::Failed { attempt: Some(attempt), failure, usage, hash };
                 }
-            }
-            if at + 1 == chain || !self.falls_back(&last) {
-                break;
+            };
+            self.report_retry(attempt, failure, usage, wait);
+            tokio::select! {
+                () = self.shared.clock.sleep(wait) => {}
+                () = self.shared.cancel.cancelled() => return End::Cancelled { attempt: None },
             }
         }
-        last
     }
 
-    /// Whether the next model of the chain is asked after this end; if so, the end becomes
-    /// an attempt that another follows.
-    fn falls_back(&self, last: &End) -> bool {
-        let End::Failed { attempt: Some(attempt), failure, usage, .. } = last else {
-            return false;
-        };
-        if !may_fall_back(failure.class) {
-            return false;
-        }
-        self.report_retry(attempt.clone(), failure.clone(), usage.clone(), Duration::ZERO);
-        true
+    /// What remains of the deadline of all attempts together; none where there is none.
+    fn left(&self) -> Option<Duration> {
+        let gone = self.shared.clock.elapsed().saturating_sub(self.began);
+        self.job.step().policy.deadline.map(|deadline| deadline.saturating_sub(gone))
     }
 
     fn report_retry(
@@ -250,14 +241,19 @@ impl Attempts<'_> {
         let _ = self.shared.reports.send(Report::Retry { slot, attempt, failure, usage, wait });
     }
 
-    /// Makes one attempt. `left` is what remains of the deadline, in milliseconds.
-    async fn once(&mut self, model: Option<ModelChoice>, left: Option<i64>) -> Tried {
+    /// Makes one attempt, if there is time left for it.
+    async fn once(&mut self, model: Option<ModelChoice>) -> Tried {
         let stopped = Tried::Ended(End::Cancelled { attempt: None });
         let permit = tokio::select! {
             permit = self.shared.permits.acquire() => permit,
             () = self.shared.cancel.cancelled() => return stopped,
         };
         let Ok(_permit) = permit else { return stopped };
+        // What waited for its turn, or overslept, has the less time.
+        if self.left().is_some_and(|left| left.is_zero()) {
+            let deadline = self.job.step().policy.deadline.unwrap_or_default();
+            return Tried::Ended(past_deadline(deadline, self.prepared.hash));
+        }
         let action = &self.prepared.action;
         let attempt = Attempt {
             number: self.job.earlier_attempts() + self.made + 1,
@@ -274,7 +270,7 @@ impl Attempts<'_> {
             return Tried::Ended(End::failed(failure));
         }
         self.made += 1;
-        let outcome = self.act(&context, left).await;
+        let outcome = self.act(&context).await;
         let usage = context.usage.take().map(Box::new);
         match outcome {
             Ok(Outcome::Done(output)) => Tried::Ended(self.done(attempt, output, usage).await),
@@ -292,11 +288,8 @@ impl Attempts<'_> {
     async fn done(&self, attempt: Attempt, output: Value, usage: Option<Box<CallUsage>>) -> End {
         let packed = match self.shared.workshop.store.pack(output.clone()).await {
             Ok(packed) => packed,
-            Err(error) => {
-                // The disk failed, not the work.
-                let failure = error.into();
-                return End::Failed { attempt: Some(attempt), failure, usage, hash: None };
-            }
+            // The disk failed, not the work. The attempt counts as lost.
+            Err(error) => return End::Store(error),
         };
         End::Done(Done {
             hash: attempt.hash,
@@ -315,15 +308,15 @@ impl Attempts<'_> {
     async fn announce(&self, attempt: &Attempt, quote: Quote) -> Result<(), Failure> {
         let (answer, answered) = oneshot::channel();
         let (slot, attempt) = (self.job.slot, attempt.clone());
-        let _ = self.shared.reports.send(Report::Announce { slot, attempt, quote, answer });
+        let _ =
+            self.shared.reports.send(Report::Announce(Announced { slot, attempt, quote, answer }));
         answered.await.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Cancelled, "the run ended")))
     }
 
     /// Lets the action act, within its time and until somebody says stop.
-    async fn act(&self, context: &StepContext, left: Option<i64>) -> Result<Outcome, Failure> {
+    async fn act(&self, context: &StepContext) -> Result<Outcome, Failure> {
         let timeout = self.job.step().policy.timeout;
-        let left = left.map(|ms| Duration::from_millis(ms.max(0) as u64));
-        let limit = [timeout, left].into_iter().flatten().min();
+        let limit = [timeout, self.left()].into_iter().flatten().min();
         let action = self.prepared.action.run(self.prepared.input.clone(), context);
         let mut action = std::pin::pin!(AssertUnwindSafe(action).catch_unwind());
         let out_of_time = async {
@@ -350,9 +343,15 @@ impl Attempts<'_> {
             }
         }
         context.cancel.cancel();
-        let limit = limit.unwrap_or_default();
-        Err(Failure::new(ErrorClass::Timeout, format!("no result within {limit:?}"))
-            .with_hint("raise `timeout` of the step, or under `defaults`"))
+        let (what, limit, key) = match (timeout, self.job.step().policy.deadline) {
+            (None, Some(deadline)) => ("the deadline of ", deadline, "deadline"),
+            (Some(timeout), Some(deadline)) if limit < Some(timeout) => {
+                ("the deadline of ", deadline, "deadline")
+            }
+            (timeout, _) => ("", timeout.unwrap_or_default(), "timeout"),
+        };
+        Err(Failure::new(ErrorClass::Timeout, format!("no result within {what}{limit:?}"))
+            .with_hint(format!("raise `{key}` of the step, or under `defaults`")))
     }
 
     fn context(&self, attempt: &Attempt) -> StepContext {
@@ -392,14 +391,12 @@ fn stopped() -> Failure {
     Failure::new(ErrorClass::Cancelled, "the run was stopped")
 }
 
-/// The end of an instance whose time for all attempts is over.
-fn past_deadline(last: End) -> End {
-    match last {
-        End::Failed { .. } => last,
-        End::Done(_) | End::Asked { .. } | End::Cancelled { .. } => {
-            End::failed(Failure::new(ErrorClass::Timeout, "the step's deadline is over"))
-        }
-    }
+/// The end of an instance whose time for all attempts is over before the next one begins.
+fn past_deadline(deadline: Duration, hash: ContentHash) -> End {
+    let message = format!("the deadline of {deadline:?} is over");
+    let failure = Failure::new(ErrorClass::Timeout, message)
+        .with_hint("raise `deadline` of the step, or under `defaults`");
+    End::Failed { attempt: None, failure, usage: None, hash: Some(hash) }
 }
 
 /// Whether another model may do better after a failure of this class.

@@ -14,7 +14,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::language::{Block, Workflow};
@@ -118,6 +118,8 @@ struct Frame {
     nodes: Vec<Node>,
     unsettled: usize,
     failed: bool,
+    /// Whether a step of an earlier phase failed.
+    failed_before: bool,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -160,8 +162,13 @@ pub struct Scheduler {
     blocked: Vec<Blocked>,
     /// The most instances of one loop at once, where the loop does not say.
     window: u64,
+    /// Instances that wait for a person, or that hold what does.
+    waiting: BTreeSet<Slot>,
     failed: bool,
 }
+
+/// The most instances that wait beside those at work. Each is held until the life ends.
+const MOST_WAITING: usize = 4096;
 
 impl Scheduler {
     /// Starts at the beginning of a workflow. `window` is the most instances of one loop
@@ -174,6 +181,7 @@ impl Scheduler {
             loops: Vec::new(),
             blocked: Vec::new(),
             window,
+            waiting: BTreeSet::new(),
             failed: false,
         };
         scheduler.open_frame(None, Arc::clone(&workflow.steps), Some(Arc::clone(workflow)));
@@ -216,7 +224,13 @@ impl Scheduler {
         self.frames.get(&frame).and_then(|frame| frame.holder)
     }
 
-    /// Whether a step of a frame's first phase failed; what `run.status` tells later phases.
+    /// Whether a step of a frame failed in a phase before the one it is in: what `run.status`
+    /// tells, whatever becomes of those that run beside.
+    pub fn failed_before(&self, frame: FrameId) -> bool {
+        self.frames.get(&frame).is_some_and(|frame| frame.failed_before)
+    }
+
+    /// Whether a step of a frame failed, in any phase.
     pub fn frame_failed(&self, frame: FrameId) -> bool {
         self.frames.get(&frame).is_some_and(|frame| frame.failed)
     }
@@ -267,6 +281,20 @@ impl Scheduler {
         }
     }
 
+    /// Tells that an instance waits for a person and does not end in this life of the run.
+    /// Neither it nor what it stands in is at work: others may be in their places, as long as
+    /// not too many wait to be held.
+    pub fn wait(&mut self, slot: Slot) {
+        let mut at = Some(slot);
+        while let Some(slot) = at {
+            let held = self.waiting.len() < MOST_WAITING || self.waiting.contains(&slot);
+            if slot.ordinal.is_some() && held && self.waiting.insert(slot) {
+                self.release(slot);
+            }
+            at = self.holder(slot.frame);
+        }
+    }
+
     /// Tells that a step or an instance ended.
     pub fn settle(&mut self, slot: Slot, ending: Ending) {
         if slot.ordinal.is_none() {
@@ -309,6 +337,7 @@ impl Scheduler {
             nodes: Vec::new(),
             unsettled: 0,
             failed: false,
+            failed_before: false,
         };
         self.frames.insert(id, frame);
         self.begin_phase(id, Phase::Steps, block);
@@ -320,6 +349,7 @@ impl Scheduler {
             return;
         };
         frame.phase = phase;
+        frame.failed_before = frame.failed;
         frame.unsettled = block.steps.len();
         frame.nodes = block.steps.iter().map(|step| Node::Missing(step.after.len())).collect();
         frame.block = block;
@@ -403,9 +433,11 @@ impl Scheduler {
     pub(in crate::engine) fn fingerprint(&self, into: &mut impl std::hash::Hasher) {
         use std::hash::Hash;
         for (id, frame) in &self.frames {
-            (id, frame.holder, frame.phase, &frame.nodes, frame.unsettled, frame.failed).hash(into);
+            (id, frame.holder, frame.phase, &frame.nodes, frame.unsettled).hash(into);
+            (frame.failed, frame.failed_before).hash(into);
         }
         (self.next_frame, &self.ready, &self.loops, self.blocked.len(), self.failed).hash(into);
+        self.waiting.hash(into);
     }
 
     fn node_mut(&mut self, slot: Slot) -> Option<&mut Node> {

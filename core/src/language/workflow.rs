@@ -4,7 +4,7 @@
 //! have the workflow's defaults merged in, sub-workflows are embedded, templates are
 //! compiled. What is spelt wrong in a file cannot be represented here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,6 +240,23 @@ impl Block {
                     Work::Workflow { workflow, .. } => workflow.has_step_budget(),
                 }
         })
+    }
+
+    /// An order in which every step comes after those it waits for, the file's where it can be.
+    pub fn in_order(&self) -> Vec<usize> {
+        let mut missing: Vec<_> = self.steps.iter().map(|step| step.after.len()).collect();
+        let mut ready: BTreeSet<_> = (0..self.steps.len()).filter(|at| missing[*at] == 0).collect();
+        let mut order = Vec::with_capacity(self.steps.len());
+        while let Some(at) = ready.pop_first() {
+            order.push(at);
+            for behind in self.dependents(at) {
+                missing[*behind] -= 1;
+                if missing[*behind] == 0 {
+                    ready.insert(*behind);
+                }
+            }
+        }
+        order
     }
 
     /// The indexes of the steps that wait for the step at `index`, ascending.

@@ -26,7 +26,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
-    /// It was started with these inputs.
+    /// It was started.
     Started {
         /// Hash of the definition.
         definition: ContentHash,
@@ -156,6 +156,20 @@ impl RunEvent {
 }
 
 impl StepEvent {
+    /// The attempt it speaks of; 0 where it speaks of none.
+    pub fn attempt(&self) -> u32 {
+        match self {
+            Self::Sent { attempt, .. }
+            | Self::AttemptFailed { attempt, .. }
+            | Self::Lost { attempt }
+            | Self::Asked { attempt, .. }
+            | Self::Succeeded { attempt, .. }
+            | Self::Failed { attempt, .. }
+            | Self::Cancelled { attempt } => *attempt,
+            Self::Opened { .. } | Self::Skipped | Self::Blocked { .. } | Self::Reopened => 0,
+        }
+    }
+
     /// The name it has in the store.
     pub fn kind(&self) -> &'static str {
         match self {

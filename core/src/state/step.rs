@@ -13,7 +13,10 @@ pub enum StepState {
         attempts: u32,
     },
     /// It holds other steps, and they are under way.
-    Open,
+    Open {
+        /// Attempts so far, from when the file said that it makes some itself.
+        attempts: u32,
+    },
     /// An attempt may have acted.
     Working {
         /// Its number.
@@ -82,7 +85,7 @@ impl StepState {
     pub fn apply(&self, event: &StepEvent) -> Result<Self, IllegalTransition> {
         let (attempts, open) = (self.attempts(), self.is_open());
         let next = match event {
-            StepEvent::Opened { .. } if open => Self::Open,
+            StepEvent::Opened { .. } if open => Self::Open { attempts },
             StepEvent::Sent { attempt, hash, .. }
                 if self.may_send() && *attempt == attempts + 1 =>
             {
@@ -97,15 +100,15 @@ impl StepState {
             StepEvent::Asked { attempt, hash, .. } if self.ends(*attempt) => {
                 Self::Waiting { attempts: *attempt, hash: *hash }
             }
-            StepEvent::Succeeded { attempt, hash, .. } if open => {
+            StepEvent::Succeeded { attempt, hash, .. } if self.may_close(*attempt) => {
                 Self::Succeeded { attempts: attempts.max(*attempt), hash: *hash }
             }
-            StepEvent::Failed { attempt, hash, .. } if open => {
+            StepEvent::Failed { attempt, hash, .. } if self.may_close(*attempt) => {
                 Self::Failed { attempts: attempts.max(*attempt), hash: *hash }
             }
             StepEvent::Skipped if open => Self::Skipped { attempts },
             StepEvent::Blocked { .. } if open => Self::Blocked { attempts },
-            StepEvent::Cancelled { attempt } if open => {
+            StepEvent::Cancelled { attempt } if self.may_close(*attempt) => {
                 Self::Cancelled { attempts: attempts.max(*attempt) }
             }
             StepEvent::Reopened if !matches!(self, Self::Working { .. }) => Self::Idle { attempts },
@@ -131,6 +134,7 @@ impl StepState {
         match self {
             Self::Working { attempt, .. } => *attempt,
             Self::Idle { attempts }
+            | Self::Open { attempts }
             | Self::Retrying { attempts }
             | Self::Waiting { attempts, .. }
             | Self::Succeeded { attempts, .. }
@@ -138,8 +142,6 @@ impl StepState {
             | Self::Skipped { attempts }
             | Self::Blocked { attempts }
             | Self::Cancelled { attempts } => *attempts,
-            // What holds other steps makes no attempts of its own.
-            Self::Open => 0,
         }
     }
 
@@ -147,7 +149,7 @@ impl StepState {
     pub fn is_open(&self) -> bool {
         match self {
             Self::Idle { .. }
-            | Self::Open
+            | Self::Open { .. }
             | Self::Working { .. }
             | Self::Retrying { .. }
             | Self::Waiting { .. } => true,
@@ -162,7 +164,7 @@ impl StepState {
     /// The status the read model shows.
     pub fn status(&self) -> StepStatus {
         match self {
-            Self::Idle { .. } | Self::Open | Self::Working { .. } => StepStatus::Running,
+            Self::Idle { .. } | Self::Open { .. } | Self::Working { .. } => StepStatus::Running,
             Self::Retrying { .. } => StepStatus::Retrying,
             Self::Waiting { .. } => StepStatus::Waiting,
             Self::Succeeded { .. } => StepStatus::Succeeded,
@@ -180,7 +182,8 @@ impl StepState {
             (StepStatus::Running, Some(hash)) if attempts > 0 => {
                 Self::Working { attempt: attempts, hash }
             }
-            (StepStatus::Running, None) if attempts == 0 => Self::Open,
+            // What lost its attempt tells so; what holds others has nothing to tell.
+            (StepStatus::Running, None) if row.error.is_none() => Self::Open { attempts },
             (StepStatus::Running, _) | (StepStatus::Waiting, None) => Self::Idle { attempts },
             (StepStatus::Retrying, _) => Self::Retrying { attempts },
             (StepStatus::Waiting, Some(hash)) => Self::Waiting { attempts, hash },
@@ -207,10 +210,15 @@ impl StepState {
         self.is_sent(attempt) || (self.may_send() && attempt == self.attempts() + 1)
     }
 
+    /// Whether an end that speaks of `attempt` (0: of none) may come now: an attempt ends once.
+    fn may_close(&self, attempt: u32) -> bool {
+        self.is_open() && (attempt == 0 || self.ends(attempt))
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Idle { .. } => "idle",
-            Self::Open => "open",
+            Self::Open { .. } => "open",
             Self::Working { .. } => "working",
             Self::Retrying { .. } => "retrying",
             Self::Waiting { .. } => "waiting",
@@ -272,9 +280,7 @@ mod tests {
                 if !state.is_open() {
                     prop_assert_eq!(&event, &StepEvent::Reopened, "{:?} was settled", state);
                 }
-                if state != StepState::Open && next != StepState::Open {
-                    prop_assert!(next.attempts() >= state.attempts(), "{:?} then {:?}", state, next);
-                }
+                prop_assert!(next.attempts() >= state.attempts(), "{:?} then {:?}", state, next);
                 if let StepEvent::Sent { attempt, .. } = event {
                     prop_assert_eq!(attempt, state.attempts() + 1);
                 }

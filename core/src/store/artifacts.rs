@@ -78,7 +78,8 @@ impl Artifacts {
         Ok(reference(hash, size, media_type, name))
     }
 
-    /// Reads an artifact whole, and checks that it is what was kept.
+    /// Reads an artifact whole, and checks that it is what was kept. Dropping the future does
+    /// nothing.
     pub async fn get(&self, hash: &ContentHash) -> Result<Vec<u8>, StoreError> {
         let path = object_store::path::Path::from(location(hash));
         let failed = |error| self.object_error(hash, error);
@@ -102,13 +103,14 @@ impl Artifacts {
         }
     }
 
-    /// Opens an artifact for reading in pieces, after checking it from end to end.
+    /// Opens an artifact for reading in pieces, after checking it from end to end. Dropping
+    /// the future does nothing.
     pub async fn open(&self, hash: &ContentHash) -> Result<File, StoreError> {
         let (artifacts, hash) = (self.clone(), *hash);
         blocking(move || artifacts.open_checked(&hash)).await
     }
 
-    /// Checks that an artifact is what was kept.
+    /// Checks that an artifact is what was kept. Dropping the future does nothing.
     pub async fn verify(&self, hash: &ContentHash) -> Result<(), StoreError> {
         self.open(hash).await.map(drop)
     }

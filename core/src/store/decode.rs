@@ -14,11 +14,11 @@ use crate::units::Money;
 
 pub(super) type Decoded<T> = Result<T, sqlx::Error>;
 
-/// Reads a column through the type that rules its spelling.
 fn wrong(column: &str, what: impl std::fmt::Display) -> sqlx::Error {
     sqlx::Error::Decode(format!("column {column}: {what}").into())
 }
 
+/// Reads a column through the type that rules its spelling.
 fn parsed<T>(row: &SqliteRow, column: &str, parse: impl Fn(&str) -> Option<T>) -> Decoded<T> {
     let text: &str = row.try_get(column)?;
     parse(text).ok_or_else(|| wrong(column, format!("`{text}` is unknown")))

@@ -1,21 +1,24 @@
-//! How rows travel to `SQLite`: one JSON array a table, read by one `INSERT … SELECT`.
+//! How rows travel to `SQLite`: as the values of their columns.
 //!
 //! Encoding is done by whoever commits, not by the writer, so that it uses every core. A
-//! JSON column travels as a string, so that `SQLite` neither parses nor respells it.
+//! JSON column is a text, so that `SQLite` neither parses nor respells it.
 
 use std::collections::BTreeMap;
 
+use rusqlite::types::Value as Column;
 use serde_json::Value;
 
-use super::rows::{ApprovalRow, AttemptRow, Batch, CacheRow, EventRow, LogRow, RunRow, StepRow};
+use super::rows::{
+    ApprovalRow, AttemptRow, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow, StepRow,
+};
 use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::content::ContentHash;
 use crate::error::ErrorClass;
 use crate::ids::{InstancePath, RunId};
 use crate::units::Money;
 
-/// Parameters stay under this size, unless one row alone is larger.
-pub(super) const CHUNK: usize = 4 << 20;
+/// A group takes no more in once its texts have this size, in bytes.
+pub(super) const GROUP: usize = 4 << 20;
 
 /// A statement of the writer. Their order is the order of execution: what is referred to
 /// comes before what refers to it.
@@ -23,6 +26,7 @@ pub(super) const CHUNK: usize = 4 << 20;
 pub(super) enum Statement {
     Definitions,
     Runs,
+    Costs,
     Steps,
     Attempts,
     Events,
@@ -34,10 +38,12 @@ pub(super) enum Statement {
     ClearCancel,
 }
 
-/// Rows to write, encoded: for each statement its parameters, each the inside of a JSON
-/// array.
+/// Rows to write, by what is done with them.
 #[derive(Debug, Default)]
-pub(super) struct Encoded(pub(super) BTreeMap<Statement, Vec<String>>);
+pub(super) struct Encoded {
+    pub(super) rows: BTreeMap<Statement, Vec<Row>>,
+    size: usize,
+}
 
 impl Encoded {
     /// Encodes a batch.
@@ -47,6 +53,9 @@ impl Encoded {
             encoded.push(Statement::Runs, run(row));
             encoded.artifacts(row.started, Some(&row.inputs));
             encoded.artifacts(row.started, row.outputs.as_ref());
+        }
+        for row in &batch.costs {
+            encoded.push(Statement::Costs, cost(row));
         }
         for row in &batch.steps {
             encoded.push(Statement::Steps, step(row));
@@ -88,33 +97,22 @@ impl Encoded {
         encoded
     }
 
-    /// The size of all parameters, in bytes.
+    /// The size of its texts, in bytes.
     pub(super) fn size(&self) -> usize {
-        self.0.values().flatten().map(String::len).sum()
+        self.size
     }
 
     /// Adds the rows of another, which stay behind those that are here.
     pub(super) fn append(&mut self, other: &Self) {
-        for (statement, chunks) in &other.0 {
-            for chunk in chunks {
-                self.push_text(*statement, chunk);
-            }
+        self.size += other.size;
+        for (statement, rows) in &other.rows {
+            self.rows.entry(*statement).or_default().extend_from_slice(rows);
         }
     }
 
     fn push(&mut self, statement: Statement, row: Row) {
-        self.push_text(statement, &row.finish());
-    }
-
-    fn push_text(&mut self, statement: Statement, rows: &str) {
-        let chunks = self.0.entry(statement).or_default();
-        match chunks.last_mut() {
-            Some(chunk) if chunk.len() + rows.len() < CHUNK => {
-                chunk.push(',');
-                chunk.push_str(rows);
-            }
-            Some(_) | None => chunks.push(rows.to_owned()),
-        }
+        self.size += row.size();
+        self.rows.entry(statement).or_default().push(row);
     }
 
     fn artifacts(&mut self, at: i64, value: Option<&Value>) {
@@ -143,6 +141,10 @@ fn run(row: &RunRow) -> Row {
         .flag(Some(row.cost_uncertain))
         .int(row.started)
         .maybe_int(row.ended)
+}
+
+fn cost(row: &CostRow) -> Row {
+    Row::new().text(row.run.as_str()).money(Some(row.cost)).flag(Some(row.uncertain))
 }
 
 fn step(row: &StepRow) -> Row {
@@ -229,58 +231,67 @@ pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A row on its way into a JSON array of its columns.
-struct Row(Vec<u8>);
+/// The columns of a row, in the order of its statement's parameters.
+#[derive(Clone, Debug)]
+pub(super) struct Row(Vec<Column>);
 
 impl Row {
     fn new() -> Self {
-        Self(vec![b'['])
+        Self(Vec::with_capacity(17))
     }
 
-    fn push(mut self, value: &impl serde::Serialize) -> Self {
-        serde_json::to_writer(&mut self.0, value).expect("texts and numbers serialize");
-        self.0.push(b',');
+    /// The columns.
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.0
+    }
+
+    fn size(&self) -> usize {
+        let length = |column: &Column| match column {
+            Column::Text(text) => text.len(),
+            Column::Blob(bytes) => bytes.len(),
+            Column::Null | Column::Integer(_) | Column::Real(_) => 0,
+        };
+        self.0.iter().map(length).sum()
+    }
+
+    fn push(mut self, column: impl Into<Column>) -> Self {
+        self.0.push(column.into());
         self
     }
 
     fn text(self, text: &str) -> Self {
-        self.push(&text)
+        self.push(text.to_owned())
     }
 
     fn maybe_text(self, text: Option<&str>) -> Self {
-        self.push(&text)
+        self.push(text.map(str::to_owned))
     }
 
     fn int(self, number: i64) -> Self {
-        self.push(&number)
+        self.push(number)
     }
 
     fn maybe_int(self, number: Option<i64>) -> Self {
-        self.push(&number)
+        self.push(number)
     }
 
     fn unsigned(self, number: Option<u64>) -> Self {
-        self.push(&number.map(signed))
+        self.push(number.map(signed))
     }
 
     fn flag(self, flag: Option<bool>) -> Self {
-        self.push(&flag.map(u8::from))
+        self.push(flag.map(i64::from))
     }
 
     fn money(self, money: Option<Money>) -> Self {
-        self.push(&money.map(Money::micros))
+        self.push(money.map(Money::micros))
     }
 
     fn hash(self, hash: Option<&ContentHash>) -> Self {
-        self.push(&hash.map(ContentHash::hex))
+        self.push(hash.map(|hash| hash.bytes().to_vec()))
     }
 
     fn json(self, value: Option<&Value>) -> Self {
-        self.push(&value.map(Value::to_string))
-    }
-
-    fn finish(mut self) -> String {
-        *self.0.last_mut().expect("a row has columns") = b']';
-        String::from_utf8(self.0).expect("serde_json writes UTF-8")
+        self.push(value.map(Value::to_string))
     }
 }

@@ -120,7 +120,7 @@ pub enum StoreError {
         /// The database file.
         file: PathBuf,
         /// What `SQLite` said.
-        source: Arc<sqlx::Error>,
+        source: Arc<SqliteError>,
     },
     /// The store was closed while something was still to be written.
     #[error("the store is closed")]
@@ -156,6 +156,28 @@ impl StoreError {
     }
 
     /// Names a failure of the file system.
+    /// Whether it is about one file that is kept or to be kept, and not about the store: then
+    /// it harms only who needs that file.
+    pub fn is_of_a_file(&self) -> bool {
+        match self {
+            Self::MissingArtifact { .. } | Self::DamagedArtifact { .. } | Self::BadFile { .. } => {
+                true
+            }
+            Self::NotAStore { .. }
+            | Self::NewerVersion { .. }
+            | Self::Damaged { .. }
+            | Self::ReadOnly { .. }
+            | Self::Full { .. }
+            | Self::Locked { .. }
+            | Self::Rejected { .. }
+            | Self::UnknownRun { .. }
+            | Self::AmbiguousRun { .. }
+            | Self::Io { .. }
+            | Self::Database { .. }
+            | Self::Closed => false,
+        }
+    }
+
     pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
         use std::io::ErrorKind;
         let path = path.to_path_buf();
@@ -167,22 +189,17 @@ impl StoreError {
     }
 
     /// Names a failure of `SQLite` by its result code.
-    pub(super) fn database(file: &Path, source: sqlx::Error) -> Self {
-        let file = file.to_path_buf();
-        if matches!(source, sqlx::Error::PoolClosed) {
-            return Self::Closed;
+    pub(super) fn database(file: &Path, source: impl Into<SqliteError>) -> Self {
+        let (file, source) = (file.to_path_buf(), source.into());
+        match &source {
+            SqliteError::Sqlx(sqlx::Error::PoolClosed) => return Self::Closed,
+            SqliteError::Sqlx(
+                sqlx::Error::Decode(error) | sqlx::Error::ColumnDecode { source: error, .. },
+            ) => return Self::Damaged { file, detail: error.to_string() },
+            SqliteError::Sqlx(_) | SqliteError::Rusqlite(_) => {}
         }
-        if let sqlx::Error::Decode(error) | sqlx::Error::ColumnDecode { source: error, .. } =
-            &source
-        {
-            let detail = error.to_string();
-            return Self::Damaged { file, detail };
-        }
-        let detail = || match source.as_database_error() {
-            Some(error) => error.message().to_owned(),
-            None => source.to_string(),
-        };
-        let code = result_code(&source);
+        let detail = || source.detail();
+        let code = source.code();
         if code == Some(IOERR_SHMSIZE) {
             return Self::Full { path: file };
         }
@@ -202,7 +219,39 @@ impl StoreError {
 /// The memory beside the WAL could not grow: on a full disk the first thing that fails.
 const IOERR_SHMSIZE: i32 = 4874;
 
-/// The extended result code of `SQLite`, where it was `SQLite` that failed.
-pub(super) fn result_code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.code()?.parse().ok()
+/// What `SQLite` said, by whichever library it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// Asked to read, or to migrate.
+    #[error(transparent)]
+    Sqlx(#[from] sqlx::Error),
+    /// Asked to write.
+    #[error(transparent)]
+    Rusqlite(#[from] rusqlite::Error),
+}
+
+impl SqliteError {
+    /// The extended result code of `SQLite`, where it was `SQLite` that failed.
+    fn code(&self) -> Option<i32> {
+        match self {
+            Self::Sqlx(error) => error.as_database_error()?.code()?.parse().ok(),
+            Self::Rusqlite(error) => error.sqlite_error().map(|error| error.extended_code),
+        }
+    }
+
+    /// What it says of it.
+    fn detail(&self) -> String {
+        match self {
+            Self::Sqlx(error) => match error.as_database_error() {
+                Some(error) => error.message().to_owned(),
+                None => error.to_string(),
+            },
+            Self::Rusqlite(error) => error.to_string(),
+        }
+    }
+
+    /// Whether somebody else holds a lock.
+    pub(super) fn is_busy(&self) -> bool {
+        self.code().is_some_and(|code| code & 0xff == 5)
+    }
 }

@@ -1,10 +1,13 @@
 //! Who drives a run: one process, by a lock that the system releases when it dies.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ids::RunId;
+
+/// How often a lock that is taken is tried again at once.
+const LOOKS: u32 = 8;
 
 /// The right to drive a run, held until it is dropped or the process dies.
 #[derive(Debug)]
@@ -52,6 +55,7 @@ impl RunLock {
     pub fn acquire(folder: &Path, run: &RunId) -> Result<Self, LockError> {
         let path = folder.join("locks").join(format!("{run}.lock"));
         let failed = |source| LockError::Io { path: path.clone(), source };
+        let mut looks = LOOKS;
         loop {
             let mut file = File::options()
                 .read(true)
@@ -62,6 +66,12 @@ impl RunLock {
                 .map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
+                // Somebody may be looking just now, which takes no longer than this.
+                Err(TryLockError::WouldBlock) if looks > 0 => {
+                    looks -= 1;
+                    std::thread::yield_now();
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {
                     return Err(LockError::Held { run: run.clone(), owner: owner(&mut file) });
                 }
@@ -74,6 +84,21 @@ impl RunLock {
                 return Ok(Self { _file: file, path });
             }
         }
+    }
+
+    /// Whether somebody drives the run. Looking takes nobody's place and leaves no file.
+    pub fn is_held(folder: &Path, run: &RunId) -> Result<bool, LockError> {
+        let path = folder.join("locks").join(format!("{run}.lock"));
+        let look = || match File::open(&path) {
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(error),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
+        look().map_err(|source| LockError::Io { path: path.clone(), source })
     }
 }
 

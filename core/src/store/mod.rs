@@ -28,22 +28,22 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
-use sqlx::SqlitePool;
-use tokio_util::sync::CancellationToken;
+use sqlx::{Connection, SqlitePool};
 
 use crate::content::ContentHash;
 use crate::ids::RunId;
 
 pub use artifacts::Artifacts;
-pub use error::StoreError;
+pub use error::{SqliteError, StoreError};
 pub use history::LogFilter;
 pub use lock::{LockError, RunLock};
 pub use queries::Page;
 pub use rows::{
-    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, EventRow, LogRow, RunRow, RunStatus,
-    StepRow, StepStatus,
+    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow,
+    RunStatus, StepRow, StepStatus,
 };
 pub use runs::{Ambiguous, RunFilter};
 pub use steps::StepCursor;
@@ -52,7 +52,7 @@ use encode::Encoded;
 use open::Layout;
 use writer::Writer;
 
-pub(crate) use writer::Commit;
+pub(crate) use writer::{Commit, Driving};
 
 /// A store, open. Clones share it; any task and thread may use it.
 #[derive(Clone, Debug)]
@@ -67,8 +67,7 @@ struct Inner {
     readers: SqlitePool,
     /// None where the folder can only be read.
     writer: Option<Writer>,
-    closed: CancellationToken,
-    task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -82,16 +81,16 @@ impl Store {
         let options = open::options(&layout.database);
         let artifacts = Artifacts::in_folder(&layout.artifacts)?;
         artifacts.sweep()?;
-        let closed = CancellationToken::new();
-        let (writer, task) =
-            Writer::start(layout.database.clone(), options.clone(), connection, closed.clone());
+        let (writer, thread) = Writer::start(layout.database.clone())?;
+        // Closed only now: the last connection to close would fold the log into the file.
+        let closed = connection.close().await;
+        closed.map_err(|error| StoreError::database(&layout.database, error))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 artifacts,
                 readers: open::readers(options),
                 writer: Some(writer),
-                closed,
-                task: Mutex::new(Some(task)),
+                thread: Mutex::new(Some(thread)),
                 layout,
             }),
         })
@@ -127,8 +126,7 @@ impl Store {
                 artifacts: Artifacts::in_folder(&layout.artifacts)?,
                 readers,
                 writer: None,
-                closed: CancellationToken::new(),
-                task: Mutex::new(None),
+                thread: Mutex::new(None),
                 layout,
             }),
         })
@@ -151,6 +149,20 @@ impl Store {
     /// Dropping the future sends the batch or not.
     pub(crate) async fn send(&self, batch: &Batch) -> Result<Commit, StoreError> {
         self.writer()?.send(Encoded::batch(batch)).await
+    }
+
+    /// Writes a batch on the caller's thread, which stands still until it is durable, if
+    /// nobody else writes; none where somebody does, and nothing was written.
+    pub(crate) fn commit_here(&self, batch: &Batch) -> Option<Result<(), StoreError>> {
+        match self.writer() {
+            Ok(writer) => writer.write_here(Encoded::batch(batch)).ok(),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Says that a run is driven in this process, for as long as what it returns lives.
+    pub(crate) fn driving(&self) -> Option<Driving> {
+        self.inner.writer.as_ref().map(Writer::driving)
     }
 
     /// Keeps a definition, once however often it is put.
@@ -197,14 +209,16 @@ impl Store {
     /// somewhat later.
     pub async fn close(&self) {
         self.inner.readers.close().await;
-        self.inner.closed.cancel();
-        let task = {
-            let mut task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner);
-            task.take()
+        if let Some(writer) = &self.inner.writer {
+            writer.close().await;
+        }
+        let thread = {
+            let mut thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner);
+            thread.take()
         };
-        if let Some(task) = task {
+        if let Some(thread) = thread {
             // It only fails when the runtime ends, and then everything does.
-            let _ = task.await;
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
 

@@ -17,6 +17,18 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A few queries at a time; readers never wait for the writer.
 const READERS: u32 = 4;
 
+/// What every connection that writes is set to: a cache of 32 MiB, so that pages of the
+/// indexes, which change often, are read and written back seldom; and 4 MiB of WAL (1000
+/// pages) between checkpoints, because a commit that overwrites the log is cheaper than one
+/// that lets it grow.
+pub(super) const PRAGMAS: &[(&str, &str)] = &[
+    ("journal_mode", "WAL"),
+    ("synchronous", "FULL"),
+    ("foreign_keys", "ON"),
+    ("cache_size", "-32768"),
+    ("wal_autocheckpoint", "1000"),
+];
+
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// The files of a store.
@@ -46,7 +58,7 @@ impl Layout {
     }
 }
 
-/// The options of the writer's connection.
+/// The options of a connection of `sqlx` that may write: the one that migrates.
 pub(super) fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path_only(file))
@@ -55,17 +67,12 @@ pub(super) fn options(file: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        // A cache of 32 MiB, so that pages of the indexes, which change often, are read and
-        // written back seldom; and 4 MiB of WAL (1000 pages) between checkpoints, because a
-        // commit that overwrites the log is cheaper than one that lets it grow.
-        .pragma("cache_size", "-32768")
-        .pragma("wal_autocheckpoint", "1000")
         .disable_statement_logging()
 }
 
 /// The path in a form that `SQLite` does not take for a URI: one that does not begin with
 /// `file:`.
-fn path_only(file: &Path) -> PathBuf {
+pub(super) fn path_only(file: &Path) -> PathBuf {
     std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf())
 }
 

@@ -155,6 +155,17 @@ pub struct RunRow {
     pub ended: Option<i64>,
 }
 
+/// What a run spent so far, booked without writing the run anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CostRow {
+    /// The run.
+    pub run: RunId,
+    /// What it spent; the sum of what is known.
+    pub cost: Money,
+    /// Whether a call of unknown price, or one that may have been paid, is in it.
+    pub uncertain: bool,
+}
+
 /// A step or an instance, as it stands. Written whole: a later row replaces the earlier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRow {
@@ -286,6 +297,8 @@ pub struct Batch {
     pub events: Vec<EventRow>,
     /// Runs that changed.
     pub runs: Vec<RunRow>,
+    /// Runs that spent something and did not change otherwise, each once.
+    pub costs: Vec<CostRow>,
     /// Steps that changed.
     pub steps: Vec<StepRow>,
     /// Attempts that changed.

@@ -27,7 +27,8 @@ impl Store {
         Ok(json!({ SPILLED: artifact.to_value() }))
     }
 
-    /// Turns what a row holds back into the value that was packed.
+    /// Turns what a row holds back into the value that was packed. Dropping the future does
+    /// nothing.
     pub async fn unpack(&self, value: Value) -> Result<Value, StoreError> {
         let spilled = value.get(SPILLED).and_then(ArtifactRef::from_value);
         let Some(artifact) = spilled else {

@@ -1,19 +1,20 @@
-//! The writer's SQL: one statement a table, its rows as one JSON parameter.
+//! The writer's SQL: one statement a table, compiled once, run for each row.
 
 use super::encode::Statement;
 
 /// Begins a group. Immediate, so that two processes wait for each other here and never
 /// in the middle.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;";
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Ends a group; durable when it returns.
-pub(super) const COMMIT: &str = "COMMIT;";
+pub(super) const COMMIT: &str = "COMMIT";
 
 impl Statement {
-    /// The SQL, with one parameter.
+    /// The SQL, with a parameter for each column of a row.
     pub(super) fn sql(self) -> &'static str {
         match self {
             Self::Definitions => DEFINITIONS,
             Self::Runs => RUNS,
+            Self::Costs => COSTS,
             Self::Steps => STEPS,
             Self::Attempts => ATTEMPTS,
             Self::Events => EVENTS,
@@ -21,87 +22,72 @@ impl Statement {
             Self::Cache => CACHE,
             Self::Logs => LOGS,
             Self::Artifacts => ARTIFACTS,
-            Self::RequestCancel => {
-                "UPDATE runs SET cancel_requested = 1 WHERE id IN (SELECT value->>0 FROM jsonb_each(?));"
-            }
-            Self::ClearCancel => {
-                "UPDATE runs SET cancel_requested = 0 WHERE id IN (SELECT value->>0 FROM jsonb_each(?));"
-            }
+            Self::RequestCancel => "UPDATE runs SET cancel_requested = 1 WHERE id = ?1",
+            Self::ClearCancel => "UPDATE runs SET cancel_requested = 0 WHERE id = ?1",
         }
     }
 }
 
 const DEFINITIONS: &str = "
 INSERT INTO definitions (hash, name, bundle)
-SELECT unhex(value->>0), value->>1, value->>2 FROM jsonb_each(?) WHERE true
-ON CONFLICT (hash) DO NOTHING;";
+VALUES (?1, ?2, ?3)
+ON CONFLICT (hash) DO NOTHING";
 
 const RUNS: &str = "
 INSERT INTO runs (id, workflow, definition, status, inputs, outputs, error, cost,
     cost_uncertain, started, ended)
-SELECT value->>0, value->>1, unhex(value->>2), value->>3, value->>4, value->>5, value->>6,
-    value->>7, value->>8, value->>9, value->>10
-FROM jsonb_each(?) WHERE true
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT (id) DO UPDATE SET workflow = excluded.workflow, definition = excluded.definition,
     status = excluded.status, inputs = excluded.inputs, outputs = excluded.outputs,
     error = excluded.error, cost = excluded.cost, cost_uncertain = excluded.cost_uncertain,
-    started = excluded.started, ended = excluded.ended;";
+    started = excluded.started, ended = excluded.ended";
+
+const COSTS: &str = "UPDATE runs SET cost = ?2, cost_uncertain = ?3 WHERE id = ?1";
 
 const STEPS: &str = "
 INSERT INTO steps (run, path, parent, step, ordinal, status, hash, output, meta, error_class,
     error, attempts, cached, started, ended)
-SELECT (SELECT key FROM runs WHERE id = value->>0), value->>1, value->>2, value->>3, value->>4,
-    value->>5, unhex(value->>6), value->>7, value->>8, value->>9, value->>10, value->>11,
-    value->>12, value->>13, value->>14
-FROM jsonb_each(?) WHERE true
+VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+    ?13, ?14, ?15)
 ON CONFLICT (run, path) DO UPDATE SET parent = excluded.parent, step = excluded.step,
     ordinal = excluded.ordinal, status = excluded.status, hash = excluded.hash,
     output = excluded.output, meta = excluded.meta, error_class = excluded.error_class,
     error = excluded.error, attempts = excluded.attempts, cached = excluded.cached,
-    started = excluded.started, ended = excluded.ended;";
+    started = excluded.started, ended = excluded.ended";
 
 const ATTEMPTS: &str = "
 INSERT INTO attempts (run, path, number, status, provider, model, error_class, error,
     input_tokens, output_tokens, cost, reserved, latency_ms, request_id, raw, started, ended)
-SELECT (SELECT key FROM runs WHERE id = value->>0), value->>1, value->>2, value->>3, value->>4,
-    value->>5, value->>6, value->>7, value->>8, value->>9, value->>10, value->>11, value->>12,
-    value->>13, value->>14, value->>15, value->>16
-FROM jsonb_each(?) WHERE true
+VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+    ?13, ?14, ?15, ?16, ?17)
 ON CONFLICT (run, path, number) DO UPDATE SET status = excluded.status,
     provider = excluded.provider, model = excluded.model, error_class = excluded.error_class,
     error = excluded.error, input_tokens = excluded.input_tokens,
     output_tokens = excluded.output_tokens, cost = excluded.cost, reserved = excluded.reserved,
     latency_ms = excluded.latency_ms, request_id = excluded.request_id, raw = excluded.raw,
-    started = excluded.started, ended = excluded.ended;";
+    started = excluded.started, ended = excluded.ended";
 
 const EVENTS: &str = "
 INSERT INTO events (run, seq, at, path, kind, body)
-SELECT (SELECT key FROM runs WHERE id = value->>0), value->>1, value->>2, value->>3, value->>4,
-    value->>5
-FROM jsonb_each(?);";
+VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6)";
 
 const APPROVALS: &str = "
 INSERT INTO approvals (run, path, show, asked, answered, approved, comment)
-SELECT (SELECT key FROM runs WHERE id = value->>0), value->>1, value->>2, value->>3, value->>4,
-    value->>5, value->>6
-FROM jsonb_each(?) WHERE true
+VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (run, path) DO UPDATE SET show = excluded.show, asked = excluded.asked,
-    answered = excluded.answered, approved = excluded.approved, comment = excluded.comment;";
+    answered = excluded.answered, approved = excluded.approved, comment = excluded.comment";
 
 const CACHE: &str = "
 INSERT INTO cache (hash, output, meta, run, at)
-SELECT unhex(value->>0), value->>1, value->>2, (SELECT key FROM runs WHERE id = value->>3),
-    value->>4
-FROM jsonb_each(?) WHERE true
+VALUES (?1, ?2, ?3, (SELECT key FROM runs WHERE id = ?4), ?5)
 ON CONFLICT (hash) DO UPDATE SET output = excluded.output, meta = excluded.meta,
-    run = excluded.run, at = excluded.at;";
+    run = excluded.run, at = excluded.at";
 
 const LOGS: &str = "
 INSERT INTO logs (run, at, path, attempt, line)
-SELECT (SELECT key FROM runs WHERE id = value->>0), value->>1, value->>2, value->>3, value->>4
-FROM jsonb_each(?);";
+VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5)";
 
 const ARTIFACTS: &str = "
 INSERT INTO artifacts (hash, size, media_type, created)
-SELECT unhex(value->>0), value->>1, value->>2, value->>3 FROM jsonb_each(?) WHERE true
-ON CONFLICT (hash) DO NOTHING;";
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (hash) DO NOTHING";

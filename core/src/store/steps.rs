@@ -175,6 +175,26 @@ impl Store {
         Ok(Page { rows, next })
     }
 
+    /// Lists the attempts of a run that were sent and have not ended, by path and number,
+    /// those behind `after`.
+    pub async fn sent_attempts(
+        &self,
+        run: &RunId,
+        after: Option<&(InstancePath, u32)>,
+        limit: u32,
+    ) -> Result<Page<AttemptRow, (InstancePath, u32)>, StoreError> {
+        let sql = attempt_columns!(
+            "WHERE a.run = (SELECT key FROM runs WHERE id = ?) AND a.status = 'sent' \
+             AND (a.path, a.number) > (?, ?) ORDER BY a.path, a.number LIMIT ?"
+        );
+        let (path, number) = after.map_or(("", 0), |(path, number)| (path.as_str(), *number));
+        let query =
+            sqlx::query(sql).bind(run.as_str()).bind(path).bind(number).bind(i64::from(limit));
+        let rows = self.all(query, decode::attempt).await?;
+        let next = full(&rows, limit).map(|last| (last.path.clone(), last.number));
+        Ok(Page { rows, next })
+    }
+
     /// Reads the cached outputs of these hashes, those that there are, in one query.
     pub async fn cached(
         &self,

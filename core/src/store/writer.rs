@@ -1,54 +1,86 @@
-//! The one writer of a process: a task that owns a connection and commits groups.
+//! The one writer of a process: who owns the connection that writes, and when it commits.
 //!
 //! ```text
-//! commit ──► queue ──► [ everything that waits ] ──► BEGIN … COMMIT ──► each hears of it
+//! send ────────► queue ──► [ everything that waits ] ──► BEGIN … COMMIT ──► each hears of it
+//! write_here ─────────────────────────────────────────► BEGIN … COMMIT   on the caller's thread
 //! ```
 //!
-//! While one group is on its way to the disk, the next one gathers; so one fsync serves
-//! all who came meanwhile, and who comes alone waits for nobody. A group goes to `SQLite` in
-//! one call. A group that fails is undone and written one by one, so that a faulty batch
-//! harms no other.
+//! While one group is on its way to the disk, the next one gathers; so one fsync serves all
+//! who came meanwhile. A group that fails is undone and written one by one, so that a faulty
+//! batch harms no other.
+//!
+//! Who has nothing to do but wait for the disk, and shares it with nobody, writes on its own
+//! thread: handing the group to another thread and hearing of it takes about as long as the
+//! disk does. That, and a driver that answers once for a whole group, is why writing goes
+//! through `rusqlite` while everything else goes through `sqlx`, which has a thread of its own
+//! for each connection and answers for each statement.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
-use super::encode::{CHUNK, Encoded};
-use super::error::{StoreError, result_code};
-use super::open::BUSY_TIMEOUT;
+use super::encode::{Encoded, GROUP};
+use super::error::{SqliteError, StoreError};
+use super::open::{BUSY_TIMEOUT, PRAGMAS, path_only};
 use super::statements::{BEGIN, COMMIT};
 
 /// As many may wait for the writer before those behind them wait to be let in.
 const QUEUE: usize = 1024;
 
+/// Statements that are kept compiled: all there are.
+const STATEMENTS: usize = 32;
+
+/// What the writer's thread is sent.
+enum Message {
+    Write(Job),
+    /// Write what is queued, then end.
+    Close,
+}
+
 /// Something to write, and who waits for it.
-pub(super) struct Job {
+struct Job {
     writes: Encoded,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// The way into the writer's queue.
+/// The way to the writer.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Job>,
+    queue: mpsc::Sender<Message>,
+    desk: Arc<Mutex<Desk>>,
+    /// How many drive runs on this store in this process.
+    drivers: Arc<AtomicUsize>,
+}
+
+/// Says that a run is being driven, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Driving(Arc<AtomicUsize>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Writer {
-    /// Starts the writer on its connection; it ends when `closed` says so or the last clone
-    /// is gone, after all that was queued by then.
-    pub(super) fn start(
-        file: PathBuf,
-        options: SqliteConnectOptions,
-        connection: SqliteConnection,
-        closed: CancellationToken,
-    ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let task = Task { file, options, connection: Some(connection), patience: BUSY_TIMEOUT };
-        (Self { queue }, tokio::spawn(task.serve(jobs, closed)))
+    /// Opens the writer's connection and starts its thread, which ends when it is told to or
+    /// the last clone is gone, after all that was queued by then.
+    pub(super) fn start(file: PathBuf) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let (queue, messages) = mpsc::channel(QUEUE);
+        let connection = connect(&file).map_err(|error| StoreError::database(&file, error))?;
+        let desk = Desk { file, connection: Some(connection), patience: BUSY_TIMEOUT };
+        let desk = Arc::new(Mutex::new(desk));
+        let serving = Arc::clone(&desk);
+        let thread = std::thread::Builder::new()
+            .name("flow-writer".into())
+            .spawn(move || serve(&serving, messages))
+            .expect("a process that runs can have a thread more");
+        Ok((Self { queue, desk, drivers: Arc::default() }, thread))
     }
 
     /// Writes, and returns when it is durable.
@@ -59,9 +91,37 @@ impl Writer {
     /// Puts something into the queue, and returns when it is there.
     pub(super) async fn send(&self, writes: Encoded) -> Result<Commit, StoreError> {
         let (done, result) = oneshot::channel();
-        let job = Job { writes, done };
-        self.queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        let message = Message::Write(Job { writes, done });
+        self.queue.send(message).await.map_err(|_| StoreError::Closed)?;
         Ok(Commit { result })
+    }
+
+    /// Writes on the caller's thread, which stands still meanwhile; gives back what it did not
+    /// even begin to write, because somebody else writes, in this process or in another.
+    pub(super) fn write_here(&self, writes: Encoded) -> Result<Result<(), StoreError>, Encoded> {
+        let shared = self.drivers.load(Ordering::Relaxed) > 1;
+        if shared || self.queue.capacity() < QUEUE || self.queue.is_closed() {
+            return Err(writes);
+        }
+        let Ok(mut desk) = self.desk.try_lock() else {
+            return Err(writes);
+        };
+        match desk.attempt(&writes, Duration::ZERO) {
+            Err(error) if error.is_busy() => Err(writes),
+            outcome => Ok(outcome.map_err(|error| StoreError::database(&desk.file, error))),
+        }
+    }
+
+    /// Says that a run is driven.
+    pub(super) fn driving(&self) -> Driving {
+        self.drivers.fetch_add(1, Ordering::Relaxed);
+        Driving(Arc::clone(&self.drivers))
+    }
+
+    /// Tells the thread to write what is queued and to end.
+    pub(super) async fn close(&self) {
+        // A thread that has ended needs not be told.
+        let _ = self.queue.send(Message::Close).await;
     }
 }
 
@@ -79,57 +139,63 @@ impl Commit {
     }
 }
 
-struct Task {
+/// Serves the queue until it is closed.
+fn serve(desk: &Mutex<Desk>, mut messages: mpsc::Receiver<Message>) {
+    while let Some(message) = messages.blocking_recv() {
+        let mut group = Vec::new();
+        let mut size = 0;
+        let mut next = Some(message);
+        while let Some(message) = next.take() {
+            match message {
+                Message::Close => messages.close(),
+                Message::Write(job) => {
+                    size += job.writes.size();
+                    group.push(job);
+                }
+            }
+            if size < GROUP {
+                next = messages.try_recv().ok();
+            }
+        }
+        if !group.is_empty() {
+            lock(desk).commit(group);
+        }
+    }
+    // Nothing is lost when closing fails: the WAL is read at the next opening.
+    drop(lock(desk).connection.take());
+}
+
+fn lock(desk: &Mutex<Desk>) -> std::sync::MutexGuard<'_, Desk> {
+    // What a panic left of the connection is looked after as after any failure.
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where writing is done.
+#[derive(Debug)]
+struct Desk {
     file: PathBuf,
-    options: SqliteConnectOptions,
     /// None after a failure that leaves its state in doubt.
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
     /// How long other processes' locks are waited for.
     patience: Duration,
 }
 
-impl Task {
-    async fn serve(mut self, mut jobs: mpsc::Receiver<Job>, closed: CancellationToken) {
-        loop {
-            let next = tokio::select! {
-                job = jobs.recv() => job,
-                () = closed.cancelled(), if !jobs.is_closed() => {
-                    jobs.close();
-                    continue;
-                }
-            };
-            let Some(first) = next else { break };
-            let mut size = first.writes.size();
-            let mut group = vec![first];
-            while size < CHUNK
-                && let Ok(job) = jobs.try_recv()
-            {
-                size += job.writes.size();
-                group.push(job);
-            }
-            self.commit(group).await;
-        }
-        if let Some(connection) = self.connection {
-            // Nothing is lost when this fails: the WAL is read at the next opening.
-            let _ = connection.close().await;
-        }
-    }
-
-    async fn commit(&mut self, group: Vec<Job>) {
+impl Desk {
+    fn commit(&mut self, group: Vec<Job>) {
         let together = match group.as_slice() {
-            [only] => self.write(&only.writes).await,
+            [only] => self.write(&only.writes),
             several => {
                 let mut all = Encoded::default();
                 for job in several {
                     all.append(&job.writes);
                 }
-                self.write(&all).await
+                self.write(&all)
             }
         };
         let faulty = matches!(together, Err(StoreError::Rejected { .. }));
         for job in group {
             let result = match &together {
-                Err(_) if faulty => self.write(&job.writes).await,
+                Err(_) if faulty => self.write(&job.writes),
                 Ok(()) | Err(_) => together.clone(),
             };
             // Who dropped the future does not want to know.
@@ -138,66 +204,61 @@ impl Task {
     }
 
     /// Writes a group, again and again while other processes hold the lock.
-    async fn write(&mut self, writes: &Encoded) -> Result<(), StoreError> {
+    fn write(&mut self, writes: &Encoded) -> Result<(), StoreError> {
         let start = Instant::now();
         loop {
-            let error = match self.attempt(writes).await {
+            let error = match self.attempt(writes, self.patience) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            let busy = result_code(&error).is_some_and(|code| code & 0xff == 5);
-            if !busy || start.elapsed() >= self.patience {
+            if !error.is_busy() || start.elapsed() >= self.patience {
                 return Err(StoreError::database(&self.file, error));
             }
         }
     }
 
-    async fn attempt(&mut self, writes: &Encoded) -> Result<(), sqlx::Error> {
-        // Taken out, so that a failed connection, or one left in a transaction by a
-        // dropped future, is never used again.
-        let mut connection = match self.connection.take() {
+    fn attempt(&mut self, writes: &Encoded, wait: Duration) -> Result<(), SqliteError> {
+        // Taken out, so that a connection that failed is used again only when it is clean.
+        let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.options.connect().await?,
+            None => connect(&self.file)?,
         };
-        let result = transaction(&mut connection, writes).await;
-        let usable = result.is_ok() || clean(&mut connection).await;
-        if usable {
+        connection.busy_timeout(wait)?;
+        let result = transaction(&connection, writes);
+        if result.is_ok() || clean(&connection) {
             self.connection = Some(connection);
         }
-        result
+        Ok(result?)
     }
+}
+
+/// Opens a connection that writes; the database is there.
+fn connect(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path_only(file), flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    for (name, value) in PRAGMAS {
+        connection.pragma_update(None, name, value)?;
+    }
+    Ok(connection)
 }
 
 /// Leaves a transaction that failed; says whether the connection can be used again.
-async fn clean(connection: &mut SqliteConnection) -> bool {
+fn clean(connection: &Connection) -> bool {
     // `SQLite` may have rolled back by itself, and then there is nothing to leave.
-    let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
-    let probe = sqlx::raw_sql("BEGIN; COMMIT").execute(connection).await;
-    probe.is_ok()
+    connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
 }
 
-/// Sends a group to `SQLite` in one call: every way to its thread and back costs as much as
-/// several rows.
-async fn transaction(
-    connection: &mut SqliteConnection,
-    writes: &Encoded,
-) -> Result<(), sqlx::Error> {
-    let mut sql = String::from(BEGIN);
-    let mut parameters = Vec::new();
-    for (statement, chunks) in &writes.0 {
-        for chunk in chunks {
-            sql.push_str(statement.sql());
-            parameters.push(format!("[{chunk}]"));
+fn transaction(connection: &Connection, writes: &Encoded) -> rusqlite::Result<()> {
+    connection.prepare_cached(BEGIN)?.execute([])?;
+    for (statement, rows) in &writes.rows {
+        let mut statement = connection.prepare_cached(statement.sql())?;
+        for row in rows {
+            statement.execute(params_from_iter(row.columns()))?;
         }
     }
-    sql.push_str(COMMIT);
-    // A text with a statement repeated will not come again soon.
-    let common = parameters.len() == writes.0.len();
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for parameter in parameters {
-        query = query.bind(parameter);
-    }
-    query.persistent(common).execute(connection).await?;
+    connection.prepare_cached(COMMIT)?.execute([])?;
     Ok(())
 }
 
@@ -209,16 +270,11 @@ mod tests {
     use super::*;
     use crate::content::ContentHash;
 
-    async fn task(folder: &std::path::Path) -> Task {
+    async fn desk(folder: &Path) -> Desk {
         let layout = Layout::new(folder);
         layout.create().unwrap();
-        let connection = open::connect(&layout).await.unwrap();
-        Task {
-            options: open::options(&layout.database),
-            file: layout.database,
-            connection: Some(connection),
-            patience: BUSY_TIMEOUT,
-        }
+        drop(open::connect(&layout).await.unwrap());
+        Desk { file: layout.database, connection: None, patience: BUSY_TIMEOUT }
     }
 
     fn definition(number: u32, size: usize) -> Encoded {
@@ -231,64 +287,91 @@ mod tests {
         (Job { writes, done }, result)
     }
 
+    fn definitions(file: &Path) -> i64 {
+        let count = "SELECT count(*) FROM definitions";
+        connect(file).unwrap().query_row(count, [], |row| row.get(0)).unwrap()
+    }
+
     #[tokio::test]
     async fn a_full_disk_is_told_to_everybody_and_writing_goes_on_when_there_is_space() {
         let folder = tempfile::tempdir().unwrap();
-        let mut task = task(folder.path()).await;
-        let limited = task.options.clone().pragma("max_page_count", "64");
-        task.connection = Some(limited.connect().await.unwrap());
+        let mut desk = desk(folder.path()).await;
+        let limited = connect(&desk.file).unwrap();
+        limited.pragma_update(None, "max_page_count", 64).unwrap();
+        desk.connection = Some(limited);
 
         let ((first, heard), (second, heard_too)) =
             (job(definition(1, 200_000)), job(definition(2, 200_000)));
-        task.commit(vec![first, second]).await;
+        desk.commit(vec![first, second]);
         for result in [heard.await.unwrap(), heard_too.await.unwrap()] {
             let error = result.unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("cannot write to {}: the disk is full", task.file.display())
+                format!("cannot write to {}: the disk is full", desk.file.display())
             );
             assert_eq!(
                 error.hint(),
                 Some("free some space, then `flow resume RUN`: what was acknowledged is kept")
             );
         }
-        task.write(&definition(3, 10)).await.unwrap();
-        task.connection = None;
-        task.write(&definition(1, 200_000)).await.unwrap();
+        desk.write(&definition(3, 10)).unwrap();
+        desk.connection = None;
+        desk.write(&definition(1, 200_000)).unwrap();
     }
 
     #[tokio::test]
     async fn a_lock_that_is_never_released_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let mut task = task(folder.path()).await;
-        let mut other = task.options.connect().await.unwrap();
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-        task.patience = Duration::ZERO;
-        task.options = task.options.busy_timeout(Duration::ZERO);
-        task.connection = None;
-        let error = task.write(&definition(1, 10)).await.unwrap_err();
+        let mut desk = desk(folder.path()).await;
+        let other = connect(&desk.file).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        desk.patience = Duration::ZERO;
+        let error = desk.write(&definition(1, 10)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("{} has been locked by another process for 30 s", task.file.display())
+            format!("{} has been locked by another process for 30 s", desk.file.display())
         );
         assert_eq!(error.hint(), Some("see whether another flow or a database tool hangs"));
-        sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
-        task.write(&definition(1, 10)).await.unwrap();
+        other.execute_batch("COMMIT").unwrap();
+        desk.write(&definition(1, 10)).unwrap();
     }
 
     #[tokio::test]
-    async fn more_rows_than_one_parameter_holds_are_written_together() {
+    async fn a_group_larger_than_groups_grow_is_written_together() {
         let folder = tempfile::tempdir().unwrap();
-        let mut task = task(folder.path()).await;
+        let mut desk = desk(folder.path()).await;
         let mut all = Encoded::default();
         for number in 0..5 {
-            all.append(&definition(number, CHUNK / 2));
+            all.append(&definition(number, GROUP / 2));
         }
-        task.write(&all).await.unwrap();
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM definitions")
-            .fetch_one(task.connection.as_mut().unwrap())
-            .await
-            .unwrap();
-        assert_eq!(count, 5);
+        desk.write(&all).unwrap();
+        assert_eq!(definitions(&desk.file), 5);
+    }
+
+    #[tokio::test]
+    async fn who_is_alone_writes_at_once_and_nobody_else_waits_for_a_lock_on_his_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = desk(folder.path()).await.file;
+        let (writer, thread) = Writer::start(file.clone()).unwrap();
+        let first = writer.driving();
+        writer.write_here(definition(1, 10)).unwrap().unwrap();
+        assert_eq!(definitions(&file), 1);
+
+        let second = writer.driving();
+        let back = writer.write_here(definition(2, 10)).unwrap_err();
+        writer.write(back).await.unwrap();
+        drop((first, second));
+
+        let other = connect(&file).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let back = writer.write_here(definition(3, 10)).unwrap_err();
+        other.execute_batch("COMMIT").unwrap();
+        writer.write(back).await.unwrap();
+        assert_eq!(definitions(&file), 3);
+
+        writer.close().await;
+        thread.join().unwrap();
+        assert!(writer.write_here(definition(4, 10)).is_err());
+        assert!(matches!(writer.write(definition(4, 10)).await, Err(StoreError::Closed)));
     }
 }

@@ -28,6 +28,21 @@ async fn a_living_owner_is_named_and_a_released_lock_is_free() {
 }
 
 #[tokio::test]
+async fn looking_who_drives_a_run_takes_nothing_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path()).await.unwrap();
+    let run = run_id(1);
+    assert!(!RunLock::is_held(folder.path(), &run).unwrap());
+    assert!(!folder.path().join(format!("locks/{run}.lock")).exists());
+    let lock = RunLock::acquire(folder.path(), &run).unwrap();
+    assert!(RunLock::is_held(folder.path(), &run).unwrap());
+    assert!(RunLock::is_held(folder.path(), &run).unwrap());
+    drop(lock);
+    assert!(!RunLock::is_held(folder.path(), &run).unwrap());
+    RunLock::acquire(folder.path(), &run).unwrap();
+}
+
+#[tokio::test]
 async fn a_dead_owner_is_replaced_at_once() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(folder.path()).await.unwrap();

@@ -4,8 +4,8 @@ use flow_core::content::ContentHash;
 use flow_core::error::ErrorClass;
 use flow_core::ids::RunId;
 use flow_core::store::{
-    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, LogFilter, LogRow, RunFilter,
-    RunStatus, StepStatus, Store,
+    ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, CostRow, LogFilter, LogRow, RunFilter,
+    RunRow, RunStatus, StepStatus, Store,
 };
 use flow_core::units::Money;
 use serde_json::{Value, json};
@@ -61,6 +61,7 @@ async fn every_column_of_every_row_survives() {
     let batch = Batch {
         events: vec![event(&run, 1)],
         runs: vec![ended.clone()],
+        costs: Vec::new(),
         steps: vec![step.clone(), bare.clone()],
         attempts: vec![attempt.clone()],
         approvals: vec![approval.clone()],
@@ -289,4 +290,18 @@ async fn text_with_a_nul_in_it_is_not_cut() {
     let batch = Batch { steps: vec![step.clone()], ..Batch::default() };
     store.commit(batch).await.unwrap();
     assert_eq!(store.step(&run, &step.path).await.unwrap(), Some(step));
+}
+
+/// What a run spends is booked often, and its values may be large.
+#[tokio::test]
+async fn a_cost_is_booked_and_leaves_the_rest_of_the_run_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = [run_id(1), run_id(2)];
+    let store = store_with(folder.path(), &runs).await;
+    let (run, cost) = (runs[0].clone(), Money::from_micros(1_500_000));
+    let costs = vec![CostRow { run: run.clone(), cost, uncertain: true }];
+    store.commit(Batch { costs, ..Batch::default() }).await.unwrap();
+    let booked = RunRow { cost, cost_uncertain: true, ..run_row(&run) };
+    assert_eq!(store.run(&run).await.unwrap(), Some(booked));
+    assert_eq!(store.run(&runs[1]).await.unwrap(), Some(run_row(&runs[1])));
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use serde_json::Value;
 
 use super::recorded::Recorded;
@@ -17,7 +18,7 @@ use crate::engine::values::FrameValues;
 use crate::error::Failure;
 use crate::ids::InstancePath;
 use crate::language::{Block, Step, Work, Workflow, bind_inputs};
-use crate::state::{StepEvent, StepState};
+use crate::state::StepEvent;
 use crate::store::{StepRow, StepStatus};
 use crate::template::{Scope, StepView, Template};
 
@@ -29,7 +30,7 @@ impl Driver {
         let path = self.step_path(slot, step);
         let scope = self.phase_scope(slot)?;
         let recorded = self.recorded(&path).await?;
-        self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
+        self.follow(slot, step, path.clone(), recorded.as_ref());
         if let Some(when) = step.when.as_ref().filter(|_| !step.when_per_item) {
             match holds(when, &scope) {
                 Ok(true) => {}
@@ -63,9 +64,7 @@ impl Driver {
             }
             Err(failure) => {
                 // What cannot be read any further ends the loop; what began is finished.
-                life.failed += 1;
-                let path = life.path.clone();
-                life.first_failure.get_or_insert((path, failure));
+                life.cut_short = Some(failure);
                 self.scheduler.drained(slot);
                 return Ok(());
             }
@@ -89,7 +88,7 @@ impl Driver {
         let (store, run) = (&self.shared.workshop.store, &self.shared.run);
         let recorded = life.recorded.take(store, run, &life.path, &path).await?;
         life.moved |= recorded.as_ref().is_some_and(|row| row.ordinal != slot.ordinal);
-        self.follow(slot, step, path.clone(), recorded.as_ref()).await?;
+        self.follow(slot, step, path.clone(), recorded.as_ref());
         if let Some(failure) = failure {
             return self.fail(slot, step, &path, failure.into());
         }
@@ -125,8 +124,13 @@ impl Driver {
                 };
                 let block = Arc::clone(block);
                 let job = Job { slot, path, block, scope, recorded, approval };
+                let mut runner = Box::pin(runner::run(Arc::clone(&self.shared), job));
+                // Alone, it may be over before another thread would have woken.
+                let over = self.active == 0 && (&mut runner).now_or_never().is_some();
                 self.active += 1;
-                self.runners.spawn(runner::run(Arc::clone(&self.shared), job));
+                if !over {
+                    self.runners.spawn(runner);
+                }
                 Ok(())
             }
             Work::Body { block: body, .. } => {
@@ -141,6 +145,7 @@ impl Driver {
             Work::Workflow { workflow, inputs } => {
                 // Its inputs may be paths, and what is behind a path may change.
                 self.look_again.insert(path.root().to_owned());
+                self.unsure.insert(path.root().to_owned());
                 self.begin_workflow(slot, step, path, scope, workflow, inputs).await
             }
         }
@@ -231,6 +236,7 @@ impl Driver {
             moved: false,
             outputs,
             total: 0,
+            cut_short: None,
             failed: 0,
             first_failure: None,
         };
@@ -251,32 +257,16 @@ impl Driver {
     }
 
     /// Begins to follow an instance, from what an earlier life of the run left of it.
-    pub(super) async fn follow(
+    pub(super) fn follow(
         &mut self,
         slot: Slot,
         step: &Step,
         path: InstancePath,
         recorded: Option<&StepRow>,
-    ) -> Result<(), EngineError> {
-        let (store, run) = (&self.shared.workshop.store, &self.shared.run);
-        let lost = match recorded.map(StepState::of_row) {
-            Some(StepState::Working { attempt, .. }) => {
-                let sent =
-                    store.attempts(run, &path).await?.into_iter().find(|a| a.number == attempt);
-                Some((attempt, sent))
-            }
-            _ => None,
-        };
+    ) {
         let parent = self.parent_path(slot);
         let now = self.shared.clock.now_ms();
-        self.ledger.follow(slot, path, parent, step.id.clone(), recorded, now);
-        if let Some((attempt, sent)) = lost {
-            if let Some(sent) = sent {
-                self.ledger.adopt_attempt(slot, sent);
-            }
-            self.step_event(slot, &StepEvent::Lost { attempt })?;
-        }
-        Ok(())
+        self.ledger.follow(slot, path, parent, &step.id, recorded, now);
     }
 
     /// The path of the loop an instance belongs to, or of the instance a body belongs to.
@@ -302,8 +292,11 @@ impl Driver {
         if in_steps {
             return Ok(frame.values.scope.clone());
         }
-        let status = if self.scheduler.frame_failed(slot.frame) { "failed" } else { "succeeded" };
-        let error = frame.first_failure.as_ref().map(|(path, f)| format!("{path}: {}", f.message));
+        let failed = self.scheduler.failed_before(slot.frame);
+        let status = if failed { "failed" } else { "succeeded" };
+        // The first failure is of a phase before where there is one.
+        let first = frame.first_failure.as_ref().filter(|_| failed);
+        let error = first.map(|(path, f)| format!("{path}: {}", f.message));
         let run = serde_json::json!({
             "id": self.shared.run.as_str(),
             "workflow": workflow.name,

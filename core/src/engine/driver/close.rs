@@ -24,16 +24,18 @@ impl Driver {
         let Some(life) = self.loops.remove(&slot) else {
             return Err(self.stuck());
         };
+        if let Some(cut) = life.cut_short {
+            let failure =
+                Failure { message: format!("the items end early: {}", cut.message), ..cut };
+            return self.end_failed(slot, step, &life.path, failure.into(), None);
+        }
         if let Some((at, first)) = life.first_failure {
-            let message = format!(
-                "{} of {} instances failed, the first of them `{at}`: {}",
-                life.failed, life.total, first.message
-            );
-            let failure = Failure { message, ..first };
+            let failure = of_instances(life.failed, life.total, &at, first);
             // The instances have had their `on_error`; what is left counts.
             return self.end_failed(slot, step, &life.path, failure.into(), None);
         }
         let hash = self.hash_of_loop(slot, &life);
+        self.note_unsure(slot, &block, &life);
         let outputs = life.outputs.map_or(Value::Null, |mut outputs| {
             outputs.resize_with(life.total as usize, Arc::default);
             Value::Array(outputs.into_iter().map(Arc::unwrap_or_clone).collect())
@@ -53,9 +55,7 @@ impl Driver {
         let path = life.at.ok_or_else(|| self.stuck())?.path;
         if failed {
             let failure = match life.first_failure {
-                Some((at, first)) => {
-                    Failure { message: format!("`{at}`: {}", first.message), ..first }
-                }
+                Some((at, first)) => of_frame(&at, first),
                 None => Failure::internal("a step failed without a reason"),
             };
             return self.fail(holder, step, &path, failure.into());
@@ -119,6 +119,18 @@ impl Driver {
         self.conclude(slot, step, path, view, Ending::Done, Told::default());
         Ok(())
     }
+}
+
+/// The failure of a loop, from that of the first instance that failed.
+pub(crate) fn of_instances(failed: u64, of: u64, at: &InstancePath, first: Failure) -> Failure {
+    let message =
+        format!("{failed} of {of} instances failed, the first of them `{at}`: {}", first.message);
+    Failure { message, ..first }
+}
+
+/// The failure of a body or a sub-workflow, from that of its first step that failed.
+pub(crate) fn of_frame(at: &InstancePath, first: Failure) -> Failure {
+    Failure { message: format!("`{at}`: {}", first.message), ..first }
 }
 
 pub(crate) fn render_outputs(

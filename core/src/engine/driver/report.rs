@@ -7,15 +7,16 @@ use serde_json::Value;
 use super::{After, Driver};
 use crate::action::CallUsage;
 use crate::content::ContentHash;
+use crate::engine::budget::Allowance;
 use crate::engine::embedded::EngineError;
-use crate::engine::ledger::{Details, meta};
+use crate::engine::ledger::Details;
 use crate::engine::observer::{At, Progress};
-use crate::engine::runner::{Attempt, Done, End, Report};
+use crate::engine::runner::{Announced, Attempt, Done, End, Report};
 use crate::engine::scheduler::{Ending, Slot};
 use crate::error::{ErrorClass, Failure};
 use crate::ids::InstancePath;
 use crate::language::{OnError, Step};
-use crate::state::{Origin, StepEvent};
+use crate::state::StepEvent;
 use crate::store::StepStatus;
 use crate::template::StepView;
 use crate::units::Money;
@@ -24,21 +25,7 @@ impl Driver {
     /// Takes a runner's report.
     pub(super) fn take(&mut self, report: Report) -> Result<(), EngineError> {
         match report {
-            Report::Announce { slot, attempt, quote, answer } => {
-                let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
-                let reserved = match self.ledger.reserve(&block.steps[slot.step], quote) {
-                    Ok(reserved) => reserved,
-                    Err(failure) => {
-                        // A runner that is gone needs no answer.
-                        drop(answer.send(Err(failure)));
-                        return Ok(());
-                    }
-                };
-                self.note_attempt(slot, &attempt);
-                let (attempt, hash) = (attempt.number, attempt.hash);
-                self.step_event(slot, &StepEvent::Sent { attempt, hash, reserved })?;
-                self.after.push(After::Grant(answer));
-            }
+            Report::Announce(announced) => self.announce(announced)?,
             Report::Retry { slot, attempt, failure, usage, wait } => {
                 if !attempt.external {
                     self.note_attempt(slot, &attempt);
@@ -57,6 +44,7 @@ impl Driver {
                     slot,
                     &StepEvent::AttemptFailed { attempt, failure, usage, retry_in_ms },
                 )?;
+                self.announce_held()?;
             }
             Report::Line { slot, attempt, text } => {
                 // What an action left behind may still speak when its instance has ended.
@@ -69,12 +57,50 @@ impl Driver {
             Report::Ended { slot, end } => {
                 self.active -= 1;
                 self.end(slot, end)?;
+                self.announce_held()?;
             }
         }
         Ok(())
     }
 
-    /// Notes an attempt that was not announced: its row begins with its end.
+    /// Lets an attempt act once that is durable, if the budgets allow it now or never will.
+    fn announce(&mut self, announced: Announced) -> Result<(), EngineError> {
+        let Announced { slot, quote, .. } = announced;
+        let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
+        let of_step = block.steps[slot.step].policy.budget;
+        let reserved = match self.ledger.allows(slot, of_step, quote) {
+            Allowance::Granted(reserved) => reserved,
+            Allowance::Later => {
+                self.held.push(announced);
+                return Ok(());
+            }
+            Allowance::Refused(failure) => {
+                // A runner that is gone needs no answer.
+                drop(announced.answer.send(Err(failure)));
+                return Ok(());
+            }
+        };
+        let Announced { attempt, answer, .. } = announced;
+        self.note_attempt(slot, &attempt);
+        let (attempt, hash) = (attempt.number, attempt.hash);
+        self.step_event(slot, &StepEvent::Sent { attempt, hash, reserved })?;
+        self.after.push(After::Grant(answer));
+        Ok(())
+    }
+
+    /// An attempt has ended, and what was set aside for it is free: looks again at those that
+    /// wait for it. Something is set aside as long as one waits, so that none waits for ever.
+    fn announce_held(&mut self) -> Result<(), EngineError> {
+        let held = std::mem::take(&mut self.held);
+        if self.shared.cancel.is_cancelled() {
+            // Their runners hear that the run has ended.
+            return Ok(());
+        }
+        held.into_iter().try_for_each(|announced| self.announce(announced))
+    }
+
+    /// Notes an attempt before its first event: the announcement, or its end where it was not
+    /// announced.
     fn note_attempt(&mut self, slot: Slot, attempt: &Attempt) {
         self.ledger.attempt_started(slot, attempt.number, attempt.model.as_ref(), attempt.started);
     }
@@ -105,6 +131,7 @@ impl Driver {
                 let attempt = attempt.map_or(0, |attempt| attempt.number);
                 self.step_event(slot, &StepEvent::Cancelled { attempt })
             }
+            End::Store(error) => Err(error.into()),
         }
     }
 
@@ -124,13 +151,11 @@ impl Driver {
             self.note_attempt(slot, attempt);
         }
         let attempt = attempt.map_or(0, |attempt| attempt.number);
-        let cached = origin == Origin::Cache;
-        let meta = known.unwrap_or_else(|| meta(usage.as_deref(), attempt, cached));
         let cost = usage.as_ref().and_then(|usage| usage.cost);
         let event = StepEvent::Succeeded { attempt, hash: Some(hash), usage, origin };
-        let details = Details { value: packed, cache };
+        let details = Details { value: packed, meta: known, cache };
         self.ledger.step_event(slot, &event, details, self.shared.clock.now_ms())?;
-        let (status, meta) = (StepStatus::Succeeded, Arc::new(meta));
+        let (status, meta) = (StepStatus::Succeeded, Arc::new(self.ledger.meta(slot)));
         let view = StepView { output, status, error: None, meta };
         let told = Told { reused: attempt == 0, failure: None, cost };
         self.conclude(slot, step, path, view, Ending::Done, told);
@@ -145,8 +170,9 @@ impl Driver {
         show: Option<Value>,
     ) -> Result<(), EngineError> {
         self.waiting += 1;
+        self.scheduler.wait(slot);
         if show.is_some() {
-            let details = Details { value: show, cache: false };
+            let details = Details { value: show, ..Details::default() };
             self.ledger.step_event(slot, event, details, self.shared.clock.now_ms())?;
         }
         Ok(())
@@ -184,11 +210,10 @@ impl Driver {
     ) -> Result<(), EngineError> {
         let Failed { attempt, failure, usage, hash } = failed;
         self.look_again.insert(path.root().to_owned());
-        let meta = meta(usage.as_deref(), attempt, false);
         let cost = usage.as_ref().and_then(|usage| usage.cost);
         let tolerated = instead.is_some();
         let event = StepEvent::Failed { attempt, failure: failure.clone(), usage, tolerated, hash };
-        let details = Details { value: instead.clone(), cache: false };
+        let details = Details { value: instead.clone(), ..Details::default() };
         let now = self.shared.clock.now_ms();
         self.ledger.step_event(slot, &event, details, now)?;
         if !tolerated {
@@ -197,11 +222,8 @@ impl Driver {
         let view = StepView {
             output: Arc::new(instead.unwrap_or_default()),
             status: StepStatus::Failed,
-            error: Some(Arc::new(serde_json::json!({
-                "class": failure.class.as_str(),
-                "message": failure.message,
-            }))),
-            meta: Arc::new(meta),
+            error: Some(Arc::new(error_of(&failure))),
+            meta: Arc::new(self.ledger.meta(slot)),
         };
         let ending = if tolerated { Ending::Done } else { Ending::Failed };
         let told = Told { reused: false, failure: Some(failure), cost };
@@ -269,6 +291,11 @@ impl Driver {
         let Told { reused, failure, cost } = told;
         self.after.push(After::Tell(Progress::Settled { at, status, reused, failure, cost }));
     }
+}
+
+/// What `steps.X.error` shows.
+pub(crate) fn error_of(failure: &Failure) -> Value {
+    serde_json::json!({ "class": failure.class.as_str(), "message": failure.message })
 }
 
 /// What a watcher is told of an end besides how it is.

@@ -4,14 +4,16 @@
 //! loop of the workflow's own steps that ended well therefore keeps a hash in its row, of
 //! all that its instances are made from but their inputs: the run's definition and the
 //! versions of the actions. When the run is resumed, the loop is kept as it is if the hash
-//! is the same and nothing below the steps before it was written in this life, so that it
-//! would see the same values.
+//! is the same and it would see the same values: nothing below the steps before it was
+//! written in this life, and none of them is one whose output can change though nothing is
+//! written. Such are sub-workflows, whose inputs may be files, loops that lost items or moved
+//! them, and loops behind any of these: what they yield is put together, and not stored.
 //!
 //! No hash is kept, and the loop is gone through item by item, where that would not be
 //! enough: where its output is asked for and what a body yields, which is not stored, is in
-//! it; where an instance took a file in by its path, which may have changed on the
-//! disk; where one failed, be it that `on_error` took it, since it is tried again; and where
-//! rows of other items are left, or rows at other positions, from before the workflow was
+//! it; where below it a file was taken in by its path, which may have changed on the disk, or
+//! a workflow was run, whose inputs may be paths; where something failed, be it that
+//! `on_error` took it, since it may be tried again; and where rows of other items are left, or rows at other positions, from before the workflow was
 //! edited.
 
 use std::sync::Arc;
@@ -41,13 +43,26 @@ impl Driver {
 
     /// Whether a loop that an earlier life finished is what it would be again.
     pub(super) fn is_whole(&self, slot: Slot, block: &Block, recorded: Option<&StepRow>) -> bool {
-        let before = || block.steps[slot.step].after.iter().map(|at| &block.steps[*at].id);
         recorded.is_some_and(|row| {
             row.status == StepStatus::Succeeded
                 && self.in_own_steps(slot)
                 && row.hash == Some(self.hash_of_work())
-                && before().all(|id| !self.ledger.wrote_below(id.as_str()))
+                && self.sees_the_same(slot, block)
         })
+    }
+
+    /// Notes whether a loop that was gone through may yield something else than before.
+    pub(super) fn note_unsure(&mut self, slot: Slot, block: &Block, life: &LoopLife) {
+        let same = !life.moved && life.recorded.is_spent() && self.sees_the_same(slot, block);
+        if !same && self.in_own_steps(slot) {
+            self.unsure.insert(life.path.root().to_owned());
+        }
+    }
+
+    /// Whether all that a step waits for yields what it did in the last life.
+    fn sees_the_same(&self, slot: Slot, block: &Block) -> bool {
+        let mut before = block.steps[slot.step].after.iter().map(|at| block.steps[*at].id.as_str());
+        before.all(|id| !self.ledger.wrote_below(id) && !self.unsure.contains(id))
     }
 
     /// The output of a loop that is kept whole: null where no expression asks for it.

@@ -55,7 +55,7 @@ impl Life {
                 return Err(format!("1: {path} begins before {before} is settled and durable"));
             }
         }
-        self.follow(slot, &block, &path, store)?;
+        self.follow(slot, &block, &path, store);
         if !plan.holds {
             return self.skip(slot, path);
         }
@@ -79,7 +79,7 @@ impl Life {
             return Ok(());
         };
         let path = life.path.instance(&at.to_string());
-        self.follow(slot, &block, &path, store)?;
+        self.follow(slot, &block, &path, store);
         match &plans[slot.step].does {
             Does::Each(items) if items[at as usize].is_none() => self.skip(slot, path),
             Does::Each(_) | Does::Once(_) | Does::Bodies(_) | Does::Runs(_) => {
@@ -136,15 +136,8 @@ impl Life {
         block: &Block,
         path: &InstancePath,
         store: &Durable,
-    ) -> Result<(), Broken> {
+    ) {
         let (row, id) = (store.row(path), block.steps[slot.step].id.clone());
-        self.ledger.follow(slot, path.clone(), None, id, row, 0);
-        if let Some(StepState::Working { attempt, .. }) = row.map(StepState::of_row) {
-            if let Some(sent) = store.attempt(path, attempt) {
-                self.ledger.adopt_attempt(slot, sent.clone());
-            }
-            self.step_event(slot, &StepEvent::Lost { attempt }, None)?;
-        }
-        Ok(())
+        self.ledger.follow(slot, path.clone(), None, &id, row, 0);
     }
 }

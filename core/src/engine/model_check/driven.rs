@@ -37,6 +37,10 @@ impl Clock for NoTime {
         0
     }
 
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
     async fn sleep(&self, duration: Duration) {
         if duration > Duration::ZERO {
             std::future::pending::<()>().await;
@@ -232,8 +236,7 @@ fn history(world: &World, deaths: &[u32]) -> bool {
 
 async fn ends_well(world: &World, folder: &TempDir, status: RunStatus) {
     let store = Store::open(folder.path()).await.unwrap();
-    let expected =
-        reference::outcome(&world.phases, world.limit, &|_, plan, act| comes(plan, act, false));
+    let expected = reference::outcome(&world.phases, &|_, plan, act| comes(plan, act, false));
     let should =
         if expected.failed == Some(true) { RunStatus::Failed } else { RunStatus::Succeeded };
     assert_eq!(status, should);

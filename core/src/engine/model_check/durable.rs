@@ -64,7 +64,7 @@ impl Durable {
         self.rows.get(path).map(Arc::as_ref)
     }
 
-    /// The attempt of this number.
+    /// The attempt of this number at an instance.
     pub(super) fn attempt(&self, path: &InstancePath, number: u32) -> Option<&AttemptRow> {
         self.attempts.get(path)?.iter().find(|row| row.number == number)
     }
@@ -95,6 +95,9 @@ impl Durable {
         }
         if let Some(run) = batch.runs.into_iter().next_back() {
             self.run = run;
+        }
+        for row in batch.costs {
+            (self.run.cost, self.run.cost_uncertain) = (row.cost, row.uncertain);
         }
         if self.folded_run.status() != Some(self.run.status) {
             return Err(format!("5: the run folds to {:?}", self.folded_run));
@@ -158,17 +161,21 @@ impl Durable {
         self.in_flight.iter().all(|(of, _)| of != path)
     }
 
-    /// Whether nothing is in flight, as far as the rows know, of the instances asked for.
-    pub(super) fn at_rest(&self, of: impl Fn(&InstancePath) -> bool) -> Result<(), Broken> {
-        if let Some((path, number)) = self.in_flight.iter().find(|(path, _)| of(path)) {
+    /// The attempts that have not ended, as far as the rows know.
+    pub(super) fn sent(&self) -> impl Iterator<Item = &AttemptRow> {
+        let rows = self.attempts.values().flat_map(|rows| rows.iter());
+        rows.filter(|row| row.status == AttemptStatus::Sent)
+    }
+
+    /// Whether nothing is in flight.
+    pub(super) fn at_rest(&self) -> Result<(), Broken> {
+        if let Some((path, number)) = self.in_flight.iter().next() {
             return Err(format!("4: {path}: attempt {number} was never recorded as lost"));
         }
-        for (path, rows) in self.attempts.iter().filter(|(path, _)| of(path)) {
-            if let Some(row) = rows.iter().find(|row| row.status == AttemptStatus::Sent) {
-                return Err(format!("4: {path}: attempt {} never ended", row.number));
-            }
+        match self.sent().next() {
+            Some(row) => Err(format!("4: {}: attempt {} never ended", row.path, row.number)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -36,6 +36,10 @@ enum Move {
     Answer(InstancePath),
     /// The run is taken up.
     Resume,
+    /// Somebody cancels a run that nobody drives.
+    Cancel,
+    /// The file is changed before the run is taken up with it.
+    Edit,
 }
 
 /// A point in a history.
@@ -45,8 +49,11 @@ pub(super) struct Point {
     pub(super) life: Option<Life>,
     /// Calls that were in flight when a process died and that nobody has sent again.
     pub(super) lost: BTreeSet<InstancePath>,
-    /// Whether a person has answered since the run was taken up.
+    /// Whether somebody has a reason to take the run up: a person has answered, or the file
+    /// was changed.
     answered: bool,
+    /// Whether the file was changed.
+    edited: bool,
     /// How much trouble may still come.
     trouble: u8,
 }
@@ -76,7 +83,8 @@ impl Walked {
 pub(super) fn walk(world: &World, trouble: u8) -> Result<Walked, Broken> {
     let mut walk = Walk { world, known: HashMap::new(), path: Vec::new(), moves: 0 };
     let lost = BTreeSet::new();
-    let point = Point { store: Durable::new(), life: None, lost, answered: false, trouble };
+    let (store, life, answered, edited) = (Durable::new(), None, false, false);
+    let point = Point { store, life, lost, answered, edited, trouble };
     let histories = walk
         .from(&point)
         .map_err(|broken| format!("{broken}\nafter {:?}\nin {:#?}", walk.path, world.phases))?;
@@ -94,7 +102,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn from(&mut self, point: &Point) -> Result<u128, Broken> {
         let mut hasher = DefaultHasher::new();
-        (&point.store, &point.life, &point.lost, point.answered, point.trouble).hash(&mut hasher);
+        (&point.store, &point.life, &point.lost).hash(&mut hasher);
+        (point.answered, point.edited, point.trouble).hash(&mut hasher);
         let key = hasher.finish();
         match self.known.get(&key) {
             Some(Some(histories)) => return Ok(*histories),
@@ -104,7 +113,7 @@ impl Walk<'_> {
         if self.path.len() > LONGEST {
             return Err(format!("8: a history does not end in {LONGEST} moves"));
         }
-        let moves = point.moves();
+        let moves = point.moves(self.world);
         if moves.is_empty() {
             point.ended()?;
         }
@@ -122,14 +131,26 @@ impl Walk<'_> {
 }
 
 impl Point {
-    fn moves(&self) -> Vec<Move> {
+    /// The world as the file is now.
+    fn current<'w>(&self, world: &'w World) -> &'w World {
+        world.edited.as_deref().filter(|_| self.edited).unwrap_or(world)
+    }
+
+    fn moves(&self, world: &World) -> Vec<Move> {
         let mut moves = Vec::new();
         let troubled = self.trouble > 0;
         let Some(life) = &self.life else {
             if self.may_resume() {
                 moves.push(Move::Resume);
             }
-            moves.extend(self.unanswered().map(Move::Answer));
+            let begun = self.store.seq > 0;
+            if troubled && begun && !self.store.run.status.has_ended() {
+                moves.push(Move::Cancel);
+            }
+            if troubled && begun && !self.edited && world.edited.is_some() {
+                moves.push(Move::Edit);
+            }
+            moves.extend(self.unanswered(world).map(Move::Answer));
             return moves;
         };
         if life.turning {
@@ -150,7 +171,7 @@ impl Point {
             if troubled && !stopping {
                 moves.extend([Move::Stop(Stop::Interrupt), Move::Stop(Stop::Cancel)]);
             }
-            moves.extend(self.unanswered().map(Move::Answer));
+            moves.extend(self.unanswered(world).map(Move::Answer));
         }
         if troubled {
             moves.push(Move::Crash);
@@ -158,9 +179,11 @@ impl Point {
         moves
     }
 
-    fn unanswered(&self) -> impl Iterator<Item = InstancePath> {
-        let asked = self.store.approvals.iter();
-        asked.filter(|(_, row)| row.approved.is_none()).map(|(path, _)| path.clone())
+    fn unanswered(&self, world: &World) -> impl Iterator<Item = InstancePath> {
+        let phases = &self.current(world).phases;
+        let asked = self.store.approvals.iter().filter(|(_, row)| row.approved.is_none());
+        let asks = |path: &InstancePath| plan_at(phases, path.as_str()).is_some();
+        asked.map(|(path, _)| path.clone()).filter(move |path| asks(path))
     }
 
     /// Whether somebody would take the run up: because it was cut short, because a question
@@ -175,6 +198,7 @@ impl Point {
 
     fn after(&self, world: &World, next: &Move) -> Result<Self, Broken> {
         let mut point = self.clone();
+        let world = self.current(world);
         match next {
             Move::Crash => {
                 point.trouble -= 1;
@@ -187,6 +211,15 @@ impl Point {
                 }
             }
             Move::Resume => point.resume(world)?,
+            Move::Cancel => {
+                point.trouble -= 1;
+                super::life::cancel(&mut point.store)?;
+                point.store.at_rest()?;
+            }
+            Move::Edit => {
+                point.trouble -= 1;
+                (point.edited, point.answered) = (true, true);
+            }
             Move::Answer(path) => point.answer(world, path)?,
             Move::Turn | Move::Report(_) | Move::Cut(_) | Move::Stop(_) => {
                 point.live(world, next)?;
@@ -236,7 +269,12 @@ impl Point {
             }
             Move::Report(slot) => return life.report(*slot, false),
             Move::Cut(slot) => return life.report(*slot, true),
-            Move::Turn | Move::Crash | Move::Answer(_) | Move::Resume => {}
+            Move::Turn
+            | Move::Crash
+            | Move::Answer(_)
+            | Move::Resume
+            | Move::Cancel
+            | Move::Edit => {}
         }
         life.turning = true;
         life.turn(&mut self.store)?;

@@ -82,14 +82,8 @@ pub(super) struct Life {
 impl Life {
     /// Starts or resumes a run, whose event is durable when this returns.
     pub(super) fn start(world: &World, store: &mut Durable) -> Result<Self, Broken> {
-        let definition = store.run.definition;
-        let (state, event) = match store.seq {
-            0 => (RunState::NEW, RunEvent::Started { definition }),
-            _ => (RunState::of_status(store.run.status), RunEvent::Resumed { definition }),
-        };
         let retry_failed = store.run.status.has_ended();
-        let mut ledger = Ledger::new(store.run.clone(), state, store.seq, None);
-        ledger.run_event(&event, 0, None).map_err(|error| error.to_string())?;
+        let mut ledger = take_over(store)?;
         store.commit(ledger.take())?;
         let root = FrameLife { at: None, plans: blocks(&world.phases, &world.workflow) };
         Ok(Self {
@@ -176,7 +170,7 @@ impl Life {
     fn record_blocked(&mut self, store: &Durable) -> Result<(), Broken> {
         for Blocked { slot, block, by } in self.scheduler.take_blocked() {
             let path = self.path(slot, &block)?;
-            self.follow(slot, &block, &path, store)?;
+            self.follow(slot, &block, &path, store);
             let by = block.steps[by].id.to_string();
             self.step_event(slot, &StepEvent::Blocked { by }, None)?;
             self.settles(&path, Ending::Blocked)?;
@@ -249,7 +243,7 @@ impl Life {
         let path = self.ledger.entry(slot).map(|entry| entry.path.clone());
         let path = path.ok_or_else(|| format!("3: {} of what is not under way", event.kind()))?;
         self.written.push((path.clone(), event.kind()));
-        let details = Details { value, cache: false };
+        let details = Details { value, ..Details::default() };
         self.ledger.step_event(slot, event, details, 0).map_err(|e| format!("9: {path}: {e}"))
     }
 
@@ -271,6 +265,30 @@ impl Life {
         let (_, plans) = plans.ok_or("the world is not built so")?;
         Ok((Arc::clone(block), Arc::clone(plans)))
     }
+}
+
+/// Takes the run over from a process that is gone: what was in flight is lost.
+fn take_over(store: &Durable) -> Result<Ledger, Broken> {
+    let definition = store.run.definition;
+    let (state, event) = match store.seq {
+        0 => (RunState::NEW, RunEvent::Started { definition }),
+        _ => (RunState::of_status(store.run.status), RunEvent::Resumed { definition }),
+    };
+    let mut ledger = Ledger::new(store.run.clone(), state, store.seq, None);
+    ledger.run_event(&event, 0, None).map_err(|error| error.to_string())?;
+    for sent in store.sent() {
+        let row = store.row(&sent.path).ok_or("4: an attempt without a row")?;
+        ledger.lost(row, sent.clone(), 0).map_err(|error| format!("9: {error}"))?;
+    }
+    Ok(ledger)
+}
+
+/// Cancels a run that nobody drives.
+pub(super) fn cancel(store: &mut Durable) -> Result<(), Broken> {
+    let mut ledger = take_over(store)?;
+    let event = RunEvent::Finished { status: RunStatus::Cancelled, error: None };
+    ledger.run_event(&event, 0, None).map_err(|error| format!("9: {error}"))?;
+    store.commit(ledger.take())
 }
 
 pub(super) fn slot_of_loop(slot: Slot) -> Slot {

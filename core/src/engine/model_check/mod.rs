@@ -28,6 +28,9 @@
 //! 9. An event that does not fit a state is a typed error and changes nothing; every pair of
 //!    a state and an event is tried.
 //!
+//! Trouble is a death, a stop, a resume that nothing calls for, a cancel of a run that nobody
+//! drives, and in some worlds a file that is changed between two lives.
+//!
 //! [`driven`] takes a few of the same worlds through the real driver and the real store, whose
 //! memory is dropped at each thing that happens. Left out are time, values and the store's own
 //! durability: those are tested with real processes that are killed.
@@ -47,7 +50,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use explore::{Walked, walk};
-use worlds::{Act, Does, Phases, Plan, World, call, does, step, world, world_of};
+use worlds::{Act, Does, Phases, Plan, World, call, does, edit, step, world, world_of};
 
 use crate::language::OnLost;
 
@@ -235,6 +238,29 @@ fn model_check_lost_calls() {
         }
     }
     walk_all(&worlds, 2, 270_000, 3_000_000_000);
+}
+
+/// What a step may be changed to: other work, other steps before it, a loop, and nothing.
+#[test]
+fn model_check_edited_files() {
+    let mut worlds = Vec::new();
+    for act in [Act::Works, Act::Stumbles, Act::Breaks, Act::Asks(true)] {
+        for on_lost in [OnLost::Resend, OnLost::Ask, OnLost::Fail] {
+            let first = || Plan { on_lost, ..call("a", &[], act) };
+            let from = || world(vec![first(), call("b", &[0], Act::Works)]);
+            let each = || Does::Each(vec![Some(Act::Works), Some(act)]);
+            let looped = || Plan { external: true, ..does("a", &[], each()) };
+            let other = Plan { version: 1, ..first() };
+            worlds.extend([
+                edit(from(), world(vec![other, call("b", &[0], Act::Works)])),
+                edit(from(), world(vec![call("b", &[], Act::Works)])),
+                edit(from(), world(vec![call("c", &[], act), Plan { after: vec![0], ..first() }])),
+                edit(from(), world(vec![looped(), call("b", &[0], Act::Works)])),
+                edit(world(vec![looped(), call("b", &[0], Act::Works)]), from()),
+            ]);
+        }
+    }
+    walk_all(&worlds, 2, 40_000, 100_000);
 }
 
 #[test]

@@ -13,10 +13,11 @@ fn hash() -> ContentHash {
 }
 
 fn states() -> Vec<(&'static str, StepState)> {
-    let mut states = vec![("open", StepState::Open)];
+    let mut states = Vec::new();
     for attempts in 0..=MOST {
         states.extend([
             ("idle", StepState::Idle { attempts }),
+            ("open", StepState::Open { attempts }),
             ("waiting", StepState::Waiting { attempts, hash: hash() }),
             ("retrying", StepState::Retrying { attempts }),
             ("settled", StepState::Succeeded { attempts, hash: None }),
@@ -51,9 +52,9 @@ fn events() -> Vec<(&'static str, u32, StepEvent)> {
             ("end", attempt, StepEvent::AttemptFailed { attempt, failure, usage, retry_in_ms: 0 }),
             ("end", attempt, StepEvent::Asked { attempt, hash }),
             ("lose", attempt, StepEvent::Lost { attempt }),
-            ("close", attempt, StepEvent::Cancelled { attempt }),
+            ("finish", attempt, StepEvent::Cancelled { attempt }),
             (
-                "close",
+                "finish",
                 attempt,
                 StepEvent::Failed {
                     attempt,
@@ -64,7 +65,7 @@ fn events() -> Vec<(&'static str, u32, StepEvent)> {
                 },
             ),
             (
-                "close",
+                "finish",
                 attempt,
                 StepEvent::Succeeded { attempt, hash: None, usage: None, origin: Origin::Ran },
             ),
@@ -74,14 +75,15 @@ fn events() -> Vec<(&'static str, u32, StepEvent)> {
 }
 
 /// The table, by the names above: `next` is whether the event speaks of the attempt after
-/// those made, `same` whether of the one under way.
-fn legal(state: &str, event: &str, next: bool, same: bool) -> bool {
+/// those made, `same` whether of the one under way, `none` whether of no attempt.
+fn legal(state: &str, event: &str, next: bool, same: bool, none: bool) -> bool {
     match (state, event) {
         ("settled", event) => event == "reopen",
         ("working", "reopen") => false,
         (_, "close" | "reopen") => true,
-        ("idle" | "retrying" | "waiting", "send" | "end") => next,
-        ("working", "end" | "lose") => same,
+        (_, "finish") if none => true,
+        ("idle" | "retrying" | "waiting", "send" | "end" | "finish") => next,
+        ("working", "end" | "lose" | "finish") => same,
         _ => false,
     }
 }
@@ -94,13 +96,13 @@ fn model_check_every_state_meets_every_event() {
             let before = state.clone();
             let (next, same) = (attempt == state.attempts() + 1, attempt == state.attempts());
             let after = state.apply(&event);
-            let should = legal(name, kind, next, same);
+            let should = legal(name, kind, next, same, attempt == 0);
             assert_eq!(after.is_ok(), should, "{state:?} meets {event:?}: {after:?}");
             assert_eq!(state, before);
             match after {
                 Ok(after) => {
                     taken += 1;
-                    let kept = after == StepState::Open || after.attempts() >= state.attempts();
+                    let kept = after.attempts() >= state.attempts();
                     assert!(kept, "{state:?} lost attempts by {event:?}");
                 }
                 Err(illegal) => {
@@ -110,7 +112,7 @@ fn model_check_every_state_meets_every_event() {
             }
         }
     }
-    assert!(taken > 400 && refused > 1400, "{taken} were taken and {refused} refused");
+    assert!(taken > 200 && refused > 1800, "{taken} were taken and {refused} refused");
 }
 
 #[test]

@@ -39,12 +39,8 @@ pub(super) struct Outcome {
 }
 
 /// Reads a workflow. `comes` says what the instance at a path comes to by itself.
-pub(super) fn outcome(
-    phases: &Phases,
-    window: usize,
-    comes: &dyn Fn(&str, &Plan, Act) -> Comes,
-) -> Outcome {
-    let mut reading = Reading { window, comes, settled: BTreeMap::new() };
+pub(super) fn outcome(phases: &Phases, comes: &dyn Fn(&str, &Plan, Act) -> Comes) -> Outcome {
+    let mut reading = Reading { comes, settled: BTreeMap::new() };
     let failed = match reading.phases(phases, "") {
         Counts::Open => None,
         Counts::Good => Some(false),
@@ -54,8 +50,6 @@ pub(super) fn outcome(
 }
 
 struct Reading<'a> {
-    /// The most instances of a loop at once, where it does not say.
-    window: usize,
     comes: &'a dyn Fn(&str, &Plan, Act) -> Comes,
     settled: BTreeMap<String, StepStatus>,
 }
@@ -99,34 +93,28 @@ impl Reading<'_> {
                 self.holder(plan, path, inner)
             }
             Does::Each(items) => {
-                self.items(plan, path, items.len(), &mut |reading, at, path| match items[at] {
+                self.items(path, items.len(), &mut |reading, at, path| match items[at] {
                     None => reading.settle(path, StepStatus::Skipped, Counts::Good),
                     Some(act) => reading.action(plan, path, act),
                 })
             }
-            Does::Bodies(items) => self.items(plan, path, items.len(), &mut |reading, at, path| {
+            Does::Bodies(items) => self.items(path, items.len(), &mut |reading, at, path| {
                 let inner = reading.block(&items[at], &format!("{path}/"));
                 reading.holder(plan, path, inner)
             }),
         }
     }
 
-    /// The items of a loop, from the first on, as far as the window lets them begin.
+    /// The items of a loop. One that waits for a person holds up no other.
     fn items(
         &mut self,
-        plan: &Plan,
         path: &str,
         count: usize,
         item: &mut dyn FnMut(&mut Self, usize, &str) -> Counts,
     ) -> Counts {
         let mut all = Counts::Good;
-        let mut open = 0;
         for at in 0..count {
-            if open == plan.max_parallel.unwrap_or(self.window) {
-                break;
-            }
             let one = item(self, at, &format!("{path}[{at}]"));
-            open += usize::from(one == Counts::Open);
             all = both(all, one);
         }
         match all {

@@ -11,12 +11,14 @@ use crate::error::{ErrorClass, Failure};
 use crate::ids::InstancePath;
 use crate::retry;
 use crate::state::{Origin, StepEvent, StepState};
-use crate::store::StepStatus;
+use crate::store::{StepRow, StepStatus};
 
 /// An instance at work.
 #[derive(Clone, Hash)]
 pub(super) struct Runner {
     path: InstancePath,
+    /// Identity of what it would run.
+    work: ContentHash,
     act: Act,
     external: bool,
     /// Attempts of earlier lives.
@@ -53,7 +55,9 @@ impl Stage {
                 Ok(Self::Asks { attempt, show: show.map(|show| show.to_string()) })
             }
             End::Failed { .. } => Ok(Self::Fails),
-            End::Cancelled { .. } => Err("3: nobody said stop".into()),
+            End::Cancelled { .. } | End::Store(_) => {
+                Err("3: it was neither stopped nor broken".into())
+            }
         }
     }
 }
@@ -71,7 +75,7 @@ impl Runner {
         let asked = row.is_some_and(|row| row.status == StepStatus::Waiting);
         let approval = store.approvals.get(&path).filter(|_| asked);
         let earlier = row.map_or(0, |row| row.attempts);
-        let hash = hash_of(&path);
+        let hash = hash_of(&path, plan.version);
         let first = if plan.external { Stage::Announces } else { Stage::Acts };
         let approval = approval.map(AsRef::as_ref);
         let stage = match recall(plan.on_lost, hash, row, approval, retry_failed) {
@@ -80,14 +84,15 @@ impl Runner {
             Recalled::Nothing => first,
         };
         let acts = matches!(stage, Stage::Announces | Stage::Acts);
-        if acts && row.is_some_and(|row| row.status == StepStatus::Succeeded) {
+        let same = |row: &StepRow| row.hash == Some(hash);
+        if acts && row.is_some_and(|row| row.status == StepStatus::Succeeded && same(row)) {
             return Err(format!("2: {path} succeeded, and begins again"));
         }
-        let failed = row.is_some_and(|row| row.status == StepStatus::Failed && row.hash.is_some());
+        let failed = row.is_some_and(|row| row.status == StepStatus::Failed && same(row));
         if acts && failed && !retry_failed {
             return Err(format!("2: {path} failed for good, and begins again in the same run"));
         }
-        Ok(Self { path, act, external: plan.external, earlier, tries: 1, stage })
+        Ok(Self { path, work: hash, act, external: plan.external, earlier, tries: 1, stage })
     }
 
     /// Whether it has something to say.
@@ -108,7 +113,7 @@ impl Runner {
     pub(super) fn grant(&mut self, store: &Durable) -> Result<(), Broken> {
         let (path, number) = (&self.path, self.number());
         let state = store.row(path).map(StepState::of_row);
-        let durable = state == Some(StepState::Working { attempt: number, hash: hash_of(path) });
+        let durable = state == Some(StepState::Working { attempt: number, hash: self.work });
         let sent = store.attempt(path, number).is_some_and(|row| row.ended.is_none());
         if self.stage != Stage::Announced || !durable || !sent {
             return Err(format!("4: {path} acts, and its attempt {number} is not durable"));
@@ -134,8 +139,7 @@ impl Life {
     pub(super) fn report(&mut self, slot: Slot, cut: bool) -> Result<(), Broken> {
         self.heard = true;
         let mut runner = self.runners.remove(&slot).ok_or("8: nobody is at work there")?;
-        let path = runner.path.clone();
-        let hash = hash_of(&path);
+        let (path, hash) = (runner.path.clone(), runner.work);
         if runner.stage == Stage::Waits {
             let next = if runner.external { Stage::Announces } else { Stage::Acts };
             runner.stage = next;
@@ -147,12 +151,12 @@ impl Life {
             Stage::Announced => Err(format!("4: {path} speaks before it may act")),
             Stage::Known { person } => {
                 let origin = if *person { Origin::Person } else { Origin::Ran };
-                self.done(slot, path, 0, origin)
+                self.done(slot, path, hash, 0, origin)
             }
             Stage::Fails => self.fail(slot, path, 0, Some(hash)),
             Stage::Asks { attempt, show } => {
                 let show = show.as_deref().map(|show| serde_json::from_str(show).expect("JSON"));
-                self.ask(slot, path, *attempt, show)
+                self.ask(slot, path, hash, *attempt, show)
             }
             Stage::Announces if cut => self.cancelled(slot, 0),
             Stage::Announces => {
@@ -170,22 +174,22 @@ impl Life {
 
     /// Takes what an attempt came to.
     fn acted(&mut self, slot: Slot, mut runner: Runner) -> Result<(), Broken> {
-        let (path, attempt) = (runner.path.clone(), runner.number());
+        let (path, hash, attempt) = (runner.path.clone(), runner.work, runner.number());
         let failure = runner.failure();
         if !runner.external && (failure.is_some() || !matches!(runner.act, Act::Asks(_))) {
             self.ledger.attempt_started(slot, attempt, None, 0);
         }
         let Some(failure) = failure else {
             return match runner.act {
-                Act::Asks(_) => self.ask(slot, path, attempt, Some(serde_json::json!({}))),
-                _ => self.done(slot, path, attempt, Origin::Ran),
+                Act::Asks(_) => self.ask(slot, path, hash, attempt, Some(serde_json::json!({}))),
+                _ => self.done(slot, path, hash, attempt, Origin::Ran),
             };
         };
         if self.stop.is_some() {
             return self.cancelled(slot, attempt);
         }
         if retry::next_wait(&super::worlds::retry(), runner.tries, &failure, 0.5).is_none() {
-            return self.fail(slot, path, attempt, Some(hash_of(&runner.path)));
+            return self.fail(slot, path, attempt, Some(hash));
         }
         let event = StepEvent::AttemptFailed { attempt, failure, usage: None, retry_in_ms: 0 };
         self.step_event(slot, &event, None)?;
@@ -199,10 +203,11 @@ impl Life {
         &mut self,
         slot: Slot,
         path: InstancePath,
+        hash: ContentHash,
         attempt: u32,
         origin: Origin,
     ) -> Result<(), Broken> {
-        let hash = Some(hash_of(&path));
+        let hash = Some(hash);
         let event = StepEvent::Succeeded { attempt, hash, usage: None, origin };
         self.step_event(slot, &event, None)?;
         self.conclude(slot, path, Ending::Done);
@@ -213,13 +218,14 @@ impl Life {
         &mut self,
         slot: Slot,
         path: InstancePath,
+        hash: ContentHash,
         attempt: u32,
         show: Option<serde_json::Value>,
     ) -> Result<(), Broken> {
         if show.is_some() {
-            let hash = hash_of(&path);
             self.step_event(slot, &StepEvent::Asked { attempt, hash }, show)?;
         }
+        self.scheduler.wait(slot);
         self.asked.insert(path);
         Ok(())
     }
@@ -229,7 +235,7 @@ impl Life {
     }
 }
 
-/// What an instance would run: the same in every life.
-fn hash_of(path: &InstancePath) -> ContentHash {
-    ContentHash::of_bytes(path.as_str().as_bytes())
+/// Identity of what an instance would run: the same in every life in which the file says so.
+fn hash_of(path: &InstancePath, version: u8) -> ContentHash {
+    ContentHash::of_bytes(format!("{path} {version}").as_bytes())
 }

@@ -57,6 +57,8 @@ pub(super) struct Plan {
     /// What a person says who is asked whether to send a lost call again.
     pub(super) resend: bool,
     pub(super) max_parallel: Option<usize>,
+    /// What it is asked to do: another number is other work.
+    pub(super) version: u8,
     pub(super) does: Does,
 }
 
@@ -75,6 +77,8 @@ pub(super) struct World {
     pub(super) workflow: Arc<Workflow>,
     /// The most instances at work at once.
     pub(super) limit: usize,
+    /// What the file may be changed to.
+    pub(super) edited: Option<Box<World>>,
 }
 
 /// A step that runs an action without effect, behind others.
@@ -98,6 +102,7 @@ pub(super) fn does(id: &str, after: &[usize], does: Does) -> Plan {
         on_lost: OnLost::Resend,
         resend: true,
         max_parallel: None,
+        version: 0,
         does,
     }
 }
@@ -110,7 +115,12 @@ pub(super) fn world(steps: Vec<Plan>) -> World {
 /// A world with all phases, and a limit of instances at work.
 pub(super) fn world_of(phases: Phases, limit: usize) -> World {
     let phases = Arc::new(phases);
-    World { workflow: workflow(&phases), phases, limit }
+    World { workflow: workflow(&phases), phases, limit, edited: None }
+}
+
+/// A world whose file may be changed to that of another.
+pub(super) fn edit(world: World, to: World) -> World {
+    World { edited: Some(Box::new(to)), ..world }
 }
 
 fn workflow(phases: &Phases) -> Arc<Workflow> {

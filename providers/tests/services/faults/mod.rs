@@ -5,9 +5,9 @@
 //! and the words that are written beside it, after exactly one request, and what came must
 //! have been kept.
 
-mod ollama;
 mod anthropic;
 mod gemini;
+mod ollama;
 mod openai;
 mod responses;
 
