@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::action::{CallUsage, Quote};
+use crate::action::{Admission, CallUsage, Quote};
 use crate::artifact::ArtifactRef;
 use crate::error::{ErrorClass, Failure};
 use crate::intake::Intake;
@@ -25,6 +25,14 @@ pub trait Provider: Send + Sync {
 
     /// What a request may cost at most. Never by a call.
     fn quote(&self, request: &Request) -> Quote;
+
+    /// Waits until a request may be sent, where only so many may; what it returns is held until
+    /// the call has ended.
+    ///
+    /// Dropping the future gives the turn up.
+    async fn admit(&self, _request: &Request) -> Result<Admission, Failure> {
+        Ok(Admission::free())
+    }
 
     /// Answers a request. Streamed text goes to the context's sink as it comes.
     ///
@@ -190,6 +198,8 @@ pub struct CallContext<'c> {
     pub cancel: CancellationToken,
     /// Takes text as it comes.
     pub sink: &'c (dyn Fn(&str) + Send + Sync),
+    /// Takes lines for the step's log.
+    pub log: &'c (dyn Fn(&str) + Send + Sync),
     /// Notes what the call took, as soon as it is known, whether it succeeds or fails.
     pub note: &'c (dyn Fn(CallUsage) + Send + Sync),
 }

@@ -85,7 +85,7 @@ impl Provider for Program {
             }
         };
         let (answer, complaint) = (self.redactor.bytes(answer), self.redactor.text(&complaint));
-        complaint.lines().for_each(|line| (context.sink)(line));
+        complaint.lines().for_each(|line| (context.log)(line));
         let raw = context.intake.keep(answer.clone(), "reply").await?;
         let (text, mut usage) = self.read(request, &answer);
         usage.raw = Some(raw.to_value());

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flow_core::action::{Action, ActionSpec, Effect, Outcome, Quote, StepContext};
+use flow_core::action::{
+    Action, ActionSpec, Admission, Effect, Outcome, Quote, StepContext,
+};
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
@@ -18,6 +20,7 @@ use flow_core::provider::{
 use serde_json::{Value, json};
 
 use crate::registry::Providers;
+use crate::written::Written;
 
 /// Asks a model.
 pub(crate) struct Generate {
@@ -93,17 +96,26 @@ impl Action for Generate {
         }
     }
 
+    async fn admit(&self, input: &Value, context: &StepContext) -> Result<Admission, Failure> {
+        let (choice, request) = prepared(input, context)?;
+        self.providers.of(choice, &context.paths.folder)?.admit(&request).await
+    }
+
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
         let (choice, request) = prepared(&input, context)?;
         let provider = self.providers.of(choice, &context.paths.folder)?;
         refuse_what_it_cannot_take(choice, &request, provider.capabilities(&request.model))?;
+        let written = Written::new(&context.text, &context.log);
         let call = CallContext {
             intake: &context.intake,
             cancel: context.cancel.clone(),
-            sink: &*context.log,
+            sink: &|text| written.take(text),
+            log: &*context.log,
             note: &|usage| context.usage.note(usage),
         };
-        let answer = provider.generate(&request, &call).await?;
+        let answer = provider.generate(&request, &call).await;
+        written.end();
+        let answer = answer?;
         if answer.text.trim().is_empty() {
             let message = format!("model `{}/{}` answered nothing", choice.provider, choice.model);
             return Err(Failure::new(ErrorClass::Empty, message));

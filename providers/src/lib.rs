@@ -14,6 +14,7 @@ mod redact;
 mod registry;
 mod service;
 mod survey;
+mod written;
 
 use std::sync::Arc;
 

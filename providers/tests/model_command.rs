@@ -57,6 +57,8 @@ impl Bench {
             model: Some(choice(&[("command", json!(["./answer.sh", "--fast"]))])),
             paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,
+            text: Arc::new(|_: &str| {}),
+            earlier: None,
             usage: UsageSlot::default(),
         };
         Self { folder, action, context, log, store }

@@ -294,6 +294,7 @@ mod tests {
             intake: &intake,
             cancel: CancellationToken::new(),
             sink: &|_| {},
+            log: &|_| {},
             note: &|_| {},
         };
         let outside = Outside { allowed: |address| address.is_loopback(), http: OnceLock::new() };

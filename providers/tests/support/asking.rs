@@ -51,6 +51,8 @@ impl Asking {
             model: Some(choice(kind, settings, model)),
             paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,
+            text: Arc::new(|_: &str| {}),
+            earlier: None,
             usage: UsageSlot::default(),
         };
         Self { context, providers, action, log, store, _folder: folder }
