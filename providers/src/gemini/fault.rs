@@ -65,11 +65,10 @@ fn class(error: &Error) -> ErrorClass {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" | "UNIMPLEMENTED" => {
             ErrorClass::BadRequest
         }
-        "UNAUTHENTICATED" => ErrorClass::Auth,
         "PERMISSION_DENIED" if message.contains("File ") && message.contains("not exist") => {
             ErrorClass::NotFound
         }
-        "PERMISSION_DENIED" => ErrorClass::Auth,
+        "UNAUTHENTICATED" | "PERMISSION_DENIED" => ErrorClass::Auth,
         "NOT_FOUND" => ErrorClass::NotFound,
         "RESOURCE_EXHAUSTED" => exhausted(message, details),
         "INTERNAL" | "UNKNOWN" | "DATA_LOSS" | "ABORTED" => ErrorClass::Server,
