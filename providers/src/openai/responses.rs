@@ -186,9 +186,8 @@ fn told(response: Response) -> Result<Told, Fault> {
     let reason = response.incomplete_details.and_then(|details| details.reason);
     told.finish = match (response.status.as_deref(), reason.as_deref()) {
         _ if !refusal.is_empty() => Finish::Refused(refusal),
-        (Some("incomplete"), Some("max_output_tokens")) => Finish::Length,
+        (Some("incomplete"), None | Some("max_output_tokens")) => Finish::Length,
         (Some("incomplete"), Some(reason)) => Finish::Filtered(reason.to_owned()),
-        (Some("incomplete"), None) => Finish::Length,
         (Some(status @ ("failed" | "cancelled")), _) => {
             return Err(Fault::new(ErrorClass::Server, format!("the response {status}")));
         }

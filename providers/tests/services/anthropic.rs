@@ -18,7 +18,7 @@ async fn asking(settings: Value, answers: Vec<Value>) -> (Server, Asking) {
     (server, asking)
 }
 
-fn message(content: Value) -> Value {
+fn message(content: &Value) -> Value {
     let usage = json!({ "input_tokens": 3, "output_tokens": 2 });
     json!({ "content": content, "stop_reason": "end_turn", "usage": usage })
 }
@@ -34,7 +34,7 @@ fn body(server: &Server) -> Value {
 async fn a_model_without_a_schema_mode_answers_by_a_tool() {
     let call = json!({ "type": "tool_use", "name": "answer_value", "input": { "value": [1, 2] } });
     let settings = json!({ "models": { "large": { "schema": false } } });
-    let (server, asking) = asking(settings, vec![message(json!([call]))]).await;
+    let (server, asking) = asking(settings, vec![message(&json!([call]))]).await;
     let schema = json!({ "type": "array", "items": { "type": "number" } });
     let input = json!({ "prompt": "x", "schema": schema });
     let folder = tempfile::tempdir().expect("a folder");
@@ -60,7 +60,7 @@ async fn a_model_without_a_schema_mode_answers_by_a_tool() {
 
 #[tokio::test]
 async fn fields_of_a_part_and_of_the_request_are_passed_through() {
-    let answer = message(json!([{ "type": "text", "text": "\"yes\"" }]));
+    let answer = message(&json!([{ "type": "text", "text": "\"yes\"" }]));
     let (server, asking) = asking(json!({}), vec![answer]).await;
     let url = "https://example.com/a.pdf";
     let cache = json!({ "type": "ephemeral" });

@@ -49,8 +49,8 @@ fn error(status: u16, word: &str, message: &str, details: &Value) -> Answer {
 }
 
 fn stream(pieces: &[Value]) -> Answer {
-    let pieces: String = pieces.iter().map(|piece| format!("data: {piece}\r\n\r\n")).collect();
-    Answer::events(&pieces)
+    let pieces: Vec<_> = pieces.iter().map(|piece| format!("data: {piece}\r\n\r\n")).collect();
+    Answer::events(&pieces.concat())
 }
 
 /// Refusals to serve.

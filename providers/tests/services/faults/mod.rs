@@ -188,17 +188,20 @@ fn on_the_wire(of: &Spoken) -> Vec<Case> {
     ]
 }
 
+/// A name, header fields, and the milliseconds they ask to wait.
+type Hint = (&'static str, &'static [(&'static str, &'static str)], Option<u64>);
+
 /// Each form in which a wait is asked for.
 fn hints(of: &Spoken) -> Vec<Case> {
     let (limited, message) = of.limited;
-    let forms: [(&str, &[(&str, &str)], Option<u64>); 5] = [
+    let forms: [Hint; 5] = [
         ("429 without a wait", &[], None),
         ("429 with seconds", &[("retry-after", "7")], Some(7_000)),
         ("429 with a date", &[("retry-after", "Tue, 24 Nov 2020 12:00:00 GMT")], Some(0)),
         ("429 with milliseconds", &[("retry-after-ms", "1500")], Some(1_500)),
         ("429 with both", &[("retry-after", "2"), ("retry-after-ms", "1250")], Some(1_250)),
     ];
-    let case = |(name, headers, wait): (&'static str, &[(&str, &str)], Option<u64>)| {
+    let case = |(name, headers, wait): Hint| {
         let answer =
             headers.iter().fold(limited(), |answer, (field, value)| answer.with(field, value));
         let told = fails(ErrorClass::RateLimit, message)

@@ -52,8 +52,9 @@ fn error(status: u16, message: &str, kind: &str, code: Value) -> Answer {
 
 /// A stream of these chunks, and of its last word.
 fn stream(chunks: &[Value]) -> Answer {
-    let chunks: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
-    Answer::events(&format!("{chunks}data: [DONE]\n\n"))
+    let chunks = chunks.iter().map(Value::to_string).chain(["[DONE]".to_owned()]);
+    let events: Vec<_> = chunks.map(|chunk| format!("data: {chunk}\n\n")).collect();
+    Answer::events(&events.concat())
 }
 
 fn start() -> Answer {
