@@ -220,6 +220,8 @@ impl Planner {
                 }
                 if step.after.iter().any(|before| blocks.contains(before)) {
                     blocks.insert(index);
+                    let view = StepView { status: StepStatus::Blocked, ..StepView::default() };
+                    values.outputs.insert(&step.id, view);
                     continue;
                 }
                 let path = InstancePath::step(within, &step.id);
@@ -271,7 +273,12 @@ impl Planner {
             Err(failure) => return Ok(self.would_run(name, &failure.message, 1)),
         };
         let (mut outputs, mut open, mut failed, mut first) = (Vec::new(), false, 0, None);
-        while let Ok(Some((ordinal, item))) = items.next() {
+        loop {
+            let (ordinal, item) = match items.next() {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(failure) => return Ok(self.would_run(name, &failure.message, 1)),
+            };
             let scope = values
                 .scope
                 .with(&for_each.item_name, Arc::clone(&item))

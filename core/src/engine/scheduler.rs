@@ -143,11 +143,20 @@ struct Loop {
     active: u64,
     /// Those of the active whose work is over.
     released: u64,
+    /// Those of the active that wait for a person, or hold what does.
+    waiting: u64,
     /// The most that may be at work.
     window: u64,
     /// Whether every item has begun.
     drained: bool,
     failed: bool,
+}
+
+impl Loop {
+    /// Items that hold a place.
+    fn at_work(&self) -> u64 {
+        self.active - self.released - self.waiting
+    }
 }
 
 /// Knows which step may begin.
@@ -199,7 +208,7 @@ impl Scheduler {
             return Some(begin);
         }
         let at = self.loops.iter().rposition(|slot| {
-            self.open_loop(*slot).is_some_and(|open| open.active - open.released < open.window)
+            self.open_loop(*slot).is_some_and(|open| open.at_work() < open.window)
         })?;
         let slot = self.loops[at];
         let open = self.open_loop_mut(slot)?;
@@ -288,8 +297,12 @@ impl Scheduler {
         let mut at = Some(slot);
         while let Some(slot) = at {
             let held = self.waiting.len() < MOST_WAITING || self.waiting.contains(&slot);
-            if slot.ordinal.is_some() && held && self.waiting.insert(slot) {
-                self.release(slot);
+            if slot.ordinal.is_some()
+                && held
+                && self.waiting.insert(slot)
+                && let Some(open) = self.open_loop_mut(slot)
+            {
+                open.waiting += 1;
             }
             at = self.holder(slot.frame);
         }

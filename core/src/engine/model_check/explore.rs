@@ -219,6 +219,7 @@ impl Point {
             Move::Edit => {
                 point.trouble -= 1;
                 (point.edited, point.answered) = (true, true);
+                point.forget_other_work(world);
             }
             Move::Answer(path) => point.answer(world, path)?,
             Move::Turn | Move::Report(_) | Move::Cut(_) | Move::Stop(_) => {
@@ -226,6 +227,21 @@ impl Point {
             }
         }
         Ok(point)
+    }
+
+    /// What was asked or given up about a lost call says nothing of other work in its place.
+    fn forget_other_work(&mut self, before: &World) {
+        let now = self.current(before);
+        let version = |world: &World, path: &InstancePath| {
+            plan_at(&world.phases, path.as_str()).map(|(plan, _)| plan.version)
+        };
+        let rows = &self.store.rows;
+        self.lost.retain(|path| {
+            let state = rows.get(path).map(|row| StepState::of_row(row));
+            let decided =
+                matches!(state, Some(StepState::Waiting { .. } | StepState::Failed { .. }));
+            !decided || version(before, path) == version(now, path)
+        });
     }
 
     fn resume(&mut self, world: &World) -> Result<(), Broken> {
