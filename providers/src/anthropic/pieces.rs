@@ -38,12 +38,16 @@ impl Reads for Pieces {
             }
             "content_block_delta" => {
                 let part = self.parts.entry(piece.index).or_default();
-                let more = match piece.delta.kind.as_str() {
-                    "text_delta" => piece.delta.text,
-                    "input_json_delta" => piece.delta.partial_json,
+                let (kind, more) = match piece.delta.kind.as_str() {
+                    "text_delta" => ("text", piece.delta.text),
+                    "input_json_delta" => ("tool_use", piece.delta.partial_json),
                     // Thoughts, their signatures, citations.
                     _ => return Ok(String::new()),
                 };
+                // What was heard is part of the answer, whatever was announced.
+                if part.kind.is_empty() {
+                    kind.clone_into(&mut part.kind);
+                }
                 part.text.push_str(&more);
                 return Ok(more);
             }

@@ -42,19 +42,23 @@ pub(super) fn body(ask: &Ask<'_>) -> Result<Body, Failure> {
         let content = turn.parts.iter().map(|part| block(ask, part, &mut files));
         written.messages.push(Message { role, content: content.collect::<Result<_, _>>()? });
     }
-    match request.schema.as_ref().map(|schema| held(schema, ask.facts.capabilities.schema)) {
-        None => {}
-        Some(Held::Format(schema)) => {
+    hold_to_the_schema(&mut written, ask);
+    Ok(files.into_body(&ask.with_options(&written)))
+}
+
+fn hold_to_the_schema(written: &mut Request<'_>, ask: &Ask<'_>) {
+    let Some(schema) = &ask.request.schema else { return };
+    match held(schema, ask.facts.capabilities.schema) {
+        Held::Format(schema) => {
             written.output_config = Some(OutputConfig { format: Format::JsonSchema { schema } });
         }
-        Some(Held::Tool(name, input_schema)) => {
+        Held::Tool(name, input_schema) => {
             let description = "Takes the answer. Call it once, with the whole answer.";
             written.tools = Some([Tool { name, description, input_schema }]);
             let kind = "tool";
             written.tool_choice = Some(ToolChoice { kind, name, disable_parallel_tool_use: true });
         }
     }
-    Ok(files.into_body(&ask.with_options(&written)))
 }
 
 fn refuse_what_it_has_no_word_for(ask: &Ask<'_>) -> Result<(), Failure> {

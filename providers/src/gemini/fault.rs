@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use flow_core::error::ErrorClass;
+use serde_json::Value;
 
 use super::wire::{Detail, Error, Refusal};
 use crate::http::Reply;
@@ -15,9 +16,13 @@ use crate::service::{Fault, class_of_status, fault_of_status};
 /// Classifies an answer of the provider of this name whose status is no success.
 pub(super) fn refusal(provider: &str, reply: &Reply) -> Fault {
     let Reply { status, body, .. } = reply;
-    let one = serde_json::from_slice::<Refusal>(body).ok();
-    let several = || serde_json::from_slice::<Vec<Refusal>>(body).ok()?.into_iter().next();
-    let fault = match one.or_else(several) {
+    let told = match serde_json::from_slice(body) {
+        // Some paths make a list of it.
+        Ok(Value::Array(all)) => all.into_iter().next(),
+        Ok(told) => Some(told),
+        Err(_) => None,
+    };
+    let fault = match told.and_then(|told| serde_json::from_value(told).ok()) {
         Some(Refusal { mut error }) => {
             error.code = *status;
             fault(error)
@@ -60,11 +65,10 @@ fn class(error: &Error) -> ErrorClass {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" | "UNIMPLEMENTED" => {
             ErrorClass::BadRequest
         }
-        "UNAUTHENTICATED" => ErrorClass::Auth,
         "PERMISSION_DENIED" if message.contains("File ") && message.contains("not exist") => {
             ErrorClass::NotFound
         }
-        "PERMISSION_DENIED" => ErrorClass::Auth,
+        "UNAUTHENTICATED" | "PERMISSION_DENIED" => ErrorClass::Auth,
         "NOT_FOUND" => ErrorClass::NotFound,
         "RESOURCE_EXHAUSTED" => exhausted(message, details),
         "INTERNAL" | "UNKNOWN" | "DATA_LOSS" | "ABORTED" => ErrorClass::Server,
@@ -96,7 +100,7 @@ fn delay(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use reqwest::header::HeaderMap;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -172,7 +176,9 @@ mod tests {
     #[test]
     fn a_list_of_one_error_is_an_error_and_a_page_is_shown() {
         let body = br#"[{"error":{"code":503,"message":"x","status":"UNAVAILABLE"}}]"#;
-        assert_eq!(refused(503, body).class, ErrorClass::Overloaded);
+        let fault = refused(503, body);
+        assert_eq!(fault.class, ErrorClass::Overloaded);
+        assert_eq!(fault.message, "UNAVAILABLE: x");
         let fault = refused(502, b"<html>Bad Gateway");
         assert_eq!(fault.class, ErrorClass::Server);
         assert_eq!(fault.message, "status 502: <html>Bad Gateway");

@@ -158,7 +158,7 @@ pub(super) struct Usage {
     pub(super) thoughts_token_count: u64,
 }
 
-/// The body of an answer whose status is no success. Some paths make a list of it.
+/// The body of an answer whose status is no success.
 #[derive(Debug, Deserialize)]
 pub(super) struct Refusal {
     pub(super) error: Error,

@@ -83,11 +83,10 @@ fn refuse_sampling_it_does_not_take(ask: &Ask<'_>) -> Result<(), Failure> {
 fn part(ask: &Ask<'_>, asked: &Asked, files: &mut Attachments) -> Result<Value, Failure> {
     let (file, usual) = match asked {
         Asked::Text(text) => return Ok(json!({ "text": text })),
-        Asked::Image(file) => (file, None),
         Asked::Document(file) => (file, Some("application/pdf")),
         // An address of a video (on YouTube, say) seldom tells the type in its name.
         Asked::Video(file) => (file, Some("video/mp4")),
-        Asked::Audio(file) => (file, None),
+        Asked::Image(file) | Asked::Audio(file) => (file, None),
     };
     refuse_the_wrong_kind(ask, asked, file)?;
     let told = Some(file.media_type.as_str()).filter(|media| !media.is_empty());

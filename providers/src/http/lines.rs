@@ -26,10 +26,43 @@ fn bounded(incoming: Incoming) -> impl Stream<Item = Result<bytes::Bytes, Failur
     })
 }
 
+/// Bytes in pieces that end where a line does, but for the last: what reads events reads a line
+/// anew with each piece of it, which takes forever over a line of megabytes.
+fn whole_lines(
+    bytes: impl Stream<Item = Result<bytes::Bytes, Failure>>,
+) -> impl Stream<Item = Result<bytes::Bytes, Failure>> {
+    let bytes = Box::pin(bytes);
+    stream::unfold((bytes, Vec::new(), false), async |(mut bytes, mut held, mut ended)| {
+        loop {
+            if ended {
+                let rest: Vec<u8> = std::mem::take(&mut held);
+                return (!rest.is_empty()).then(|| (Ok(rest.into()), (bytes, held, ended)));
+            }
+            match bytes.next().await {
+                Some(Ok(more)) => {
+                    let end = memchr::memrchr2(b'\n', b'\r', &more).map_or(0, |at| at + 1);
+                    if end == 0 {
+                        held.extend_from_slice(&more);
+                        continue;
+                    }
+                    held.extend_from_slice(&more[..end]);
+                    let lines = std::mem::replace(&mut held, more[end..].to_vec());
+                    return Some((Ok(lines.into()), (bytes, held, ended)));
+                }
+                Some(Err(failure)) => {
+                    held.clear();
+                    return Some((Err(failure), (bytes, held, true)));
+                }
+                None => ended = true,
+            }
+        }
+    })
+}
+
 /// The server-sent events of an answer, in order. Comments and pings without data are left out.
 pub(crate) fn events(incoming: Incoming) -> impl Stream<Item = Result<Event, Failure>> {
     let provider = incoming.provider.clone();
-    bounded(incoming).eventsource().filter_map(move |event| {
+    whole_lines(bounded(incoming)).eventsource().filter_map(move |event| {
         let event = match event {
             Ok(event) if event.data.is_empty() => None,
             Ok(event) if event.event == "message" => {

@@ -15,7 +15,7 @@ use crate::catalog::ModelFacts;
 use crate::http::{Attachments, Call, Reply};
 use crate::service::{
     self, Ask, Dialect, Endpoint, Fault, Finish, Framing, Listed, Pieces, Place, ReadyFile, Tokens,
-    Told, Turn,
+    Told, Turn, parse,
 };
 
 /// Speaks chat completions.
@@ -56,7 +56,7 @@ impl Dialect for Chat {
     }
 
     fn read(&self, body: &[u8]) -> Result<Told, Fault> {
-        let completion: Completion = fault::parse(body)?;
+        let completion: Completion = parse(body)?;
         if let Some(error) = &completion.error {
             return Err(fault::of_error(200, error));
         }

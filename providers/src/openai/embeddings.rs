@@ -6,10 +6,9 @@ use flow_core::error::ErrorClass;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use super::fault;
 use super::wire::Usage;
 use crate::http::{Body, Call};
-use crate::service::{Endpoint, Fault, Tokens};
+use crate::service::{Endpoint, Fault, Tokens, parse};
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -45,13 +44,13 @@ pub(super) fn ask(endpoint: &Endpoint, model: &str, texts: &[String]) -> Call {
 
 /// The vectors in the order of the texts, and what they took.
 pub(super) fn read(body: &[u8]) -> Result<(Vec<Vec<f32>>, Tokens), Fault> {
-    let mut embeddings: Embeddings = fault::parse(body)?;
+    let mut embeddings: Embeddings = parse(body)?;
     embeddings.data.sort_by_key(|embedding| embedding.index);
     let vectors = embeddings.data.into_iter().map(|embedding| match embedding.embedding {
         Vector::Numbers(numbers) => Ok(numbers),
         Vector::Packed(text) => unpack(&text).ok_or_else(|| {
             let message = "a vector is no base64 of 32-bit floats";
-            fault::plain(ErrorClass::Server, message)
+            Fault::new(ErrorClass::Server, message)
         }),
     });
     let vectors = vectors.collect::<Result<_, _>>()?;

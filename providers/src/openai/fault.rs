@@ -4,20 +4,16 @@
 //! or a text under `error`, the object bare, `detail` alone, or no JSON at all.
 
 use flow_core::error::ErrorClass;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::http::Reply;
-use crate::service::{Endpoint, Fault};
-
-/// The most letters of what is no JSON that a message shows.
-const SHOWN: usize = 200;
+use crate::service::{Endpoint, Fault, class_of_status, fault_of_status, heeding_should_retry};
 
 /// Classifies an answer whose status is no success.
 pub(super) fn of_reply(endpoint: &Endpoint, reply: &Reply) -> Fault {
     let mut fault = match serde_json::from_slice::<Value>(&reply.body) {
         Ok(body) => of_error(reply.status, body.get("error").unwrap_or(&body)),
-        Err(_) => plain(of_status(reply.status), words(reply)),
+        Err(_) => fault_of_status(reply),
     };
     if fault.class == ErrorClass::Auth && fault.hint.is_none() {
         fault.hint = Some(format!(
@@ -25,16 +21,7 @@ pub(super) fn of_reply(endpoint: &Endpoint, reply: &Reply) -> Fault {
             endpoint.name
         ));
     }
-    let should = reply.headers.get("x-should-retry").map(reqwest::header::HeaderValue::as_bytes);
-    fault.class = match (should, fault.class) {
-        (Some(b"false"), ErrorClass::RateLimit) => ErrorClass::Quota,
-        (Some(b"false"), ErrorClass::Server | ErrorClass::Overloaded | ErrorClass::Timeout) => {
-            ErrorClass::BadRequest
-        }
-        (Some(b"true"), ErrorClass::BadRequest) => ErrorClass::Server,
-        (_, class) => class,
-    };
-    fault
+    heeding_should_retry(fault, reply)
 }
 
 /// Classifies an error object; of one within a stream, the status is that of the stream.
@@ -55,7 +42,7 @@ pub(super) fn of_error(status: u16, error: &Value) -> Fault {
         _ => status,
     };
     let named = of_words(text("code"), &message).or_else(|| of_words(text("type"), &message));
-    let mut fault = plain(named.unwrap_or_else(|| of_status(status)), message);
+    let mut fault = Fault::new(named.unwrap_or_else(|| class_of_status(status)), message);
     fault.hint = hint(&fault);
     fault
 }
@@ -89,23 +76,6 @@ fn of_words(word: &str, message: &str) -> Option<ErrorClass> {
     })
 }
 
-/// The class of a status whose body says nothing more.
-fn of_status(status: u16) -> ErrorClass {
-    match status {
-        401 | 403 => ErrorClass::Auth,
-        402 => ErrorClass::Quota,
-        404 => ErrorClass::NotFound,
-        408 | 504 => ErrorClass::Timeout,
-        413 => ErrorClass::TooLarge,
-        429 => ErrorClass::RateLimit,
-        503 | 529 => ErrorClass::Overloaded,
-        // A lock that was held; the library tries again.
-        409 => ErrorClass::Server,
-        300..=499 => ErrorClass::BadRequest,
-        _ => ErrorClass::Server,
-    }
-}
-
 fn hint(fault: &Fault) -> Option<String> {
     let hint = match fault.class {
         ErrorClass::Quota => "see the plan and the billing of the account",
@@ -115,47 +85,4 @@ fn hint(fault: &Fault) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
-}
-
-/// What a body that is no JSON says, with the status.
-fn words(reply: &Reply) -> String {
-    let status = reply.status;
-    let place = reply.headers.get("location").and_then(|place| place.to_str().ok());
-    if let (300..=399, Some(place)) = (status, place) {
-        return format!("status {status}, a redirect to `{place}`");
-    }
-    match shown(&reply.body) {
-        text if text.is_empty() => format!("status {status} without a reason"),
-        text => format!("status {status}: {text}"),
-    }
-}
-
-fn shown(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-/// A fault of a class with its message.
-pub(super) fn plain(class: ErrorClass, message: impl Into<String>) -> Fault {
-    Fault { class, message: message.into(), hint: None, retry_after: None }
-}
-
-/// Reads what should be JSON of this form.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(body).map_err(|error| {
-        let message = match shown(body) {
-            text if text.is_empty() => "the answer is empty".to_owned(),
-            text => format!("the answer cannot be read: {error}: {text}"),
-        };
-        plain(ErrorClass::Server, message)
-    })
-}
-
-/// A stream that ended before its last word.
-pub(super) fn cut_off() -> Fault {
-    plain(ErrorClass::Connection, "the stream ended before the answer did")
 }

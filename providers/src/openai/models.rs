@@ -3,9 +3,8 @@
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::fault;
 use crate::http::{Body, Call};
-use crate::service::{Endpoint, Fault, Listed};
+use crate::service::{Endpoint, Fault, Listed, parse};
 
 #[derive(Deserialize)]
 struct Page {
@@ -22,7 +21,7 @@ pub(super) fn list(endpoint: &Endpoint) -> Call {
 }
 
 pub(super) fn read(body: &[u8]) -> Result<Listed, Fault> {
-    let page: Page = fault::parse(body)?;
+    let page: Page = parse(body)?;
     let models = page.data.into_iter().map(|model| model.id).collect();
     // The list comes whole, however long it is.
     Ok(Listed { models, next: None })

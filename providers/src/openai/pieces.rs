@@ -4,7 +4,7 @@ use super::chat::{finish, tokens};
 use super::fault;
 use super::wire::Completion;
 use crate::http::Event;
-use crate::service::{Fault, Pieces, Tokens, Told};
+use crate::service::{Fault, Pieces, Tokens, Told, cut_off, parse};
 
 /// Reads the chunks of a stream.
 ///
@@ -24,7 +24,7 @@ impl Pieces for ChatPieces {
             self.done = true;
             return Ok(String::new());
         }
-        let chunk: Completion = fault::parse(event.data.as_bytes())?;
+        let chunk: Completion = parse(event.data.as_bytes())?;
         if let Some(error) = &chunk.error {
             return Err(fault::of_error(200, error));
         }
@@ -48,7 +48,7 @@ impl Pieces for ChatPieces {
 
     fn finish(&mut self) -> Result<Told, Fault> {
         if !self.done && self.reason.is_none() {
-            return Err(fault::cut_off());
+            return Err(cut_off());
         }
         let refusal = std::mem::take(&mut self.refusal);
         self.told.finish = finish(self.reason.as_deref(), Some(refusal));

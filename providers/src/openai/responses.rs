@@ -16,7 +16,7 @@ use crate::catalog::ModelFacts;
 use crate::http::{Attachments, Call, Event, Reply};
 use crate::service::{
     self, Ask, Dialect, Endpoint, Fault, Finish, Framing, Listed, Pieces, Place, ReadyFile, Tokens,
-    Told, Turn,
+    Told, Turn, cut_off, parse,
 };
 
 /// Speaks the Responses interface.
@@ -57,7 +57,7 @@ impl Dialect for Responses {
     }
 
     fn read(&self, body: &[u8]) -> Result<Told, Fault> {
-        told(fault::parse(body)?)
+        told(parse(body)?)
     }
 
     fn pieces(&self) -> (Framing, Box<dyn Pieces>) {
@@ -186,11 +186,10 @@ fn told(response: Response) -> Result<Told, Fault> {
     let reason = response.incomplete_details.and_then(|details| details.reason);
     told.finish = match (response.status.as_deref(), reason.as_deref()) {
         _ if !refusal.is_empty() => Finish::Refused(refusal),
-        (Some("incomplete"), Some("max_output_tokens")) => Finish::Length,
+        (Some("incomplete"), None | Some("max_output_tokens")) => Finish::Length,
         (Some("incomplete"), Some(reason)) => Finish::Filtered(reason.to_owned()),
-        (Some("incomplete"), None) => Finish::Length,
         (Some(status @ ("failed" | "cancelled")), _) => {
-            return Err(fault::plain(ErrorClass::Server, format!("the response {status}")));
+            return Err(Fault::new(ErrorClass::Server, format!("the response {status}")));
         }
         _ => Finish::Stop,
     };
@@ -221,14 +220,14 @@ impl Pieces for ResponsePieces {
         if event.data == "[DONE]" {
             return Ok(String::new());
         }
-        let mut value: Value = fault::parse(event.data.as_bytes())?;
+        let mut value: Value = parse(event.data.as_bytes())?;
         match value["type"].as_str().unwrap_or(&event.name) {
             "response.output_text.delta" => {
                 return Ok(value["delta"].as_str().unwrap_or_default().to_owned());
             }
             "response.completed" | "response.incomplete" | "response.failed" => {
                 let response = value["response"].take().to_string();
-                let response: Response = fault::parse(response.as_bytes())?;
+                let response: Response = parse(response.as_bytes())?;
                 self.tokens = response.usage.map(tokens).unwrap_or_default();
                 self.told = Some(told(response));
             }
@@ -245,7 +244,7 @@ impl Pieces for ResponsePieces {
     }
 
     fn finish(&mut self) -> Result<Told, Fault> {
-        self.told.take().unwrap_or_else(|| Err(fault::cut_off()))
+        self.told.take().unwrap_or_else(|| Err(cut_off()))
     }
 
     fn tokens(&self) -> Tokens {

@@ -196,10 +196,10 @@ impl Strict<'_> {
 
 /// Allows null as well.
 fn or_null(schema: &mut Value) {
-    let null = json!({ "type": "null" });
+    let nothing = json!({ "type": "null" });
     let Value::Object(map) = schema else { return };
     if map.contains_key("enum") || map.contains_key("const") || map.contains_key("$ref") {
-        *schema = json!({ "anyOf": [schema, null] });
+        *schema = json!({ "anyOf": [schema, nothing] });
         return;
     }
     match map.get_mut("type") {
@@ -210,9 +210,9 @@ fn or_null(schema: &mut Value) {
         Some(Value::Array(kinds)) if !kinds.contains(&json!("null")) => kinds.push(json!("null")),
         Some(_) => {}
         None => match map.get_mut("anyOf") {
-            Some(Value::Array(schemas)) if !schemas.contains(&null) => schemas.push(null),
+            Some(Value::Array(schemas)) if !schemas.contains(&nothing) => schemas.push(nothing),
             Some(_) => {}
-            None => *schema = json!({ "anyOf": [schema, null] }),
+            None => *schema = json!({ "anyOf": [schema, nothing] }),
         },
     }
 }
@@ -221,8 +221,8 @@ fn or_null(schema: &mut Value) {
 mod tests {
     use super::*;
 
-    fn strict(schema: Value) -> Value {
-        match format(&schema) {
+    fn strict(schema: &Value) -> Value {
+        match format(schema) {
             Format::Schema { schema, strict: true, .. } => schema,
             other => panic!("{schema} became {other:?}"),
         }
@@ -261,7 +261,7 @@ mod tests {
             "additionalProperties": false,
             "$defs": { "F": { "anyOf": [{ "type": "string" }, { "type": "number" }] } },
         });
-        assert_eq!(strict(schema), expected);
+        assert_eq!(strict(&schema), expected);
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
             "required": ["a"],
             "$defs": { "A": { "type": "string", "description": "any" } },
         });
-        let property = strict(schema)["properties"]["a"].clone();
+        let property = strict(&schema)["properties"]["a"].clone();
         assert_eq!(property, json!({ "type": "string", "description": "the first" }));
     }
 
@@ -289,7 +289,7 @@ mod tests {
                 "required": ["left", "right"],
             } },
         });
-        let top = &strict(schema)["properties"]["top"];
+        let top = &strict(&schema)["properties"]["top"];
         assert_eq!(top["description"], json!("below"));
         assert_eq!(top["properties"]["left"], json!({ "$ref": "#/$defs/Node" }));
 

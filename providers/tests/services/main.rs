@@ -2,9 +2,11 @@
 //! answer is understood, and that what goes wrong is told apart.
 
 mod addresses;
+mod anthropic;
 mod conformance;
 mod facts;
 mod faults;
+mod gemini;
 
 #[path = "../support/asking.rs"]
 mod asking;

@@ -14,6 +14,7 @@ async fn what_goes_wrong_with_anthropic_is_told_apart() {
         answer: |text| message(&json!([{ "type": "text", "text": text }]), "end_turn"),
         stream: |text| stream(&[start_event(), text_event(text), end_event("end_turn"), last()]),
         start: || stream(&[start_event(), text_event("A red")]),
+        padding: || format!(": {}\n\n", "-".repeat(1000)),
         limited: (
             || error(429, "rate_limit_error", "Slow down", &Value::Null),
             "provider `mine`: rate_limit_error: Slow down",
@@ -192,7 +193,8 @@ fn successes() -> Vec<Case> {
 fn streams() -> Vec<Case> {
     use ErrorClass::{Empty, Overloaded, Refusal, Server};
     let case = |name, events: &[Value], told| Case::plain(name, stream(events), told).streaming();
-    let busy = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Busy" } });
+    let busy =
+        json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Busy" } });
     let mut refused = end_event("refusal");
     refused["delta"]["stop_details"] =
         json!({ "type": "refusal", "category": "bio", "explanation": "It could harm." });

@@ -17,6 +17,7 @@ async fn what_goes_wrong_with_gemini_is_told_apart() {
         // Lines end as they do there.
         stream: |text| stream(&[piece(text), candidate("", "STOP")]),
         start: || stream(&[piece("A red")]),
+        padding: || format!(": {}\n\n", "-".repeat(1000)),
         limited: (
             || error(429, "RESOURCE_EXHAUSTED", "Slow down", &json!([])),
             "provider `mine`: RESOURCE_EXHAUSTED: Slow down",
@@ -48,15 +49,13 @@ fn error(status: u16, word: &str, message: &str, details: &Value) -> Answer {
 }
 
 fn stream(pieces: &[Value]) -> Answer {
-    let pieces: String = pieces.iter().map(|piece| format!("data: {piece}\r\n\r\n")).collect();
-    Answer::events(&pieces)
+    let pieces: Vec<_> = pieces.iter().map(|piece| format!("data: {piece}\r\n\r\n")).collect();
+    Answer::events(&pieces.concat())
 }
 
 /// Refusals to serve.
 fn statuses() -> Vec<Case> {
-    use ErrorClass::{
-        Auth, BadRequest, NotFound, Overloaded, Server, Timeout, TooLarge,
-    };
+    use ErrorClass::{Auth, BadRequest, NotFound, Overloaded, Server, Timeout, TooLarge};
     let key = "see `GEMINI_API_KEY`, or `api_key` under `providers: mine:`";
     let kept = "files are kept for 48 hours, and for one project";
     let said = |name, status, word: &str, message: &str, class, hint: Option<&str>| {
@@ -106,7 +105,10 @@ fn statuses() -> Vec<Case> {
         ),
         Case::plain(
             "a list of one error",
-            Answer::json(503, r#"[{"error":{"code":503,"message":"Busy","status":"UNAVAILABLE"}}]"#),
+            Answer::json(
+                503,
+                r#"[{"error":{"code":503,"message":"Busy","status":"UNAVAILABLE"}}]"#,
+            ),
             fails(Overloaded, "provider `mine`: UNAVAILABLE: Busy"),
         ),
     ]
@@ -147,9 +149,8 @@ fn quotas() -> Vec<Case> {
 /// Successes that are none.
 fn successes() -> Vec<Case> {
     use ErrorClass::{ContentFilter, Empty, Server, Truncated};
-    let case = |name, body: &Value, told| {
-        Case::plain(name, Answer::json(200, &body.to_string()), told)
-    };
+    let case =
+        |name, body: &Value, told| Case::plain(name, Answer::json(200, &body.to_string()), told);
     let empty = || fails(Empty, "model `mine/large` answered nothing");
     let withheld = |why: &str| {
         fails(ContentFilter, &format!("the answer of model `mine/large` was withheld: {why}"))

@@ -5,8 +5,11 @@
 //! and the words that are written beside it, after exactly one request, and what came must
 //! have been kept.
 
+mod anthropic;
+mod gemini;
 mod ollama;
 mod openai;
+mod responses;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -57,6 +60,8 @@ pub(crate) struct Case {
     pub(crate) input: Value,
     /// What comes of it; `{url}` in a message stands for the server's address.
     pub(crate) told: Result<Value, Fails>,
+    /// The text that was told while it came, where that is looked at.
+    pub(crate) heard: Option<&'static str>,
 }
 
 /// How a case fails.
@@ -72,7 +77,7 @@ impl Case {
     /// A plain question that is answered so, and what comes of it.
     pub(crate) fn plain(name: &'static str, answer: Answer, told: Result<Value, Fails>) -> Self {
         let (settings, input) = (json!({}), json!({ "prompt": "x" }));
-        Self { name, answer: Some(answer), settings, input, told }
+        Self { name, answer: Some(answer), settings, input, told, heard: None }
     }
 
     /// With these settings of the provider.
@@ -84,6 +89,12 @@ impl Case {
     /// When this is asked.
     pub(crate) fn asking(mut self, input: Value) -> Self {
         self.input = input;
+        self
+    }
+
+    /// When this is told while it comes.
+    pub(crate) fn hearing(mut self, text: &'static str) -> Self {
+        self.heard = Some(text);
         self
     }
 
@@ -157,7 +168,7 @@ fn on_the_wire(of: &Spoken) -> Vec<Case> {
         Case::plain("a body cut within its JSON", cut(), fails(Server, of.cut)),
         Case::plain("a page of HTML", html(), fails(Server, of.html)),
         Case::plain("a huge body", cut().then([flood()]), large.clone()),
-        Case::plain("a stream", (of.stream)("yes"), Ok(json!("yes"))).streaming(),
+        Case::plain("a stream", (of.stream)("yes"), Ok(json!("yes"))).streaming().hearing("yes"),
         Case::plain("a whole answer to who asked for pieces", (of.answer)("yes"), Ok(json!("yes")))
             .streaming(),
         Case::plain("a stream that is a page", html(), page).streaming(),
@@ -177,17 +188,20 @@ fn on_the_wire(of: &Spoken) -> Vec<Case> {
     ]
 }
 
+/// A name, header fields, and the milliseconds they ask to wait.
+type Hint = (&'static str, &'static [(&'static str, &'static str)], Option<u64>);
+
 /// Each form in which a wait is asked for.
 fn hints(of: &Spoken) -> Vec<Case> {
     let (limited, message) = of.limited;
-    let forms: [(&str, &[(&str, &str)], Option<u64>); 5] = [
+    let forms: [Hint; 5] = [
         ("429 without a wait", &[], None),
         ("429 with seconds", &[("retry-after", "7")], Some(7_000)),
         ("429 with a date", &[("retry-after", "Tue, 24 Nov 2020 12:00:00 GMT")], Some(0)),
         ("429 with milliseconds", &[("retry-after-ms", "1500")], Some(1_500)),
         ("429 with both", &[("retry-after", "2"), ("retry-after-ms", "1250")], Some(1_250)),
     ];
-    let case = |(name, headers, wait): (&'static str, &[(&str, &str)], Option<u64>)| {
+    let case = |(name, headers, wait): Hint| {
         let answer =
             headers.iter().fold(limited(), |answer, (field, value)| answer.with(field, value));
         let told = fails(ErrorClass::RateLimit, message)
@@ -241,10 +255,18 @@ fn against_a_schema(of: &Spoken) -> Vec<Case> {
 
 /// Holds a service to every case.
 async fn hold(of: &Spoken, own: Vec<Case>) {
+    hold_with(of, &json!({}), own).await;
+}
+
+/// Holds a service to every case with these settings of the provider.
+async fn hold_with(of: &Spoken, settings: &Value, own: Vec<Case>) {
     let mut faults = String::new();
     let cases = [on_the_wire(of), hints(of), against_a_schema(of), own];
-    for case in cases.into_iter().flatten() {
+    for mut case in cases.into_iter().flatten() {
         let name = case.name;
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            case.settings[key] = value.clone();
+        }
         if let Err(fault) = holds(of, case).await {
             _ = writeln!(faults, "{name}: {fault}");
         }
@@ -277,8 +299,13 @@ async fn holds(of: &Spoken, case: Case) -> Result<(), String> {
     {
         return Err(format!("took {} requests", server.received().len()));
     }
+    if let Some(heard) = case.heard
+        && asking.log().concat() != heard
+    {
+        return Err(format!("told {:?} while it came", asking.log()));
+    }
     // An answer that came to its end is kept, whatever was made of it.
-    let whole = case.answer.filter(|answer| answer.body.iter().all(is_sent));
+    let whole = case.answer.filter(|answer| answer.before.iter().chain(&answer.body).all(is_sent));
     if let Some(answer) = whole {
         let kept = asking.usage().await.ok_or("left nothing behind")?.1;
         let sent: Vec<u8> = answer.body.into_iter().flat_map(bytes).collect();

@@ -1,10 +1,13 @@
 //! What goes wrong with OpenAI, and with the servers that speak its protocol.
 
+use std::path::Path;
+
 use flow_core::error::ErrorClass;
 use serde_json::{Value, json};
 
 use super::{Case, Spoken, fails, fails_with, hold};
-use crate::server::Answer;
+use crate::asking::Asking;
+use crate::server::{Answer, Server};
 
 #[tokio::test]
 async fn what_goes_wrong_with_chat_completions_is_told_apart() {
@@ -49,8 +52,9 @@ fn error(status: u16, message: &str, kind: &str, code: Value) -> Answer {
 
 /// A stream of these chunks, and of its last word.
 fn stream(chunks: &[Value]) -> Answer {
-    let chunks: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
-    Answer::events(&format!("{chunks}data: [DONE]\n\n"))
+    let chunks = chunks.iter().map(Value::to_string).chain(["[DONE]".to_owned()]);
+    let events: Vec<_> = chunks.map(|chunk| format!("data: {chunk}\n\n")).collect();
+    Answer::events(&events.concat())
 }
 
 fn start() -> Answer {
@@ -319,4 +323,48 @@ fn streams() -> Vec<Case> {
             ),
         ),
     ]
+}
+
+#[tokio::test]
+async fn what_the_protocol_cannot_say_is_told_before_anything_is_sent() {
+    let url = "https://example.com/a.pdf";
+    let (chat, responses) = (json!({}), json!({ "api": "responses" }));
+    for (settings, input, message, hint) in [
+        (
+            &chat,
+            json!({ "document": url, "prompt": "x" }),
+            "model `mine/large` takes no document by its URL in chat completions",
+            "set `api: responses`, or give the file itself",
+        ),
+        (
+            &chat,
+            json!({ "image": { "file_id": "file-1" }, "prompt": "x" }),
+            "model `mine/large` takes no uploaded image in chat completions",
+            "set `api: responses`",
+        ),
+        (
+            &responses,
+            json!({ "prompt": "x", "stop": ["END"] }),
+            "model `mine/large` takes no stop texts in the Responses interface",
+            "set `api: chat`",
+        ),
+        (
+            &responses,
+            json!({ "prompt": "x", "seed": 7 }),
+            "model `mine/large` takes no seed in the Responses interface",
+            "set `api: chat`",
+        ),
+        (
+            &json!({ "api": "completions" }),
+            json!({ "prompt": "x" }),
+            "provider `mine`: `api: completions` is not spoken",
+            "it is `chat` or `responses`",
+        ),
+    ] {
+        let mut settings = settings.clone();
+        settings["base_url"] = json!(format!("{}/v1", Server::nowhere()));
+        let asking = Asking::new("openai", &settings, "large").await;
+        let failure = asking.ask(&input, Path::new("")).await.expect_err("it is refused");
+        assert_eq!((failure.message.as_str(), failure.hint.as_deref()), (message, Some(hint)));
+    }
 }
