@@ -125,24 +125,24 @@ mod tests {
             cache_read: 500_000,
             ..Tokens::default()
         };
-        let usd = |kind: &str, model: &str| {
-            facts(kind, model).price.and_then(|price| price.of(&tokens)).map(Money::usd)
+        let micros = |kind: &str, model: &str| {
+            facts(kind, model).price.and_then(|price| price.of(&tokens)).map(Money::micros)
         };
         for (kind, model, cost) in [
-            ("openai", "gpt-4o", Some(1.25 + 0.625 + 10.0)),
-            ("openai", "gpt-4o-2024-08-06", Some(1.25 + 0.625 + 10.0)),
-            ("openai", "gpt-4o-2024-05-13", Some(5.0 + 15.0)),
-            ("openai", "gpt-4o-mini", Some(0.075 + 0.0375 + 0.6)),
-            ("anthropic", "claude-sonnet-4-6", Some(1.5 + 0.15 + 15.0)),
-            ("gemini", "models/gemini-3.5-flash-lite", Some(0.15 + 0.015 + 2.5)),
+            ("openai", "gpt-4o", Some(1_250_000 + 625_000 + 10_000_000)),
+            ("openai", "gpt-4o-2024-08-06", Some(1_250_000 + 625_000 + 10_000_000)),
+            ("openai", "gpt-4o-2024-05-13", Some(5_000_000 + 15_000_000)),
+            ("openai", "gpt-4o-mini", Some(75_000 + 37_500 + 600_000)),
+            ("anthropic", "claude-sonnet-4-6", Some(1_500_000 + 150_000 + 15_000_000)),
+            ("gemini", "models/gemini-3.5-flash-lite", Some(150_000 + 15_000 + 2_500_000)),
             // Above 272,000 tokens everything costs more.
-            ("openai", "gpt-5.4", Some(2.5 + 0.25 + 22.5)),
+            ("openai", "gpt-5.4", Some(2_500_000 + 250_000 + 22_500_000)),
             ("openai", "gpt-99", None),
             ("anthropic", "claude-99", None),
-            ("ollama", "llava:13b", Some(0.0)),
+            ("ollama", "llava:13b", Some(0)),
             ("ollama", "gpt-oss:120b-cloud", None),
         ] {
-            assert_eq!(usd(kind, model), cost, "{kind}/{model}");
+            assert_eq!(micros(kind, model), cost, "{kind}/{model}");
         }
     }
 

@@ -326,11 +326,7 @@ mod tests {
                 ErrorClass::NotFound,
                 "`URL/page.png` cannot be fetched: status 404",
             ),
-            (
-                "/page.png",
-                ErrorClass::Input,
-                "`URL/page.png` is no image but application/octet-stream",
-            ),
+            ("/page.png", ErrorClass::Input, "`URL/page.png` is no image but text/html"),
             (
                 "/inside",
                 ErrorClass::Input,
