@@ -28,8 +28,9 @@ check: setup ## format, lints and docs, as the checks want them
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 bench: models ## measure against limits and peers (ROWS="chain start" for some)
-	cargo build --release --locked
+	cargo build --release --locked --features ort
 	-scripts/fetch-bench-peers
+	-scripts/fetch-onnxruntime
 	benches/run $(ROWS) --flow $(TARGET)/release/flow
 
 models: setup ## fetch the OCR models into the cache folder

@@ -1,11 +1,12 @@
 """Reading documents beside the programs that people use for it."""
 
-import pathlib
+import collections
+import json
 import shutil
+import subprocess
 
 from kernel import ROOT, folder, run
 from measure import Row, absent, process, turns
-from peers import PYTHON
 
 SAMPLES = ROOT / "workflows" / "samples"
 CASES = ROOT.parent / "shared" / "cases"
@@ -18,20 +19,8 @@ steps:
     uses: document.pages
     cache: false
     with: { file: "{{ inputs.file }}", dpi: 150 }
+outputs: { pages: "{{ steps.pages.output.pages }}" }
 """
-
-READ = """name: read
-inputs:
-  image: { type: file }
-steps:
-  - id: read
-    uses: document.ocr
-    cache: false
-    with: { image: "{{ inputs.image }}" }
-"""
-
-RAPIDOCR = "import sys; from rapidocr import RapidOCR; assert RapidOCR()(sys.argv[1]).txts"
-
 
 def poppler(file):
     """Words with their boxes, and pages as pictures, by poppler."""
@@ -40,6 +29,21 @@ def poppler(file):
     pixels = process(["pdftoppm", "-r", "150", "-png", file, place / "page"]).seconds
     shutil.rmtree(place)
     return words + pixels
+
+
+def words_beside(flow, file):
+    """Recall and precision of our words against those of pdftotext, position aside."""
+    place = folder()
+    (place / "w.yaml").write_text(PAGES)
+    command = [flow, "run", "w.yaml", "--json", "--input", f"file={file}"]
+    ran = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
+    said = subprocess.run(["pdftotext", file, "-"], capture_output=True, text=True, check=True)
+    shutil.rmtree(place)
+    pages = json.loads(ran.stdout)["outputs"]["pages"]
+    ours = collections.Counter(word["text"] for page in pages for word in page["words"])
+    theirs = collections.Counter(said.stdout.split())
+    shared = sum((ours & theirs).values())
+    return shared / max(1, sum(theirs.values())), shared / max(1, sum(ours.values()))
 
 
 def pdf(flow):
@@ -53,27 +57,8 @@ def pdf(flow):
         ours = lambda: run(flow, PAGES, "--input", f"file={file}")[0].seconds
         mine, theirs = turns(5, ours, lambda: poppler(file))
         rows.append(Row(what, f"{mine:.3f} s", f"{theirs:.3f} s", mine / theirs))
-    return rows
-
-
-def ocr(flow):
-    images = [p for p in sorted(CASES.rglob("*")) if p.suffix in (".png", ".jpg", ".jpeg")]
-    if not images:
-        return [absent("recognition of a page", "the shared cases are not beside the checkout")]
-    rows = []
-    for image in images:
-        ours = lambda: run(flow, READ, "--input", f"image={image}")[0].seconds
-        others = [
-            ("rapidocr", PYTHON.exists() and list(PYTHON.parent.parent.rglob("rapidocr/__init__.py")),
-             lambda: process([PYTHON, "-c", RAPIDOCR, image]).seconds),
-            ("tesseract", shutil.which("tesseract"),
-             lambda: process(["tesseract", image, "stdout", "-l", "eng+jpn"]).seconds),
-        ]
-        for name, there, peer in others:
-            what = f"{image.name}: read, start and loading included; {name}"
-            if not there:
-                rows.append(absent(what, f"{name} is not there"))
-                continue
-            mine, theirs = turns(3, ours, peer)
-            rows.append(Row(what, f"{mine:.2f} s", f"{theirs:.2f} s", mine / theirs, ("<=", 1)))
+        recall, precision = words_beside(flow, file)
+        rows.append(Row(
+            f"{file.name}: words of pdftotext that we have, of ours that it has",
+            f"{recall:.3f}, {precision:.3f}", ""))
     return rows

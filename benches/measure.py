@@ -16,8 +16,8 @@ class Ran:
     mebibytes: float
 
 
-def process(command, cwd=None, cores=None, env=None):
-    """Runs a program to its end; one that fails ends the measuring."""
+def process(command, cwd=None, cores=None, env=None, code=0):
+    """Runs a program to its end; one that ends with another code ends the measuring."""
     words = [str(word) for word in command]
     if cores:
         words = ["taskset", "-c", cores, *words]
@@ -33,7 +33,7 @@ def process(command, cwd=None, cores=None, env=None):
         child.returncode = os.waitstatus_to_exitcode(status)
         told.seek(0)
         said = told.read()
-    if child.returncode != 0:
+    if child.returncode != code:
         raise SystemExit(f"{' '.join(words)}: exit {child.returncode}\n{said.decode()[-2000:]}")
     return Ran(seconds, usage.ru_maxrss / 1024)
 

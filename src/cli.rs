@@ -1,8 +1,10 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use flow_core::units::{UnitError, parse_duration};
 
 use crate::graph::Format;
 
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Cancel(OneRun),
     /// Answer what a run asks.
     Approve(Approve),
+    /// Forget runs that ended long ago, and what only they needed.
+    Prune(Prune),
     /// Print the JSON Schema of workflow files, for editors.
     Schema,
     /// Say what this machine has and what is missing; asks the model services that are set up.
@@ -154,6 +158,34 @@ pub(crate) struct Logs {
     /// Print the run's events instead: what happened, in order.
     #[arg(long, conflicts_with = "step")]
     pub(crate) events: bool,
+    /// The most lines to print: the last ones.
+    #[arg(long, short = 'n', default_value_t = 1000, conflicts_with = "all")]
+    pub(crate) limit: u32,
+    /// Print every line.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Go on printing as long as the run is driven.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Prune {
+    /// Forget what ended so long ago, or was of no use for so long, e.g. `30d`.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) older_than: Duration,
+    /// Keep the latest runs of each workflow, so many, however old they are.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) keep: u32,
+    /// Forget runs that stand so, e.g. `failed`; may be repeated [default: succeeded].
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Vec<String>,
+    /// Say what would be forgotten, and forget nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Give the space that gets free back to the disk; nobody can write meanwhile.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) vacuum: bool,
 }
 
 #[derive(Args, Debug)]
@@ -184,6 +216,10 @@ pub(crate) struct Approve {
     /// Write something beside the answer.
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) comment: Option<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, UnitError> {
+    parse_duration(text)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

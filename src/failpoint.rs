@@ -65,6 +65,16 @@ pub(crate) fn guard(observer: Arc<dyn Observer>) -> Arc<dyn Observer> {
     }
 }
 
+/// What to do after each step of a pruning, if the environment asks for it.
+pub(crate) fn between_steps() -> impl Fn() {
+    let countdown = Countdown::from("FLOW_TEST_KILL_AFTER");
+    move || {
+        if let Some(countdown) = &countdown {
+            countdown.tick();
+        }
+    }
+}
+
 /// The clock of the machine, with the failpoint in it if the environment asks for it.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     match Countdown::from("FLOW_TEST_KILL_AT_TIME") {

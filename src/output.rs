@@ -16,6 +16,34 @@ pub(crate) fn json(value: &Value) {
     data(&format!("{value:#}\n"));
 }
 
+/// A JSON array that is printed as it comes, for it may be long.
+pub(crate) struct Array {
+    empty: bool,
+}
+
+impl Array {
+    /// Begins one.
+    pub(crate) fn begin() -> Self {
+        Self { empty: true }
+    }
+
+    /// Prints its next values.
+    pub(crate) fn push(&mut self, values: impl Iterator<Item = Value>) {
+        let mut text = String::new();
+        for value in values {
+            text.push_str(if self.empty { "[\n  " } else { ",\n  " });
+            text.push_str(&format!("{value:#}").replace('\n', "\n  "));
+            self.empty = false;
+        }
+        data(&text);
+    }
+
+    /// Ends it.
+    pub(crate) fn end(self) {
+        data(if self.empty { "[]\n" } else { "\n]\n" });
+    }
+}
+
 /// Prints something for people.
 pub(crate) fn note(text: &str) {
     write(&mut io::stderr().lock(), text);
@@ -34,6 +62,19 @@ pub(crate) fn time(millis: i64) -> String {
         }
         Err(_) => millis.to_string(),
     }
+}
+
+/// A number of bytes as people read it.
+pub(crate) fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut size, mut shown) = (count as f64, None);
+    for unit in units {
+        if size < 1024.0 {
+            break;
+        }
+        (size, shown) = (size / 1024.0, Some(unit));
+    }
+    shown.map_or_else(|| format!("{count} bytes"), |unit| format!("{size:.1} {unit}"))
 }
 
 /// A duration in milliseconds as people read it.

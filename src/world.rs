@@ -12,6 +12,7 @@ use flow_core::engine::{Embedded, Program, Setup};
 use flow_core::ids::RunId;
 use flow_core::language::{Bundle, Checked, Environment, Files, check, check_bundle};
 use flow_core::store::{RunRow, Store};
+use flow_providers::documents::OcrRuntime;
 use flow_providers::{ModelFolder, Providers};
 use serde_json::{Value, json};
 
@@ -31,13 +32,24 @@ pub(crate) fn actions(secrets: BTreeMap<String, String>) -> ActionRegistry {
     let mut registry = ActionRegistry::default();
     flow_core::actions::register(&mut registry);
     let providers = Arc::new(providers(secrets));
-    flow_providers::register(&mut registry, providers, ModelFolder::new(ocr_models()), cores());
+    let models = ModelFolder::new(ocr_models()).run_by(ocr_runtime());
+    flow_providers::register(&mut registry, providers, models, cores());
     registry
 }
 
 /// The providers there are.
 pub(crate) fn providers(secrets: BTreeMap<String, String>) -> Providers {
     Providers::new(secrets)
+}
+
+/// What runs the OCR models: ONNX Runtime where its library is named, else what is built in.
+pub(crate) fn ocr_runtime() -> OcrRuntime {
+    let Some(library) = variable("FLOW_ONNXRUNTIME").map(PathBuf::from) else {
+        return OcrRuntime::Rten;
+    };
+    // A loader looks for a name without a folder in places of its own.
+    let library = std::path::absolute(&library).unwrap_or(library);
+    OcrRuntime::OnnxRuntime { library }
 }
 
 /// Where the OCR models are looked for.
@@ -63,7 +75,10 @@ fn variable(name: &str) -> Option<String> {
 
 /// The secrets that workflows can name: the environment, and before it a file.
 pub(crate) fn secrets(file: Option<&Path>) -> Result<BTreeMap<String, String>, CommandError> {
-    let mut secrets: BTreeMap<String, String> = std::env::vars().collect();
+    // A variable that is no text cannot be a secret that a file names.
+    let mut secrets: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let Some(file) = file else { return Ok(secrets) };
     let text = std::fs::read_to_string(file).map_err(|error| {
         CommandError::invalid(format!("cannot read the secrets in `{}`: {error}", file.display()))
@@ -199,6 +214,12 @@ pub(crate) fn engine(store: Store, actions: ActionRegistry, use_cache: bool) -> 
         parallel: (cores() * 4).max(8),
         use_cache,
     })
+}
+
+/// The time, in milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A new run's id.

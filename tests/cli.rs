@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Output, World};
+use support::{Output, World, run};
 
 const PLAIN: &str = r#"
 name: plain
@@ -213,7 +213,7 @@ fn a_store_is_where_it_is_said_to_be() {
     world.flow(&["run", "w.yaml", "--store", "there"]).exits(0);
     assert!(!world.path(".flow").exists());
     let named: Value = world.flow(&["runs", "--json", "--store", "there"]).exits(0).json();
-    let told = support::run(world.command(&["runs", "--json"]).env("FLOW_STORE", "there"));
+    let told = run(world.command(&["runs", "--json"]).env("FLOW_STORE", "there"));
     assert_eq!(told.exits(0).json(), named);
     assert_eq!(named.as_array().unwrap().len(), 1);
 }
@@ -261,6 +261,68 @@ fn doctor_says_what_is_missing_and_what_to_do() {
         .iter()
         .map(|f| (f["name"].as_str().unwrap(), f["found"].as_bool().unwrap()))
         .collect();
-    assert_eq!(found[..3], [("store", true), ("ocr models", false), ("providers", true)]);
+    let expected =
+        [("store", true), ("ocr models", false), ("ocr engine", true), ("providers", true)];
+    assert_eq!(found[..4], expected);
+    assert_eq!(findings[2]["what"], "rten");
     assert!(findings[1]["hint"].is_string(), "{findings:#}");
+}
+
+/// What `doctor` says of the engine of OCR where this file is named as ONNX Runtime's library.
+fn engine_by(world: &World, library: &str) -> (bool, String, String) {
+    let mut command = world.command(&["doctor", "--json"]);
+    let findings = run(command.env("FLOW_ONNXRUNTIME", library)).exits(1).json();
+    let engine = &findings[2];
+    assert_eq!(engine["name"], "ocr engine");
+    let text = |key: &str| engine[key].as_str().unwrap_or_default().to_owned();
+    (engine["found"] == true, text("what"), text("hint"))
+}
+
+#[cfg(not(feature = "ort"))]
+#[test]
+fn doctor_says_that_onnx_runtime_is_not_built_in() {
+    let (found, what, hint) = engine_by(&World::new(), "/none/libonnxruntime.so");
+    assert!(!found);
+    assert_eq!(what, "this build of flow cannot use ONNX Runtime (`/none/libonnxruntime.so`)");
+    assert_eq!(
+        hint,
+        "build it with `cargo build --features ort`, or unset `FLOW_ONNXRUNTIME` to read by rten"
+    );
+}
+
+#[cfg(feature = "ort")]
+#[test]
+fn doctor_says_that_the_library_of_onnx_runtime_is_missing_or_no_library() {
+    let world = World::new();
+    let hint =
+        "`scripts/fetch-onnxruntime` fetches it; or unset `FLOW_ONNXRUNTIME` to read by rten";
+    let said = engine_by(&world, "/none/libonnxruntime.so");
+    let missing = "the library of ONNX Runtime `/none/libonnxruntime.so` is missing";
+    assert_eq!(said, (false, missing.to_owned(), hint.to_owned()));
+
+    world.write("libonnxruntime.so", "no library");
+    let (found, what, why) = engine_by(&world, "libonnxruntime.so");
+    assert!(!found);
+    assert!(what.starts_with("cannot use the library of ONNX Runtime `/"), "{what}");
+    assert!(what.contains("/libonnxruntime.so`: failed to load from `"), "{what}");
+    assert_eq!(why, hint);
+}
+
+/// The error of a step is that of `doctor`, and it is not tried again.
+#[test]
+fn a_page_is_not_read_where_onnx_runtime_is_named_and_cannot_be_used() {
+    let world = World::new();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/workflows/samples/invoice.pdf");
+    world.write(
+        "w.yaml",
+        "name: w\ninputs: { file: { type: file } }\nsteps:\n  - id: pages\n    uses: document.pages\n    with: { file: '{{ inputs.file }}' }\n  - id: read\n    uses: document.ocr\n    with: { image: '{{ steps.pages.output.pages[0].image }}' }\n",
+    );
+    let mut command = world.command(&["run", "w.yaml", "--input", &format!("file={sample}")]);
+    let said = run(command.env("FLOW_ONNXRUNTIME", "/none/libonnxruntime.so")).exits(1).stderr;
+    let why = if cfg!(feature = "ort") {
+        "the library of ONNX Runtime `/none/libonnxruntime.so` is missing"
+    } else {
+        "this build of flow cannot use ONNX Runtime (`/none/libonnxruntime.so`)"
+    };
+    assert!(said.contains(why), "{said}");
 }

@@ -303,7 +303,7 @@ fn mend(world: &World) {
 
 /// How many events of the run speak of instances of `each`, and how many of the loop.
 fn events_of_each(world: &World, run: &str) -> (usize, usize) {
-    let events = world.flow(&["logs", run, "--events", "--json"]).exits(0);
+    let events = world.flow(&["logs", run, "--events", "--all", "--json"]).exits(0);
     let paths = events.stdout.matches("\"each[").count();
     (paths, events.stdout.matches("\"each\"").count())
 }

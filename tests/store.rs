@@ -20,6 +20,7 @@ fn every_command_says(world: &World, error: &str) {
         &["runs"],
         &["show", "01"],
         &["logs", "01"],
+        &["prune", "--older-than", "1d"],
         &["resume", "01"],
         &["cancel", "01"],
         &["approve", "01"],
@@ -118,6 +119,9 @@ fn a_file_of_the_store_that_changed_is_not_given_out() {
     let resumed = world.flow(&again).exits(1);
     let error = "\nhint: restore the file from a backup, or run the workflow again\n";
     assert!(resumed.stderr.contains(error), "{}", resumed.stderr);
+    std::fs::write(&kept[0], "1\n3\n").unwrap();
+    let resumed = world.flow(&again).exits(1);
+    assert!(resumed.stderr.contains("does not hold what was kept"), "{}", resumed.stderr);
     std::fs::write(&kept[0], "1\n2\n").unwrap();
     world.flow(&again).exits(0);
 }

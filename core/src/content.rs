@@ -41,6 +41,11 @@ impl ContentHash {
         &self.0
     }
 
+    /// The first byte, by which files are spread over folders.
+    pub(crate) fn shard(&self) -> u8 {
+        self.0[0]
+    }
+
     /// The 64 hexadecimal digits.
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

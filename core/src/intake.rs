@@ -12,7 +12,7 @@ use crate::store::Artifacts;
 pub type Sniff = fn(&[u8]) -> Option<&'static str>;
 
 /// Bytes of a file that [`Sniff`] is shown.
-const SNIFFED: u64 = 8192;
+const SNIFFED: u64 = 64 << 10;
 
 /// The media type of bytes that say nothing.
 const ANYTHING: &str = "application/octet-stream";
@@ -60,6 +60,10 @@ impl Intake {
 fn media_type(file: &Path, sniff: Sniff) -> io::Result<&'static str> {
     if file.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !std::fs::metadata(file)?.is_file() {
+        // Opening a pipe would wait for somebody to write into it; whoever takes it in refuses.
+        return Ok(ANYTHING);
     }
     let mut head = Vec::new();
     File::open(file)?.take(SNIFFED).read_to_end(&mut head)?;

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flow_core::action::{
-    Action, ActionSpec, Admission, Effect, Outcome, Quote, StepContext,
-};
+use flow_core::action::{Action, ActionSpec, Admission, Effect, Outcome, Quote, StepContext};
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;

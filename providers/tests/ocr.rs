@@ -2,14 +2,17 @@
 //! networks that are not what they should be.
 //!
 //! The networks are looked for in `FLOW_OCR_MODELS`, then where `make models` puts them;
-//! without them the tests say so and pass.
+//! without them the tests say so and pass. What computes them is `rten`, or ONNX Runtime where
+//! the tests were built with the feature `ort` and `FLOW_ONNXRUNTIME` names its library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flow_providers::documents::{Limits, OcrEngine, OcrError, OcrModels, OcrPage, decode_image};
+use flow_providers::documents::{
+    Limits, OcrEngine, OcrError, OcrModels, OcrPage, OcrRuntime, decode_image,
+};
 use image::{DynamicImage, RgbImage, imageops};
 
 const DETECTOR: &str = "PP-OCRv6_det_small.onnx";
@@ -38,12 +41,22 @@ fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// What computes the networks in these tests.
+fn runtime() -> OcrRuntime {
+    match std::env::var_os("FLOW_ONNXRUNTIME") {
+        Some(library) if cfg!(feature = "ort") => {
+            OcrRuntime::OnnxRuntime { library: library.into() }
+        }
+        _ => OcrRuntime::Rten,
+    }
+}
+
 /// The engine, loaded once for all tests.
 fn engine() -> Option<&'static OcrEngine> {
     static ENGINE: OnceLock<Option<OcrEngine>> = OnceLock::new();
     let load = || {
         let models = OcrModels::in_folder(folder()?);
-        Some(OcrEngine::load(&models, 2).expect("the networks load"))
+        Some(OcrEngine::load(&models, &runtime(), 2).expect("the networks load"))
     };
     ENGINE.get_or_init(load).as_ref()
 }
@@ -202,7 +215,7 @@ fn the_same_page_is_read_the_same_on_any_number_of_threads() {
     else {
         return;
     };
-    let alone = OcrEngine::load(&OcrModels::in_folder(folder), 0).expect("one thread");
+    let alone = OcrEngine::load(&OcrModels::in_folder(folder), &runtime(), 0).expect("one thread");
     assert_eq!(read(&alone, &image, dpi).text, read(engine, &image, dpi).text);
 }
 
@@ -226,7 +239,7 @@ fn reading_ends_when_it_is_stopped() {
 fn complaint(folder: &Path) -> (String, Option<&'static str>) {
     let models = OcrModels::in_folder(folder);
     let checked = models.verify().expect_err("something is wrong");
-    let loaded = OcrEngine::load(&models, 1).err().expect("it does not load");
+    let loaded = OcrEngine::load(&models, &runtime(), 1).err().expect("it does not load");
     assert_eq!(loaded.to_string(), checked.to_string());
     (checked.to_string(), checked.hint())
 }

@@ -25,7 +25,7 @@ struct Finding {
 }
 
 pub(crate) async fn run(global: &Global) -> Result<Exit, CommandError> {
-    let findings = [store(global).await, ocr(), providers()];
+    let findings = [store(global).await, ocr_models(), ocr_engine(), providers()];
     let services = world::providers(world::secrets(None)?).survey().await;
     if global.json {
         let services = services.iter().map(service_json);
@@ -93,11 +93,16 @@ async fn store(global: &Global) -> Finding {
     finding("store", whole.map_err(|error| (error.to_string(), error.hint())))
 }
 
-fn ocr() -> Finding {
+fn ocr_models() -> Finding {
     let folder = world::ocr_models();
     let models = OcrModels::in_folder(&folder).verify();
     let found = models.map(|()| folder.display().to_string());
     finding("ocr models", found.map_err(|error| (error.to_string(), error.hint())))
+}
+
+fn ocr_engine() -> Finding {
+    let found = world::ocr_runtime().verify();
+    finding("ocr engine", found.map_err(|error| (error.to_string(), error.hint())))
 }
 
 /// What was found, or what is wrong and what to do about it.

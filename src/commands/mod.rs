@@ -10,6 +10,7 @@ mod graph;
 mod logs;
 mod model;
 mod plan;
+mod prune;
 mod resume;
 mod run;
 mod runs;
@@ -33,6 +34,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Resume(args) => resume::run(&global, args).await,
         Command::Cancel(args) => cancel::run(&global, &args).await,
         Command::Approve(args) => approve::run(&global, args).await,
+        Command::Prune(args) => prune::run(&global, args).await,
         Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,
         Command::Model(Model::Ls) => model::list(&global).await,

@@ -28,7 +28,8 @@ pub(crate) async fn run(global: &Global, args: Runs) -> Result<Exit, CommandErro
     Ok(Exit::Done)
 }
 
-fn status(name: &str) -> Result<RunStatus, CommandError> {
+/// The status of this name.
+pub(crate) fn status(name: &str) -> Result<RunStatus, CommandError> {
     RunStatus::from_name(name).ok_or_else(|| {
         CommandError::invalid(format!("there is no status `{name}`"))
             .hint("running, waiting, interrupted, succeeded, failed or cancelled")

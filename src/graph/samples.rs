@@ -102,7 +102,7 @@ pub(crate) fn night() -> Workflow {
     ];
     let invoices = working(
         "invoices",
-        Work::Workflow { workflow: Arc::new(invoice()), inputs: literal() },
+        Work::Workflow { workflow: Arc::new(invoice()), inputs: literal(), computed: Vec::new() },
         &[0],
     );
     let mut scan = step("scan", "file.glob", &[]);

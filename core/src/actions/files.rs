@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -88,36 +88,45 @@ fn folder_of(path: &Path) -> io::Result<&Path> {
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = tempfile::NamedTempFile::new_in(folder_of(path)?)?;
+    let folder = folder_of(path)?;
+    let mut draft = draft_in(folder)?;
     draft.write_all(bytes)?;
+    if let Ok(there) = fs::metadata(path) {
+        draft.as_file().set_permissions(there.permissions())?;
+    }
     draft.as_file().sync_all()?;
-    // A new file gets the rights that any other would, not those of a temporary one.
-    let plain = fs::metadata(path)
-        .map(|file| file.permissions())
-        .or_else(|_| usual_rights(draft.as_file()));
-    draft.as_file().set_permissions(plain?)?;
     draft.persist(path)?;
-    Ok(())
+    sync(folder)
 }
 
+/// Begins a file with the rights that any other would get, not those of a temporary one.
+fn draft_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Makes the names in a folder durable: a step that is done is not done again.
 #[cfg(unix)]
-fn usual_rights(draft: &File) -> io::Result<fs::Permissions> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut rights = draft.metadata()?.permissions();
-    rights.set_mode(0o644);
-    Ok(rights)
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn usual_rights(draft: &File) -> io::Result<fs::Permissions> {
-    Ok(draft.metadata()?.permissions())
+fn sync(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn add(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    folder_of(path)?;
+    let folder = folder_of(path)?;
     let mut file = File::options().append(true).create(true).open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    sync(folder)
 }
 
 /// Finds files by a pattern and takes them in.
@@ -163,11 +172,14 @@ impl Action for Glob {
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
         let pattern = input["pattern"].as_str().unwrap_or_default().to_owned();
         let folder = context.paths.folder.clone();
-        let whole = folder.join(&pattern).to_string_lossy().into_owned();
-        let found = tokio::task::spawn_blocking(move || find(&whole)).await;
-        let found = found
-            .map_err(|error| Failure::internal(format!("`file.glob` failed: {error}")))?
-            .map_err(|why| Failure::input(format!("`{pattern}` is no pattern: {why}")))?;
+        // Only what was written is a pattern, not what the folder happens to be called.
+        let whole = match Path::new(&pattern).is_absolute() {
+            true => pattern.clone(),
+            false => format!("{}/{pattern}", glob::Pattern::escape(&folder.to_string_lossy())),
+        };
+        let found = tokio::task::spawn_blocking(move || find(&pattern, &whole)).await;
+        let found =
+            found.map_err(|error| Failure::internal(format!("`file.glob` failed: {error}")))??;
         let mut files = Vec::with_capacity(found.len());
         for path in found {
             if context.cancel.is_cancelled() {
@@ -183,7 +195,19 @@ impl Action for Glob {
     }
 }
 
-fn find(pattern: &str) -> Result<Vec<std::path::PathBuf>, String> {
-    let paths = glob::glob(pattern).map_err(|error| error.msg.to_owned())?;
-    Ok(paths.filter_map(Result::ok).filter(|path| path.is_file()).collect())
+fn find(pattern: &str, whole: &str) -> Result<Vec<PathBuf>, Failure> {
+    let paths = glob::glob(whole)
+        .map_err(|error| Failure::input(format!("`{pattern}` is no pattern: {}", error.msg)))?;
+    let mut files = Vec::new();
+    for path in paths {
+        // Leaving out what cannot be read would look as if it were not there.
+        let path = path.map_err(|error| {
+            let (folder, why) = (error.path().display(), error.error());
+            Failure::new(ErrorClass::Io, format!("`{pattern}`: cannot read `{folder}`: {why}"))
+        })?;
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }

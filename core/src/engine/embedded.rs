@@ -367,6 +367,7 @@ impl Embedded {
         }
     }
 
+    /// The run, if there is something of it to stop.
     async fn known(&self, run: &RunId) -> Result<RunRow, EngineError> {
         let row = self.setup.store.run(run).await?;
         row.ok_or_else(|| EngineError::UnknownRun { run: run.clone() })
@@ -386,7 +387,7 @@ impl Backend for Embedded {
     async fn submit(&self, submission: Submission) -> Result<RunHandle, EngineError> {
         let Submission { id, program, mut inputs, observer } = submission;
         let workshop = self.workshop(program.folder.clone());
-        workshop.take_inputs(&program.workflow, &mut inputs).await?;
+        workshop.take_inputs(&program.workflow, &mut inputs, &[]).await?;
         let lock = RunLock::acquire(self.setup.store.folder(), &id)?;
         self.keep(&program).await?;
         let definition = program.definition;
@@ -430,7 +431,7 @@ impl Backend for Embedded {
             if row.status != RunStatus::Running {
                 return Ok(row);
             }
-            if !RunLock::is_held(self.setup.store.folder(), run)? {
+            if !RunLock::is_held(self.setup.store.folder(), run) {
                 // Its last word may have come since the row was read.
                 return self.known(run).await;
             }
@@ -447,7 +448,7 @@ impl Backend for Embedded {
             }
             Err(error) => return Err(error.into()),
         };
-        // Who drove it until now may have brought it to its end.
+        // Who drove it until now may have brought it to its end, and another may have pruned it.
         let row = self.not_ended(run).await?;
         let (seq, now) = (self.setup.store.last_seq(run).await?, self.setup.clock.now_ms());
         let (definition, state) = (row.definition, RunState::of_status(row.status));

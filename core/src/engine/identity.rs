@@ -16,7 +16,7 @@ use crate::language::ModelChoice;
 pub(crate) fn of_action(spec: &ActionSpec, models: &[ModelChoice], input: &Value) -> ContentHash {
     let models: Vec<Value> = models
         .iter()
-        .map(|m| json!([m.provider, m.model, m.path, m.projector, m.options]))
+        .map(|m| json!([m.provider, m.model, m.path, m.projector, m.options, served_by(m)]))
         .collect();
     ContentHash::of_json(&json!({
         "action": spec.name,
@@ -24,6 +24,27 @@ pub(crate) fn of_action(spec: &ActionSpec, models: &[ModelChoice], input: &Value
         "models": models,
         "input": without_names(input),
     }))
+}
+
+/// Settings of a provider that do not decide what a model answers.
+const HOW_MUCH: &[&str] = &[
+    "concurrency",
+    "idle_timeout",
+    "models",
+    "price",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout",
+];
+
+/// Who serves a model: two files may mean different programs by the same name. Secrets count
+/// by their names, as they are written.
+fn served_by(model: &ModelChoice) -> Value {
+    let settings = model.config.settings.iter();
+    let settings = settings.filter(|(key, _)| !HOW_MUCH.contains(&key.as_str()));
+    let written: serde_json::Map<_, _> =
+        settings.map(|(key, value)| (key.clone(), value.source())).collect();
+    json!([model.config.kind, written])
 }
 
 /// The value with its artifacts reduced to what their bytes decide.

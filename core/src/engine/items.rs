@@ -34,7 +34,9 @@ enum Source {
 
 impl Items {
     /// The items that a value stands for: a list, a count, or an artifact of JSON lines.
-    pub(crate) fn of(value: Value, artifacts: &Artifacts) -> Result<Self, Failure> {
+    ///
+    /// Dropping the future does nothing.
+    pub(crate) async fn of(value: Value, artifacts: &Artifacts) -> Result<Self, Failure> {
         let source = match &value {
             Value::Array(_) => Source::List(Arc::new(value)),
             Value::Number(number) => Source::Count(number.as_u64().ok_or_else(|| {
@@ -42,7 +44,7 @@ impl Items {
                     .with_hint("a count is a whole number from 0 on")
             })?),
             Value::Object(_) => match ArtifactRef::from_value(&value) {
-                Some(artifact) => lines(&artifact, artifacts)?,
+                Some(artifact) => lines(&artifact, artifacts).await?,
                 None => return Err(no_items("a map")),
             },
             Value::Null => return Err(no_items("null")),
@@ -87,13 +89,9 @@ fn no_items(what: &str) -> Failure {
         .with_hint("it takes a list, a count, or a file of JSON lines")
 }
 
-fn lines(artifact: &ArtifactRef, artifacts: &Artifacts) -> Result<Source, Failure> {
-    let name = artifact.name.clone();
-    let path = artifacts.local_path(&artifact.hash)?;
-    let file = File::open(path).map_err(|error| {
-        Failure::new(ErrorClass::Io, format!("cannot read the items in `{name}`: {error}"))
-    })?;
-    Ok(Source::Lines { name, lines: BufReader::new(file) })
+async fn lines(artifact: &ArtifactRef, artifacts: &Artifacts) -> Result<Source, Failure> {
+    let file = artifacts.open(&artifact.hash).await?;
+    Ok(Source::Lines { name: artifact.name.clone(), lines: BufReader::new(file) })
 }
 
 fn next_line(

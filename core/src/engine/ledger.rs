@@ -290,7 +290,7 @@ impl Ledger {
                 hash,
                 output: output.clone(),
                 meta: meta.clone(),
-                run: self.run.id.clone(),
+                run: Some(self.run.id.clone()),
                 at: now,
             });
         }

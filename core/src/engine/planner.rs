@@ -263,11 +263,10 @@ impl Planner {
         let Some(for_each) = &step.for_each else {
             return self.instance(step, values, &values.scope, path, name).await;
         };
-        let items = for_each
-            .items
-            .render(&values.scope)
-            .map_err(|error| Failure::input(error.message))
-            .and_then(|items| Items::of(items, self.workshop.store.artifacts()));
+        let items = match for_each.items.render(&values.scope) {
+            Ok(items) => Items::of(items, self.workshop.store.artifacts()).await,
+            Err(error) => Err(Failure::input(error.message)),
+        };
         let mut items = match items {
             Ok(items) => items,
             Err(failure) => return Ok(self.would_run(name, &failure.message, 1)),
@@ -352,7 +351,8 @@ impl Planner {
                 };
                 Ok(kept(output))
             }
-            Work::Workflow { workflow, inputs } => {
+            Work::Workflow { workflow, inputs, computed } => {
+                let inputs = (inputs, computed.as_slice());
                 let inner = self.sub_workflow(step, workflow, inputs, scope, path, name);
                 inner.await
             }
@@ -363,7 +363,7 @@ impl Planner {
         &mut self,
         step: &Step,
         workflow: &Workflow,
-        inputs: &Template,
+        (inputs, computed): (&Template, &[String]),
         scope: &Scope,
         path: &InstancePath,
         name: &str,
@@ -373,7 +373,7 @@ impl Planner {
         let Ok(mut bound) = bind_inputs(workflow, &given) else {
             return Ok(self.would_run(name, "its inputs are wrong", 1));
         };
-        self.workshop.take_inputs(workflow, &mut bound).await?;
+        self.workshop.take_inputs(workflow, &mut bound, computed).await?;
         let about = json!({ "id": self.run.as_str(), "workflow": workflow.name });
         let inner = FrameValues::of_workflow(&Arc::new(Value::Object(bound)), about);
         match self.phases(workflow, &inner, Some(path), &format!("{name}/")).await? {

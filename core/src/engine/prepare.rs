@@ -111,12 +111,15 @@ impl Workshop {
 
     /// Takes the files that are given as inputs of a workflow into the store.
     ///
-    /// Paths are the owner's: relative to the workflow's folder, and free to leave it.
+    /// `computed` are the inputs that a step computed, whose paths are confined to the
+    /// workflow's folder; all others are the owner's: relative to it, and free to leave it.
     pub(crate) async fn take_inputs(
         &self,
         workflow: &Workflow,
         inputs: &mut Map<String, Value>,
+        computed: &[String],
     ) -> Result<(), Failure> {
+        let paths = PathPolicy { folder: self.folder.clone(), computed: computed.to_vec() };
         for input in &workflow.inputs {
             let (InputType::File { media } | InputType::Files { media }) = &input.kind else {
                 continue;
@@ -124,10 +127,10 @@ impl Workshop {
             match inputs.get_mut(&input.name) {
                 Some(Value::Array(files)) => {
                     for file in files {
-                        self.take_input(&input.name, media, file).await?;
+                        self.take_input(&input.name, media, file, &paths).await?;
                     }
                 }
-                Some(file) => self.take_input(&input.name, media, file).await?,
+                Some(file) => self.take_input(&input.name, media, file, &paths).await?,
                 None => {}
             }
         }
@@ -139,10 +142,12 @@ impl Workshop {
         input: &str,
         media: &[String],
         value: &mut Value,
+        paths: &PathPolicy,
     ) -> Result<(), Failure> {
         let artifact = match value {
             Value::String(path) => {
-                let taken = self.intake.take(path, &self.folder.join(&*path)).await;
+                let file = paths.resolve(input, path)?;
+                let taken = self.intake.take(path, &file).await;
                 let artifact = taken.map_err(|failure| Failure {
                     message: format!("input `{input}`: {}", failure.message),
                     ..failure
@@ -169,12 +174,10 @@ impl Workshop {
     }
 
     /// Whether every file that a value names is still in the store.
-    pub(crate) fn holds_all(&self, value: &Value) -> bool {
-        let mut all = true;
-        for_each_artifact(value, &mut |artifact| {
-            all &= self.store.artifacts().local_path(&artifact.hash).is_ok();
-        });
-        all
+    pub(crate) async fn holds_all(&self, value: &Value) -> bool {
+        let mut hashes = Vec::new();
+        for_each_artifact(value, &mut |artifact| hashes.push(artifact.hash));
+        hashes.is_empty() || self.store.artifacts().refresh(hashes).await
     }
 }
 

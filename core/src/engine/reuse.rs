@@ -87,12 +87,16 @@ pub(super) async fn reuse(
         return Ok(None);
     };
     // A file of the cached output may be gone; then the work is done again.
+    if !shared.workshop.holds_all(&row.output).await {
+        return Ok(None);
+    }
     let Ok(output) = store.unpack(row.output.clone()).await else {
         return Ok(None);
     };
-    if !shared.workshop.holds_all(&output) {
+    if !shared.workshop.holds_all(&output).await {
         return Ok(None);
     }
+    store.used_cached(&row, shared.clock.now_ms()).await?;
     Ok(Some(known(prepared.hash, output, Some(row.output), Origin::Cache, row.meta)))
 }
 

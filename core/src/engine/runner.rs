@@ -169,7 +169,12 @@ pub(crate) async fn run(shared: Arc<Shared>, job: Job) {
 }
 
 async fn work(shared: &Arc<Shared>, job: &Job) -> End {
-    let prepared = match shared.workshop.prepare(job.step(), &job.scope).await {
+    let preparing = shared.workshop.prepare(job.step(), &job.scope);
+    let prepared = tokio::select! {
+        prepared = preparing => prepared,
+        () = shared.cancel.cancelled() => return End::Cancelled { attempt: None },
+    };
+    let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => return End::failed(failure),
     };

@@ -331,6 +331,8 @@ pub enum Work {
     },
     /// Runs another workflow, with its own inputs and steps.
     Workflow {
+        /// Names of inputs whose value is computed, as with an action's input.
+        computed: Vec<String>,
         /// That workflow.
         workflow: Arc<Workflow>,
         /// Its inputs.

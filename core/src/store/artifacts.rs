@@ -3,11 +3,18 @@
 //! A file has its final name only when it is whole and on the disk. Nothing is ever
 //! changed in place; what is read is checked against its name. What a file *is* (its media
 //! type, its pixels) is for those who know formats.
+//!
+//! The time of a file says when it was last taken in: whoever takes a file in that is there
+//! already makes it young, so that it is not collected before a row points to it
+//! (`prune.rs` has the whole argument). The folder of the first two digits of a hash, the
+//! shard, is locked for that, shared by those who take in, alone by who removes.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
@@ -156,11 +163,80 @@ impl Artifacts {
         Ok((hash, size))
     }
 
+    /// Makes artifacts that are kept as young as if they were taken in now; says whether all
+    /// of them are there.
+    ///
+    /// For those who found a reference elsewhere than in a row of their own run. Dropping the
+    /// future makes them young or not.
+    pub(crate) async fn refresh(&self, hashes: Vec<ContentHash>) -> bool {
+        let artifacts = self.clone();
+        let all = blocking(move || Ok(hashes.iter().all(|hash| artifacts.rejuvenate(hash))));
+        all.await.unwrap_or(false)
+    }
+
     /// Whether the artifact is kept already, whole and for good; a damaged one is not, and
     /// so is mended by being kept again.
     fn holds(&self, hash: &ContentHash) -> bool {
-        // Whoever kept it may not have come to the last sync yet.
-        self.open_checked(hash).is_ok() && self.sync_names(hash).is_ok()
+        // Young first, so that it stays while it is read. Whoever kept it may not have come to
+        // the last sync yet.
+        self.rejuvenate(hash) && self.open_checked(hash).is_ok() && self.sync_names(hash).is_ok()
+    }
+
+    /// Makes a file young, if it is there. One that belongs to somebody else cannot be, and
+    /// is as good as not there: a copy takes its place.
+    fn rejuvenate(&self, hash: &ContentHash) -> bool {
+        let file = self.folder.join(location(hash));
+        let young = || {
+            let _shard = lock_shard(&file, File::lock_shared)?;
+            File::open(&file)?.set_modified(SystemTime::now())
+        };
+        young().is_ok()
+    }
+
+    /// The files that were last taken in before a time, with their sizes.
+    pub(super) fn older_than(
+        &self,
+        time: SystemTime,
+    ) -> Result<HashMap<ContentHash, u64>, StoreError> {
+        let mut found = HashMap::new();
+        for shard in entries(&self.folder)?.into_iter().filter(|entry| entry.path().is_dir()) {
+            for entry in entries(&shard.path())? {
+                let Some(hash) = hash_of(&shard.path(), &entry.path()) else { continue };
+                let metadata = entry.metadata();
+                // What cannot be asked is left alone.
+                if let Ok(metadata) = metadata
+                    && metadata.modified().is_ok_and(|modified| modified < time)
+                {
+                    found.insert(hash, metadata.len());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Locks the shard of these hashes against all who take in, and tells which of the files
+    /// are still older than a time.
+    pub(super) async fn seize(
+        &self,
+        hashes: Vec<ContentHash>,
+        time: SystemTime,
+    ) -> Result<Seized, StoreError> {
+        let artifacts = self.clone();
+        blocking(move || {
+            let mut seized = Seized { shard: None, hashes: Vec::new(), artifacts };
+            let Some(first) = hashes.first() else { return Ok(seized) };
+            let failed = |error| StoreError::io(&seized.artifacts.folder, error);
+            let file = seized.artifacts.folder.join(location(first));
+            seized.shard = Some(lock_shard(&file, File::lock).map_err(failed)?);
+            seized.hashes = hashes;
+            let folder = Arc::clone(&seized.artifacts.folder);
+            seized.hashes.retain(|hash| {
+                let modified = std::fs::metadata(folder.join(location(hash)));
+                modified.and_then(|data| data.modified()).is_ok_and(|modified| modified < time)
+            });
+            Ok(seized)
+        })
+        .await
     }
 
     fn sync_names(&self, hash: &ContentHash) -> std::io::Result<()> {
@@ -210,6 +286,7 @@ impl Artifacts {
         let failed = |error| StoreError::io(&file, error);
         draft.as_file().sync_all().map_err(failed)?;
         std::fs::create_dir_all(shard).map_err(failed)?;
+        let _shard = lock_shard(&file, File::lock_shared).map_err(failed)?;
         draft.persist(&file).map_err(|error| failed(error.error))?;
         self.sync_names(hash).map_err(failed)
     }
@@ -235,6 +312,50 @@ impl Artifacts {
     fn damaged(&self, hash: &ContentHash) -> StoreError {
         StoreError::DamagedArtifact { hash: *hash, file: self.folder.join(location(hash)) }
     }
+}
+
+/// Files of a shard that is locked: nobody takes them in while this lives.
+pub(super) struct Seized {
+    /// None where there are no files.
+    shard: Option<File>,
+    /// The files.
+    pub(super) hashes: Vec<ContentHash>,
+    artifacts: Artifacts,
+}
+
+impl Seized {
+    /// Removes the files, and lets the shard go.
+    pub(super) async fn remove(self) -> Result<(), StoreError> {
+        blocking(move || {
+            let Self { shard, hashes, artifacts } = self;
+            for hash in hashes {
+                let file = artifacts.folder.join(location(&hash));
+                std::fs::remove_file(&file).map_err(|error| StoreError::io(&file, error))?;
+            }
+            drop(shard);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Locks the shard in which a file lies or would lie.
+fn lock_shard(file: &Path, lock: impl Fn(&File) -> std::io::Result<()>) -> std::io::Result<File> {
+    let shard = File::open(file.parent().expect("an artifact lies in a shard"))?;
+    lock(&shard)?;
+    Ok(shard)
+}
+
+fn entries(folder: &Path) -> Result<Vec<std::fs::DirEntry>, StoreError> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect);
+    entries.map_err(|error| StoreError::io(folder, error))
+}
+
+/// The hash that a file's place is of; none where it is no artifact's.
+fn hash_of(shard: &Path, file: &Path) -> Option<ContentHash> {
+    let (shard, name) = (shard.file_name()?.to_str()?, file.file_name()?.to_str()?);
+    let hash: ContentHash = format!("sha256:{shard}{name}").parse().ok()?;
+    (location(&hash) == format!("{shard}/{name}")).then_some(hash)
 }
 
 /// Opens a file that is one, and says how long it is.

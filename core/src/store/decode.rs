@@ -28,6 +28,11 @@ pub(super) fn run_id(row: &SqliteRow, column: &str) -> Decoded<RunId> {
     parsed(row, column, |text| text.parse().ok())
 }
 
+fn maybe_run_id(row: &SqliteRow, column: &str) -> Decoded<Option<RunId>> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|_| run_id(row, column)).transpose()
+}
+
 fn path(row: &SqliteRow, column: &str) -> Decoded<InstancePath> {
     row.try_get(column).map(InstancePath::from_stored)
 }
@@ -161,7 +166,7 @@ pub(super) fn cache(row: &SqliteRow) -> Decoded<CacheRow> {
         hash: hash(row, "hash")?,
         output: json(row, "output")?,
         meta: maybe_json(row, "meta")?,
-        run: run_id(row, "run")?,
+        run: maybe_run_id(row, "run")?,
         at: row.try_get("at")?,
     })
 }

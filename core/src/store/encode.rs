@@ -32,6 +32,7 @@ pub(super) enum Statement {
     Events,
     Approvals,
     Cache,
+    UsedCache,
     Logs,
     Artifacts,
     RequestCancel,
@@ -94,6 +95,13 @@ impl Encoded {
         let mut encoded = Self::default();
         let statement = if wanted { Statement::RequestCancel } else { Statement::ClearCancel };
         encoded.push(statement, Row::new().text(run.as_str()));
+        encoded
+    }
+
+    /// Encodes that an entry of the cache was of use.
+    pub(super) fn used_cache(hash: &ContentHash, at: i64) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::UsedCache, Row::new().hash(Some(hash)).int(at));
         encoded
     }
 
@@ -213,7 +221,7 @@ fn cache(row: &CacheRow) -> Row {
         .hash(Some(&row.hash))
         .json(Some(&row.output))
         .json(row.meta.as_ref())
-        .text(row.run.as_str())
+        .maybe_text(row.run.as_ref().map(RunId::as_str))
         .int(row.at)
 }
 

@@ -122,6 +122,14 @@ pub enum StoreError {
         /// What `SQLite` said.
         source: Arc<SqliteError>,
     },
+    /// Another process prunes the store.
+    #[error("{} is being pruned by {owner}", folder.display())]
+    Pruning {
+        /// The folder of the store.
+        folder: PathBuf,
+        /// What the owner wrote about itself: `process PID on HOST`.
+        owner: String,
+    },
     /// The store was closed while something was still to be written.
     #[error("the store is closed")]
     Closed,
@@ -151,11 +159,11 @@ impl StoreError {
                 Some("restore the file from a backup, or run the workflow again")
             }
             Self::BadFile { .. } => Some("give a file that can be read and does not change"),
+            Self::Pruning { .. } => Some("wait for it; what it removes need not be removed again"),
             Self::Rejected { .. } | Self::Io { .. } | Self::Database { .. } | Self::Closed => None,
         }
     }
 
-    /// Names a failure of the file system.
     /// Whether it is about one file that is kept or to be kept, and not about the store: then
     /// it harms only who needs that file.
     pub fn is_of_a_file(&self) -> bool {
@@ -172,12 +180,14 @@ impl StoreError {
             | Self::Rejected { .. }
             | Self::UnknownRun { .. }
             | Self::AmbiguousRun { .. }
+            | Self::Pruning { .. }
             | Self::Io { .. }
             | Self::Database { .. }
             | Self::Closed => false,
         }
     }
 
+    /// Names a failure of the file system.
     pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
         use std::io::ErrorKind;
         let path = path.to_path_buf();

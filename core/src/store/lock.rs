@@ -1,19 +1,31 @@
-//! Who drives a run: one process, by a lock that the system releases when it dies.
+//! Who drives a run, and who prunes the store: one process, by a lock that the system releases
+//! when it dies.
 
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::ids::RunId;
 
-/// How often a lock that is taken is tried again at once.
-const LOOKS: u32 = 8;
+/// How the names of lock files end.
+const SUFFIX: &str = ".lock";
+
+/// Who only looks whether a lock is held has it for a moment; it is tried so often again.
+const LOOKS: u32 = 5;
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// The right to drive a run, held until it is dropped or the process dies.
 #[derive(Debug)]
 pub struct RunLock {
-    /// Locked by the system; never read.
-    _file: File,
+    _lock: FileLock,
+}
+
+/// A file of `locks/`, locked until it is dropped or the process dies.
+#[derive(Debug)]
+pub(super) struct FileLock {
+    file: File,
     path: PathBuf,
 }
 
@@ -34,7 +46,7 @@ pub enum LockError {
         /// The lock file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -53,60 +65,90 @@ impl RunLock {
     ///
     /// A dead owner's right is taken over: the system unlocked its file when it died.
     pub fn acquire(folder: &Path, run: &RunId) -> Result<Self, LockError> {
-        let path = folder.join("locks").join(format!("{run}.lock"));
-        let failed = |source| LockError::Io { path: path.clone(), source };
-        let mut looks = LOOKS;
+        let path = file_of(folder, run.as_str());
+        match FileLock::take(&path) {
+            Ok(Ok(lock)) => Ok(Self { _lock: lock }),
+            Ok(Err(owner)) => Err(LockError::Held { run: run.clone(), owner }),
+            Err(source) => Err(LockError::Io { path, source }),
+        }
+    }
+
+    /// Whether a living process drives the run. Takes nothing.
+    pub fn is_held(folder: &Path, run: &RunId) -> bool {
+        held_since(&file_of(folder, run.as_str())).is_some()
+    }
+}
+
+impl FileLock {
+    /// Takes a lock, or says who has it, at once.
+    pub(super) fn take(path: &Path) -> io::Result<Result<Self, String>> {
+        let mut looks = 0;
         loop {
-            let mut file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(failed)?;
+            let mut file =
+                File::options().read(true).write(true).create(true).truncate(false).open(path)?;
             match file.try_lock() {
                 Ok(()) => {}
-                // Somebody may be looking just now, which takes no longer than this.
-                Err(TryLockError::WouldBlock) if looks > 0 => {
-                    looks -= 1;
-                    std::thread::yield_now();
+                Err(TryLockError::WouldBlock) if looks < LOOKS => {
+                    looks += 1;
+                    std::thread::sleep(MOMENT);
                     continue;
                 }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(LockError::Held { run: run.clone(), owner: owner(&mut file) });
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::WouldBlock) => return Ok(Err(owner(&mut file))),
+                Err(TryLockError::Error(error)) => return Err(error),
             }
             // The owner before may have removed the file between our opening and locking
             // it; then others lock a new file of this name, and ours is worth nothing.
-            if is_at(&file, &path) {
-                sign(&mut file).map_err(failed)?;
-                return Ok(Self { _file: file, path });
+            if is_at(&file, path) {
+                sign(&mut file)?;
+                return Ok(Ok(Self { file, path: path.to_path_buf() }));
             }
         }
     }
 
-    /// Whether somebody drives the run. Looking takes nobody's place and leaves no file.
-    pub fn is_held(folder: &Path, run: &RunId) -> Result<bool, LockError> {
-        let path = folder.join("locks").join(format!("{run}.lock"));
-        let look = || match File::open(&path) {
-            Ok(file) => match file.try_lock_shared() {
-                Ok(()) => Ok(false),
-                Err(TryLockError::WouldBlock) => Ok(true),
-                Err(TryLockError::Error(error)) => Err(error),
-            },
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        };
-        look().map_err(|source| LockError::Io { path: path.clone(), source })
+    /// Signs it again, and says when that was by the clock of the file system.
+    pub(super) fn renew(&mut self) -> io::Result<SystemTime> {
+        sign(&mut self.file)?;
+        self.file.metadata()?.modified()
     }
 }
 
-impl Drop for RunLock {
+impl Drop for FileLock {
     fn drop(&mut self) {
         // Still locked here, so nobody else's file is removed. A file left behind is no
         // lock, so failing does no harm.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The runs that are driven by living processes, and since when by the clock of the file
+/// system, or since earlier.
+pub(super) fn driven(folder: &Path) -> io::Result<HashMap<RunId, SystemTime>> {
+    let mut driven = HashMap::new();
+    for entry in std::fs::read_dir(folder.join("locks"))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let run = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+        // The other locks of the folder are no run's.
+        let Some(run) = run.and_then(|run| run.parse().ok()) else { continue };
+        if let Some(since) = held_since(&entry.path()) {
+            driven.insert(run, since);
+        }
+    }
+    Ok(driven)
+}
+
+/// The file of a lock.
+pub(super) fn file_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join("locks").join(format!("{name}{SUFFIX}"))
+}
+
+fn held_since(path: &Path) -> Option<SystemTime> {
+    let file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => file.metadata().and_then(|data| data.modified()).ok(),
+        // One that cannot be asked is somebody's, as far as is known.
+        Err(TryLockError::Error(_)) => Some(SystemTime::UNIX_EPOCH),
+        Ok(()) => None,
     }
 }
 
@@ -118,7 +160,7 @@ fn owner(file: &mut File) -> String {
     }
 }
 
-fn sign(file: &mut File) -> std::io::Result<()> {
+fn sign(file: &mut File) -> io::Result<()> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = match host.trim() {
         "" => "this machine",

@@ -18,6 +18,9 @@ mod error;
 mod history;
 mod lock;
 mod open;
+#[cfg(test)]
+mod plans;
+mod prune;
 mod queries;
 mod rows;
 mod runs;
@@ -40,6 +43,7 @@ pub use artifacts::Artifacts;
 pub use error::{SqliteError, StoreError};
 pub use history::LogFilter;
 pub use lock::{LockError, RunLock};
+pub use prune::{Pruned, Pruning, Retention, Space};
 pub use queries::Page;
 pub use rows::{
     ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow,
@@ -68,6 +72,9 @@ struct Inner {
     /// None where the folder can only be read.
     writer: Option<Writer>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// What was asked, for the test of the plans.
+    #[cfg(test)]
+    asked: Mutex<Vec<String>>,
 }
 
 impl Store {
@@ -92,6 +99,8 @@ impl Store {
                 writer: Some(writer),
                 thread: Mutex::new(Some(thread)),
                 layout,
+                #[cfg(test)]
+                asked: Mutex::default(),
             }),
         })
     }
@@ -128,6 +137,8 @@ impl Store {
                 writer: None,
                 thread: Mutex::new(None),
                 layout,
+                #[cfg(test)]
+                asked: Mutex::default(),
             }),
         })
     }

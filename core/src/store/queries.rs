@@ -24,7 +24,7 @@ impl Store {
         query: Query<'_>,
         read: impl Fn(&SqliteRow) -> Decoded<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let rows = query.fetch_all(self.readers()).await;
+        let rows = self.noted(query).fetch_all(self.readers()).await;
         rows.and_then(|rows| rows.iter().map(read).collect())
             .map_err(|error| StoreError::database(self.file(), error))
     }
@@ -34,9 +34,25 @@ impl Store {
         query: Query<'_>,
         read: impl Fn(&SqliteRow) -> Decoded<T>,
     ) -> Result<Option<T>, StoreError> {
-        let row = query.fetch_optional(self.readers()).await;
+        let row = self.noted(query).fetch_optional(self.readers()).await;
         row.and_then(|row| row.as_ref().map(read).transpose())
             .map_err(|error| StoreError::database(self.file(), error))
+    }
+
+    /// Keeps the text of each query for the test of their plans.
+    #[cfg(test)]
+    fn noted<'q>(&self, mut query: Query<'q>) -> Query<'q> {
+        use sqlx::Execute;
+        let arguments = query.take_arguments().expect("arguments that encode");
+        let sql = query.sql();
+        self.inner.asked.lock().expect("no panic").push(sql.as_str().to_owned());
+        sqlx::query_with(sql, arguments.unwrap_or_default())
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "tests keep the query")]
+    fn noted<'q>(&self, query: Query<'q>) -> Query<'q> {
+        query
     }
 }
 

@@ -269,9 +269,9 @@ pub struct CacheRow {
     pub output: Value,
     /// What `steps.X.meta` shows.
     pub meta: Option<Value>,
-    /// The run it comes from.
-    pub run: RunId,
-    /// When, in milliseconds since 1970.
+    /// The run it comes from; none where that was pruned.
+    pub run: Option<RunId>,
+    /// When it was last of use, to the day, in milliseconds since 1970.
     pub at: i64,
 }
 

@@ -52,6 +52,18 @@ macro_rules! approval_columns {
     };
 }
 
+macro_rules! listed_runs {
+    ($which:literal) => {
+        concat!(
+            "SELECT * FROM runs WHERE pruned = 0 AND ",
+            $which,
+            " AND (started, id) < (SELECT started, id FROM runs WHERE id = ?3 \
+             UNION ALL SELECT 9223372036854775807, '' WHERE ?3 IS NULL) \
+             ORDER BY started DESC, id DESC LIMIT ?4"
+        )
+    };
+}
+
 /// Dropping the futures of these queries does nothing.
 impl Store {
     /// Reads a definition, if it is known.
@@ -63,18 +75,28 @@ impl Store {
 
     /// Reads a run, if there is one of this id.
     pub async fn run(&self, run: &RunId) -> Result<Option<RunRow>, StoreError> {
-        let query = sqlx::query("SELECT * FROM runs WHERE id = ?").bind(run.as_str());
-        self.one(query, decode::run).await
+        let sql = "SELECT * FROM runs WHERE id = ? AND pruned = 0";
+        self.one(sqlx::query(sql).bind(run.as_str()), decode::run).await
     }
 
     /// Finds the one run whose id begins or ends like this.
     ///
     /// Fails with [`StoreError::UnknownRun`] or [`StoreError::AmbiguousRun`].
     pub async fn find_run(&self, part: &str) -> Result<RunRow, StoreError> {
-        let sql = "SELECT * FROM runs WHERE ?1 <> '' AND (substr(id, 1, length(?1)) = ?1 \
-                   OR substr(id, -length(?1)) = ?1) ORDER BY id DESC LIMIT ?2";
+        // Ids are of letters and digits, before `~`: what begins like a text is a range. The
+        // end of an id is the beginning of it backwards.
+        let sql = "SELECT * FROM runs WHERE key IN (\
+                   SELECT key FROM (SELECT key FROM runs WHERE id >= ?1 AND id < ?1 || '~' \
+                   AND pruned = 0 ORDER BY id DESC LIMIT ?3) UNION \
+                   SELECT key FROM (SELECT key FROM runs WHERE backwards >= ?2 \
+                   AND backwards < ?2 || '~' AND pruned = 0 LIMIT ?3)) \
+                   ORDER BY id DESC LIMIT ?3";
         let part = part.to_ascii_lowercase();
-        let query = sqlx::query(sql).bind(&part).bind(CANDIDATES as i64 + 1);
+        if part.is_empty() {
+            return Err(self.unknown(&part));
+        }
+        let backwards: String = part.chars().rev().collect();
+        let query = sqlx::query(sql).bind(&part).bind(&backwards).bind(CANDIDATES as i64 + 1);
         let mut found = self.all(query, decode::run).await?;
         match found.len() {
             0 => Err(self.unknown(&part)),
@@ -88,10 +110,13 @@ impl Store {
 
     /// Lists runs, the latest first.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
-        let sql = "SELECT * FROM runs WHERE (?1 IS NULL OR workflow = ?1) \
-                   AND (?2 IS NULL OR status = ?2) \
-                   AND (?3 IS NULL OR (started, id) < (SELECT started, id FROM runs WHERE id = ?3)) \
-                   ORDER BY started DESC, id DESC LIMIT ?4";
+        // Each has an index of its own, so that a list is as long as what is listed.
+        let sql = match (&filter.workflow, filter.status) {
+            (None, None) => listed_runs!("?1 IS NULL AND ?2 IS NULL"),
+            (Some(_), None) => listed_runs!("workflow = ?1 AND ?2 IS NULL"),
+            (None, Some(_)) => listed_runs!("?1 IS NULL AND status = ?2"),
+            (Some(_), Some(_)) => listed_runs!("workflow = ?1 AND +status = ?2"),
+        };
         let query = sqlx::query(sql)
             .bind(filter.workflow.clone())
             .bind(filter.status.map(RunStatus::as_str))
@@ -102,7 +127,7 @@ impl Store {
 
     /// Whether somebody asked for the run to stop.
     pub async fn cancel_requested(&self, run: &RunId) -> Result<bool, StoreError> {
-        let sql = "SELECT cancel_requested FROM runs WHERE id = ?";
+        let sql = "SELECT cancel_requested FROM runs WHERE id = ? AND pruned = 0";
         let wanted = self.one(sqlx::query(sql).bind(run.as_str()), decode::flag).await?;
         wanted.ok_or_else(|| self.unknown(run.as_str()))
     }

@@ -3,17 +3,22 @@
 use serde_json::{Value, json};
 
 use super::{Store, StoreError};
-use crate::artifact::ArtifactRef;
+use crate::artifact::{ArtifactRef, for_each_artifact};
+use crate::content::ContentHash;
 
 /// Values are kept in the database up to this many bytes of JSON.
 const LIMIT: usize = 32 << 10;
 
 /// The key that marks a value that lies in a file.
-const SPILLED: &str = "$spilled";
+pub(super) const SPILLED: &str = "$spilled";
+
+/// The key of the hashes of the files that such a value points to, so that they are known
+/// without reading it.
+pub(super) const HOLDS: &str = "holds";
 
 impl Store {
     /// Turns a value into what a row may hold: itself, or where it is large
-    /// `{"$spilled": ARTIFACT}`.
+    /// `{"$spilled": ARTIFACT, "holds": HASHES}`.
     ///
     /// A value that looks like that is spilled too, so that [`Store::unpack`] gives back
     /// exactly what was packed, whoever made the value. Dropping the future keeps a file
@@ -23,8 +28,10 @@ impl Store {
         if text.len() <= LIMIT && value.get(SPILLED).is_none() {
             return Ok(value);
         }
+        let mut holds: Vec<ContentHash> = Vec::new();
+        for_each_artifact(&value, &mut |artifact| holds.push(artifact.hash));
         let artifact = self.artifacts().put_bytes(text, "application/json", "value.json").await?;
-        Ok(json!({ SPILLED: artifact.to_value() }))
+        Ok(json!({ SPILLED: artifact.to_value(), HOLDS: holds }))
     }
 
     /// Turns what a row holds back into the value that was packed. Dropping the future does

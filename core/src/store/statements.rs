@@ -20,6 +20,7 @@ impl Statement {
             Self::Events => EVENTS,
             Self::Approvals => APPROVALS,
             Self::Cache => CACHE,
+            Self::UsedCache => USED_CACHE,
             Self::Logs => LOGS,
             Self::Artifacts => ARTIFACTS,
             Self::RequestCancel => "UPDATE runs SET cancel_requested = 1 WHERE id = ?1",
@@ -82,6 +83,8 @@ INSERT INTO cache (hash, output, meta, run, at)
 VALUES (?1, ?2, ?3, (SELECT key FROM runs WHERE id = ?4), ?5)
 ON CONFLICT (hash) DO UPDATE SET output = excluded.output, meta = excluded.meta,
     run = excluded.run, at = excluded.at";
+
+const USED_CACHE: &str = "UPDATE cache SET at = max(at, ?2) WHERE hash = ?1";
 
 const LOGS: &str = "
 INSERT INTO logs (run, at, path, attempt, line)

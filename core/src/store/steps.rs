@@ -7,10 +7,14 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::decode::{self, Decoded};
+use super::encode::Encoded;
 use super::queries::{Page, full, json_list, page};
 use super::{AttemptRow, CacheRow, StepRow, StepStatus, Store, StoreError};
 use crate::content::ContentHash;
 use crate::ids::{InstancePath, RunId};
+
+/// An entry of the cache that was of use is written again when so much time went by.
+pub(super) const USE_NOTED_MS: i64 = 86_400_000;
 
 /// A place in a list of steps, to go on behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,11 +205,22 @@ impl Store {
         hashes: &[ContentHash],
     ) -> Result<HashMap<ContentHash, CacheRow>, StoreError> {
         let sql = "SELECT c.hash, c.output, c.meta, r.id AS run, c.at FROM cache c \
-                   JOIN runs r ON r.key = c.run \
+                   LEFT JOIN runs r ON r.key = c.run \
                    WHERE c.hash IN (SELECT unhex(value) FROM json_each(?))";
         let hashes = json_list(hashes.iter().map(ContentHash::hex));
         let rows = self.all(sqlx::query(sql).bind(hashes), decode::cache).await?;
         Ok(rows.into_iter().map(|row| (row.hash, row)).collect())
+    }
+
+    /// Notes that an entry of the cache was of use, once a day at most: what is of use is
+    /// kept, and a night's look-ups are no night's writes.
+    ///
+    /// Does not wait until that is durable. Dropping the future notes it or not.
+    pub(crate) async fn used_cached(&self, row: &CacheRow, now: i64) -> Result<(), StoreError> {
+        if now - row.at >= USE_NOTED_MS {
+            self.writer()?.send(Encoded::used_cache(&row.hash, now)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -124,6 +124,21 @@ impl Template {
         all
     }
 
+    /// The value as it is written, with the source in place of what is computed.
+    pub fn source(&self) -> Value {
+        match self {
+            Self::Literal(value) => value.clone(),
+            Self::Expression(expression) => {
+                Value::from(format!("{{{{ {} }}}}", expression.source()))
+            }
+            Self::Text(text) => Value::from(text.source()),
+            Self::List(items) => items.iter().map(Self::source).collect(),
+            Self::Map(entries) => {
+                entries.iter().map(|(key, value)| (key.clone(), value.source())).collect()
+            }
+        }
+    }
+
     /// The value with null in place of what is computed.
     pub fn skeleton(&self) -> Value {
         match self {

@@ -1,7 +1,9 @@
 //! A file that goes in comes out bit for bit, or the damage is told.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use flow_core::content::ContentHash;
 use flow_core::store::{Artifacts, Batch, Store};
@@ -31,11 +33,29 @@ async fn a_file_comes_back_bit_for_bit_and_is_kept_once() {
     assert_eq!(read, bytes);
 
     let place = artifacts.local_path(&kept.hash).unwrap();
-    let written = std::fs::metadata(&place).unwrap().modified().unwrap();
+    let file = std::fs::metadata(&place).unwrap();
     let again = artifacts.put_bytes(bytes, "image/png", "same").await.unwrap();
     assert_eq!(again.hash, kept.hash);
-    let unchanged = std::fs::metadata(&place).unwrap().modified().unwrap();
-    assert_eq!(unchanged, written);
+    let same = std::fs::metadata(&place).unwrap();
+    assert_eq!((same.ino(), same.len()), (file.ino(), file.len()), "it was written again");
+}
+
+#[tokio::test]
+async fn taking_in_what_is_there_makes_it_young() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = artifacts(folder.path()).await;
+    let kept = artifacts.put_bytes("x", "text/plain", "x").await.unwrap();
+    let place = artifacts.local_path(&kept.hash).unwrap();
+    let file = folder.path().join("x.txt");
+    std::fs::write(&file, "x").unwrap();
+    let modified = || std::fs::metadata(&place).unwrap().modified().unwrap();
+    let aged = || std::fs::File::open(&place).unwrap().set_modified(SystemTime::UNIX_EPOCH);
+    aged().unwrap();
+    artifacts.put_bytes("x", "text/plain", "x").await.unwrap();
+    assert!(modified() > SystemTime::UNIX_EPOCH);
+    aged().unwrap();
+    artifacts.put_file(&file, "text/plain", "x").await.unwrap();
+    assert!(modified() > SystemTime::UNIX_EPOCH);
 }
 
 #[tokio::test]

@@ -32,13 +32,13 @@ async fn looking_who_drives_a_run_takes_nothing_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(folder.path()).await.unwrap();
     let run = run_id(1);
-    assert!(!RunLock::is_held(folder.path(), &run).unwrap());
+    assert!(!RunLock::is_held(folder.path(), &run));
     assert!(!folder.path().join(format!("locks/{run}.lock")).exists());
     let lock = RunLock::acquire(folder.path(), &run).unwrap();
-    assert!(RunLock::is_held(folder.path(), &run).unwrap());
-    assert!(RunLock::is_held(folder.path(), &run).unwrap());
+    assert!(RunLock::is_held(folder.path(), &run));
+    assert!(RunLock::is_held(folder.path(), &run));
     drop(lock);
-    assert!(!RunLock::is_held(folder.path(), &run).unwrap());
+    assert!(!RunLock::is_held(folder.path(), &run));
     RunLock::acquire(folder.path(), &run).unwrap();
 }
 

@@ -8,6 +8,8 @@ mod crash;
 mod docs;
 mod faults;
 mod lock;
+mod migrations;
+mod prune;
 mod queries;
 mod rates;
 mod support;

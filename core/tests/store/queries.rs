@@ -2,7 +2,7 @@
 
 use flow_core::content::ContentHash;
 use flow_core::error::ErrorClass;
-use flow_core::ids::RunId;
+use flow_core::ids::{InstancePath, RunId};
 use flow_core::store::{
     ApprovalRow, AttemptRow, AttemptStatus, Batch, CacheRow, CostRow, LogFilter, LogRow, RunFilter,
     RunRow, RunStatus, StepStatus, Store,
@@ -48,7 +48,7 @@ async fn every_column_of_every_row_survives() {
         hash: ContentHash::of_bytes(b"c"),
         output: json!("out"),
         meta: Some(json!(1)),
-        run: run.clone(),
+        run: Some(run.clone()),
         at: NOW,
     };
     let log = LogRow {
@@ -76,7 +76,7 @@ async fn every_column_of_every_row_survives() {
     assert_eq!(store.attempts(&run, &attempt.path).await.unwrap(), [attempt]);
     assert_eq!(store.approvals(&run).await.unwrap(), [approval]);
     assert_eq!(store.cached(&[cache.hash]).await.unwrap()[&cache.hash], cache);
-    let logs = store.logs(&run, &LogFilter::default(), None, 10).await.unwrap();
+    let logs = store.logs(&run, &LogFilter::default(), 0, 10).await.unwrap();
     assert_eq!(logs.rows, [log]);
     let definition = store.definition(&ContentHash::of_json(&bundle())).await.unwrap();
     assert_eq!(definition, Some(bundle()));
@@ -174,12 +174,46 @@ async fn attempts_and_logs_come_page_by_page() {
     assert_eq!((numbers, second.next), (vec![1, 2, 3, 4, 5], None));
 
     let only = LogFilter { path: Some(path("read")), attempt: None };
-    let first = store.logs(&run, &only, None, 1).await.unwrap();
-    let second = store.logs(&run, &only, first.next, 9).await.unwrap();
+    let first = store.logs(&run, &only, 0, 1).await.unwrap();
+    let second = store.logs(&run, &only, first.next.unwrap(), 9).await.unwrap();
     assert_eq!(first.rows, [line(2)]);
     assert_eq!(second.rows, [line(4)]);
+    let nothing = store.logs(&run, &only, second.next.unwrap(), 9).await.unwrap();
+    assert_eq!((nothing.rows, nothing.next), (vec![], None));
     let only = LogFilter { path: None, attempt: Some(3) };
-    assert_eq!(store.logs(&run, &only, None, 9).await.unwrap().rows, [line(3)]);
+    assert_eq!(store.logs(&run, &only, 0, 9).await.unwrap().rows, [line(3)]);
+}
+
+#[tokio::test]
+async fn the_last_lines_of_a_log_are_found_and_those_before_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, other) = (run_id(1), run_id(2));
+    let store = store_with(folder.path(), &[run.clone(), other.clone()]).await;
+    let line = |run: &RunId, n: u32| LogRow {
+        run: run.clone(),
+        at: NOW,
+        path: Some(path(if n.is_multiple_of(2) { "even" } else { "odd" })),
+        attempt: Some(1),
+        line: format!("line {n}"),
+    };
+    let logs = (1..=10).flat_map(|n| [line(&run, n), line(&other, n)]).collect();
+    store.commit(Batch { logs, ..Batch::default() }).await.unwrap();
+    let even = path("even");
+    let cases: [(Option<&InstancePath>, u32, u64, &[u32]); 5] = [
+        (None, 3, 7, &[8, 9, 10]),
+        (None, 10, 0, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (None, 11, 0, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (Some(&even), 2, 3, &[8, 10]),
+        (Some(&even), 0, 5, &[]),
+    ];
+    for (path, lines, before, expected) in cases {
+        let place = store.place_of_last_logs(&run, path, lines).await.unwrap();
+        assert_eq!(store.count_logs(&run, path, place).await.unwrap(), before);
+        let filter = LogFilter { path: path.cloned(), attempt: None };
+        let rows = store.logs(&run, &filter, place, 100).await.unwrap().rows;
+        let expected: Vec<_> = expected.iter().map(|n| line(&run, *n)).collect();
+        assert_eq!(rows, expected, "{path:?} {lines}");
+    }
 }
 
 #[tokio::test]

@@ -16,21 +16,31 @@ use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
 use serde_json::{Value, json};
 
-use crate::documents::{DocumentError, Fault};
+use crate::documents::{DocumentError, Fault, OcrRuntime};
 
-/// The folder of the OCR models. They are loaded when the first page needs them.
+/// The folder of the OCR models, and what runs them. They are loaded when the first page needs
+/// them.
 #[derive(Clone, Debug)]
-pub struct ModelFolder(PathBuf);
+pub struct ModelFolder {
+    folder: PathBuf,
+    runtime: OcrRuntime,
+}
 
 impl ModelFolder {
-    /// Names the folder.
+    /// Names the folder. The models are run by `rten`.
     pub fn new(folder: PathBuf) -> Self {
-        Self(folder)
+        Self { folder, runtime: OcrRuntime::Rten }
+    }
+
+    /// Names what runs them.
+    #[must_use]
+    pub fn run_by(self, runtime: OcrRuntime) -> Self {
+        Self { runtime, ..self }
     }
 }
 
 pub(crate) fn register(registry: &mut ActionRegistry, models: ModelFolder, threads: usize) {
-    let reader = Arc::new(ocr::Reader::new(models.0, threads));
+    let reader = Arc::new(ocr::Reader::new(models, threads));
     registry.add(Arc::new(pages::Pages::new()));
     registry.add(Arc::new(ocr::Ocr::new(Arc::clone(&reader))));
     registry.add(Arc::new(text::Text::new(reader)));

@@ -1,6 +1,5 @@
 //! `document.ocr`: recognises the text on an image.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -11,12 +10,12 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{artifact, blocking, bytes, word_schema};
+use super::{ModelFolder, artifact, blocking, bytes, word_schema};
 use crate::documents::{Limits, OcrEngine, OcrError, OcrModels, OcrPage, decode_image};
 
 /// The recogniser of the process: loaded once, when the first page needs it.
 pub(super) struct Reader {
-    folder: PathBuf,
+    models: ModelFolder,
     threads: usize,
     engine: Mutex<Option<Arc<OcrEngine>>>,
     /// A page keeps every core busy; several at once would only take each other's time.
@@ -24,8 +23,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(folder: PathBuf, threads: usize) -> Self {
-        Self { folder, threads, engine: Mutex::new(None), turn: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(models: ModelFolder, threads: usize) -> Self {
+        Self { models, threads, engine: Mutex::new(None), turn: Arc::new(Semaphore::new(1)) }
     }
 
     fn engine(&self) -> Result<Arc<OcrEngine>, Failure> {
@@ -33,9 +32,8 @@ impl Reader {
         if let Some(engine) = &*engine {
             return Ok(Arc::clone(engine));
         }
-        let models = OcrModels::in_folder(&self.folder);
-        models.verify()?;
-        let loaded = Arc::new(OcrEngine::load(&models, self.threads)?);
+        let models = OcrModels::in_folder(&self.models.folder);
+        let loaded = Arc::new(OcrEngine::load(&models, &self.models.runtime, self.threads)?);
         *engine = Some(Arc::clone(&loaded));
         Ok(loaded)
     }
@@ -81,9 +79,12 @@ impl From<OcrError> for Failure {
         let class = match &error {
             OcrError::Cancelled => ErrorClass::Cancelled,
             OcrError::Run(_) => ErrorClass::Internal,
-            OcrError::Missing(_) | OcrError::Damaged { .. } | OcrError::Unreadable { .. } => {
-                ErrorClass::NotFound
-            }
+            OcrError::Missing(_)
+            | OcrError::Damaged { .. }
+            | OcrError::Unreadable { .. }
+            | OcrError::NotBuiltIn(_)
+            | OcrError::NoLibrary(_)
+            | OcrError::Library { .. } => ErrorClass::NotFound,
         };
         let hint = error.hint().map(str::to_owned);
         let failure = Self::new(class, error.to_string());

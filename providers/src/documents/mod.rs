@@ -24,7 +24,7 @@ pub use error::{DocumentError, Fault, Head};
 pub use fields::{Evidence, Extraction, FieldsError, extract, inconsistencies};
 pub use guard::PARSER_THREAD;
 pub use layout::{Line, Page, Rect, Word};
-pub use ocr::{OcrEngine, OcrError, OcrModels, OcrPage};
+pub use ocr::{OcrEngine, OcrError, OcrModels, OcrPage, OcrRuntime};
 pub use open::{Limits, OpenDocument, Rendered};
 pub use pages::{PageSelection, PageSelectionError};
 pub use raster::decode_image;

@@ -1,4 +1,4 @@
-//! What is sent: JSON with files in it, a file, a form.
+//! What is sent: JSON with files in it.
 //!
 //! A file of megabytes that travels as base64 within JSON would cost its size several times
 //! over if the JSON were built in memory. So the JSON is made with a marker where the file
@@ -26,10 +26,6 @@ pub(crate) enum Body {
     Empty,
     /// JSON, with files in base64 where it says so.
     Json(Json),
-    /// Bytes of a file, as they are.
-    File(FilePart),
-    /// A form of several parts (`multipart/form-data`).
-    Form(Vec<Field>),
 }
 
 /// JSON that is sent, in pieces.
@@ -67,24 +63,6 @@ pub(crate) enum Source {
     Path(PathBuf),
     /// In memory: what was made for this call, e.g. an image that was scaled.
     Memory(Arc<[u8]>),
-}
-
-/// A part of a form.
-#[derive(Clone, Debug)]
-pub(crate) struct Field {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// What it holds.
-    pub(crate) value: FieldValue,
-}
-
-/// What a part of a form holds.
-#[derive(Clone, Debug)]
-pub(crate) enum FieldValue {
-    /// A text.
-    Text(String),
-    /// A file with its name and media type.
-    File { part: FilePart, name: String, media_type: String },
 }
 
 /// The files of a JSON body that is being made.
@@ -133,11 +111,6 @@ impl Body {
 }
 
 impl Json {
-    /// Its pieces in order.
-    pub(crate) fn pieces(&self) -> &[Piece] {
-        &self.0
-    }
-
     /// Its length in bytes as it is sent.
     pub(crate) fn length(&self) -> u64 {
         self.0

@@ -9,7 +9,6 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use reqwest::redirect::Policy;
 use tokio_util::sync::CancellationToken;
 
-use super::body::{Field, FieldValue};
 use super::guard::{Allowed, Guard, NotPublic};
 use super::{Body, Call, Incoming, Reply};
 use crate::redact::Redactor;
@@ -122,30 +121,7 @@ async fn with_body(
                 request.body(reqwest::Body::wrap_stream(json.stream()))
             }
         }
-        Body::File(part) => {
-            let request = request.header(CONTENT_LENGTH, part.len);
-            request.body(reqwest::Body::wrap_stream(part.stream()))
-        }
-        Body::Form(fields) => request.multipart(form(fields)?),
     })
-}
-
-fn form(fields: Vec<Field>) -> std::io::Result<reqwest::multipart::Form> {
-    let mut form = reqwest::multipart::Form::new();
-    for Field { name, value } in fields {
-        form = match value {
-            FieldValue::Text(text) => form.text(name, text),
-            FieldValue::File { part, name: file, media_type } => {
-                let stream = reqwest::Body::wrap_stream(part.clone().stream());
-                let file = reqwest::multipart::Part::stream_with_length(stream, part.len)
-                    .file_name(file)
-                    .mime_str(&media_type)
-                    .map_err(std::io::Error::other)?;
-                form.part(name, file)
-            }
-        };
-    }
-    Ok(form)
 }
 
 fn stopped() -> Failure {

@@ -43,7 +43,7 @@ impl Driver {
             Some(_) if self.is_whole(slot, &block, recorded.as_ref()) => {
                 self.keep_loop(slot, step, &path).await
             }
-            Some(_) => self.open_loop(slot, step, path, &scope),
+            Some(_) => self.open_loop(slot, step, path, &scope).await,
         }
     }
 
@@ -142,10 +142,11 @@ impl Driver {
                 self.frames.insert(frame, life);
                 Ok(())
             }
-            Work::Workflow { workflow, inputs } => {
+            Work::Workflow { workflow, inputs, computed } => {
                 // Its inputs may be paths, and what is behind a path may change.
                 self.look_again.insert(path.root().to_owned());
                 self.unsure.insert(path.root().to_owned());
+                let inputs = (inputs, computed.as_slice());
                 self.begin_workflow(slot, step, path, scope, workflow, inputs).await
             }
         }
@@ -158,7 +159,7 @@ impl Driver {
         path: InstancePath,
         scope: Scope,
         workflow: &Arc<Workflow>,
-        inputs: &Template,
+        inputs: (&Template, &[String]),
     ) -> Result<(), EngineError> {
         let at = self.at(slot, step, &path);
         self.observer.progress(&Progress::Began { at: at.clone(), action: None });
@@ -178,7 +179,7 @@ impl Driver {
     async fn sub_inputs(
         &self,
         workflow: &Workflow,
-        inputs: &Template,
+        (inputs, computed): (&Template, &[String]),
         scope: &Scope,
     ) -> Result<Value, Failure> {
         let given = inputs.render(scope).map_err(|e| Failure::input(format!("`inputs`: {e}")))?;
@@ -186,7 +187,7 @@ impl Driver {
         let mut bound = bind_inputs(workflow, &given).map_err(|faults| {
             Failure::input(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        self.shared.workshop.take_inputs(workflow, &mut bound).await?;
+        self.shared.workshop.take_inputs(workflow, &mut bound, computed).await?;
         Ok(Value::Object(bound))
     }
 
@@ -204,7 +205,7 @@ impl Driver {
         Ok(())
     }
 
-    fn open_loop(
+    async fn open_loop(
         &mut self,
         slot: Slot,
         step: &Step,
@@ -214,11 +215,10 @@ impl Driver {
         let Some(for_each) = &step.for_each else {
             return Err(self.stuck());
         };
-        let items = for_each
-            .items
-            .render(scope)
-            .map_err(|error| Failure::input(format!("`for_each`: {error}")))
-            .and_then(|items| Items::of(items, self.shared.workshop.store.artifacts()));
+        let items = match for_each.items.render(scope) {
+            Ok(items) => Items::of(items, self.shared.workshop.store.artifacts()).await,
+            Err(error) => Err(Failure::input(format!("`for_each`: {error}"))),
+        };
         let items = match items {
             Ok(items) => items,
             Err(failure) => return self.fail(slot, step, &path, failure.into()),

@@ -260,7 +260,7 @@ fn model_check_edited_files() {
             ]);
         }
     }
-    walk_all(&worlds, 2, 40_000, 100_000);
+    walk_all(&worlds, 2, 170_000, 130_000_000);
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn built(plan: &Plan) -> Step {
         }
         Does::Runs(phases) => {
             let inputs = Template::Literal(json!({}));
-            (None, Work::Workflow { workflow: workflow(phases), inputs })
+            (None, Work::Workflow { workflow: workflow(phases), inputs, computed: Vec::new() })
         }
     };
     Step {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::document::Place;
 use super::super::workflow::Input;
+use super::super::workflow::Workflow;
 use super::follow::{Gathered, Names, is_computed};
 use super::steps::{Draft, DraftWork};
 use super::{Checker, types};
@@ -162,7 +163,8 @@ impl Checker<'_> {
                 (item_name.to_owned(), types::item_of(&kind)),
                 ("index".into(), json!({ "type": "integer" })),
             ],
-            computed_items: is_computed(items, names),
+            // What a file holds is nobody's word, whoever named the file.
+            computed_items: is_computed(items, names) || types::is_file(&kind),
             inputs: names.inputs,
             computed_inputs: names.computed_inputs,
             after_steps: names.after_steps,
@@ -184,6 +186,7 @@ impl Checker<'_> {
             }
             DraftWork::Workflow { workflow, inputs, place } => {
                 self.follow_all(*place, inputs, names, gathered);
+                draft.computed = computed_inputs(workflow, inputs, names);
                 types::of_outputs(workflow)
             }
             // Steps without a loop around them are a fault that was told.
@@ -255,6 +258,20 @@ impl Checker<'_> {
             Some(kind) => (kind, computed),
             None => (output, computed),
         }
+    }
+}
+
+/// The inputs of a sub-workflow whose value a step or an item computes.
+fn computed_inputs(workflow: &Workflow, inputs: &Template, names: &Names<'_>) -> Vec<String> {
+    match inputs {
+        Template::Map(entries) => {
+            let computed = entries.iter().filter(|(_, value)| is_computed(value, names));
+            computed.map(|(name, _)| name.clone()).collect()
+        }
+        whole if is_computed(whole, names) => {
+            workflow.inputs.iter().map(|input| input.name.clone()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -71,7 +71,9 @@ impl Draft {
                 let collect = collect.map(|(collect, _)| collect);
                 Work::Body { block: Arc::new(Block::new(steps)), collect }
             }
-            DraftWork::Workflow { workflow, inputs, .. } => Work::Workflow { workflow, inputs },
+            DraftWork::Workflow { workflow, inputs, .. } => {
+                Work::Workflow { workflow, inputs, computed: self.computed }
+            }
             DraftWork::Unknown => Work::Body { block: Arc::default(), collect: None },
         };
         let (max_parallel, item_name) = (self.max_parallel, self.item_name);

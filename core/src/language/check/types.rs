@@ -44,6 +44,11 @@ pub(super) fn bounded(schema: &Value) -> Value {
     schema.clone()
 }
 
+/// Whether a type is that of a file.
+pub(super) fn is_file(kind: &Value) -> bool {
+    kind["properties"].get("$artifact").is_some()
+}
+
 /// The type of an input's value.
 pub(super) fn of_input(kind: &InputType) -> Value {
     match kind {

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};
-use rten::{Model, RunOptions};
-use rten_tensor::NdTensor;
-use rten_tensor::prelude::*;
 
 use super::OcrError;
 use super::geometry::{Point, Quad, smallest_around};
+use super::runtime::{Network, Pixels};
 
 /// The shorter side the network is given at least, in pixels.
 const SHORTEST: f32 = 736.0;
@@ -38,13 +36,12 @@ const MOST: usize = 3000;
 
 /// Finds text.
 pub(super) struct Detector {
-    model: Model,
-    options: RunOptions,
+    network: Box<dyn Network>,
 }
 
 impl Detector {
-    pub(super) fn new(model: Model, options: RunOptions) -> Self {
-        Self { model, options }
+    pub(super) fn new(network: Box<dyn Network>) -> Self {
+        Self { network }
     }
 
     /// The quads of an image in which text stands, in pixels of the image.
@@ -57,14 +54,16 @@ impl Detector {
             resized = imageops::resize(image, width, height, FilterType::Triangle);
             &resized
         };
-        let failed = |error: String| OcrError::Run(format!("looking for text: {error}"));
-        let output = self
-            .model
-            .run_one(normalised(seen).view().into(), Some(self.options.clone()))
-            .map_err(|error| failed(error.to_string()))?;
-        let map: NdTensor<f32, 4> =
-            output.try_into().map_err(|error| failed(format!("{error:?}")))?;
-        let map = Map { width: width as usize, height: height as usize, pixels: map.to_vec() };
+        let scores = self
+            .network
+            .run(normalised(seen))
+            .map_err(|error| OcrError::Run(format!("looking for text: {error}")))?;
+        let [width, height] = [width, height].map(|side| side as usize);
+        if scores.data.len() != width * height {
+            let found = format!("a map of {:?} for {width}x{height} pixels", scores.shape);
+            return Err(OcrError::Run(format!("looking for text: {found}")));
+        }
+        let map = Map { width, height, pixels: scores.data };
         let (x, y) = (image.width() as f32 / width as f32, image.height() as f32 / height as f32);
         Ok(map.quads().into_iter().map(|quad| quad.scaled(x, y)).collect())
     }
@@ -80,7 +79,7 @@ fn network_size(width: u32, height: u32) -> (u32, u32) {
 }
 
 /// Pixels as the network wants them: planes of red, green and blue from -1 to 1.
-fn normalised(image: &RgbImage) -> NdTensor<f32, 4> {
+fn normalised(image: &RgbImage) -> Pixels {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let mut planes = vec![0.0; 3 * width * height];
     for (at, pixel) in image.pixels().enumerate() {
@@ -89,7 +88,7 @@ fn normalised(image: &RgbImage) -> NdTensor<f32, 4> {
             planes[plane * width * height + at] = f32::from(*value) / 127.5 - 1.0;
         }
     }
-    NdTensor::from_data([1, 3, height, width], planes)
+    Pixels { shape: [1, 3, height, width], data: planes }
 }
 
 /// For each pixel the probability that it belongs to text.

@@ -1,4 +1,4 @@
-//! Recognition of text on images: PP-OCR's two networks, run by `rten`.
+//! Recognition of text on images: PP-OCR's two networks, run by `rten` or ONNX Runtime.
 //!
 //! ```text
 //!   image ─ detect ─▶ quads ─ crop, batch by width ─ recognise ─▶ characters with steps
@@ -16,17 +16,16 @@ mod geometry;
 mod layout;
 mod models;
 mod recognise;
-
-use std::sync::Arc;
+mod runtime;
 
 use image::{DynamicImage, RgbImage};
-use rten::{RunOptions, ThreadPool};
 
 use super::{Line, Word};
 use detect::Detector;
 use recognise::Recogniser;
 
 pub use models::{OcrError, OcrModels};
+pub use runtime::OcrRuntime;
 
 /// The longest side that is looked at, in pixels; larger images are scaled down.
 const LONGEST_SIDE: u32 = 4000;
@@ -53,11 +52,14 @@ pub struct OcrEngine {
 
 impl OcrEngine {
     /// Loads the networks. `threads` is how many threads a page may use.
-    pub fn load(models: &OcrModels, threads: usize) -> Result<Self, OcrError> {
-        let pool = Arc::new(ThreadPool::with_num_threads(threads.max(1)));
-        let options = RunOptions::default().with_thread_pool(Some(pool));
-        let detector = Detector::new(models.load_detector()?, options);
-        let recogniser = Recogniser::new(models.load_recogniser()?, threads.max(1))?;
+    pub fn load(
+        models: &OcrModels,
+        runtime: &OcrRuntime,
+        threads: usize,
+    ) -> Result<Self, OcrError> {
+        let networks = runtime.load(models, threads.max(1))?;
+        let detector = Detector::new(networks.detector);
+        let recogniser = Recogniser::new(networks.readers, &networks.characters);
         Ok(Self { detector, recogniser })
     }
 

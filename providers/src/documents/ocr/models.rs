@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rten::{Model, ModelOptions};
 use sha2::{Digest, Sha256};
 
 /// The name, length and SHA-256 of the network that finds text.
@@ -43,6 +42,20 @@ pub enum OcrError {
         /// What the system said.
         source: io::Error,
     },
+    /// ONNX Runtime is to be used, and this program was built without it.
+    #[error("this build of flow cannot use ONNX Runtime (`{}`)", .0.display())]
+    NotBuiltIn(PathBuf),
+    /// The library of ONNX Runtime is not there.
+    #[error("the library of ONNX Runtime `{}` is missing", .0.display())]
+    NoLibrary(PathBuf),
+    /// The library of ONNX Runtime cannot be used.
+    #[error("cannot use the library of ONNX Runtime `{}`: {why}", file.display())]
+    Library {
+        /// The file.
+        file: PathBuf,
+        /// What the loader said.
+        why: String,
+    },
     /// A network failed on an image.
     #[error("recognition failed: {0}")]
     Run(String),
@@ -57,6 +70,12 @@ impl OcrError {
         match self {
             Self::Missing(_) | Self::Damaged { .. } => Some(
                 "`make models` fetches it; or put the files of the `rapidocr` 3.10.0 wheel there",
+            ),
+            Self::NotBuiltIn(_) => Some(
+                "build it with `cargo build --features ort`, or unset `FLOW_ONNXRUNTIME` to read by rten",
+            ),
+            Self::NoLibrary(_) | Self::Library { .. } => Some(
+                "`scripts/fetch-onnxruntime` fetches it; or unset `FLOW_ONNXRUNTIME` to read by rten",
             ),
             Self::Unreadable { .. } | Self::Run(_) | Self::Cancelled => None,
         }
@@ -80,25 +99,17 @@ impl OcrModels {
         self.verified(DETECTOR).and_then(|_| self.verified(RECOGNISER)).map(drop)
     }
 
-    pub(super) fn load_detector(&self) -> Result<Model, OcrError> {
-        self.load(DETECTOR)
+    /// The network that finds text.
+    pub(super) fn detector(&self) -> Result<ModelFile, OcrError> {
+        self.verified(DETECTOR)
     }
 
-    pub(super) fn load_recogniser(&self) -> Result<Model, OcrError> {
-        self.load(RECOGNISER)
+    /// The network that reads it.
+    pub(super) fn recogniser(&self) -> Result<ModelFile, OcrError> {
+        self.verified(RECOGNISER)
     }
 
-    fn load(&self, model: (&str, u64, &str)) -> Result<Model, OcrError> {
-        let bytes = self.verified(model)?;
-        let mut options = ModelOptions::with_all_ops();
-        options.prepack_weights(true);
-        options.load(bytes).map_err(|error| OcrError::Damaged {
-            file: self.folder.join(model.0),
-            why: error.to_string(),
-        })
-    }
-
-    fn verified(&self, (name, size, hash): (&str, u64, &str)) -> Result<Vec<u8>, OcrError> {
+    fn verified(&self, (name, size, hash): (&str, u64, &str)) -> Result<ModelFile, OcrError> {
         let file = self.folder.join(name);
         let bytes = read(&file)?;
         if bytes.len() as u64 != size {
@@ -113,7 +124,20 @@ impl OcrModels {
             let why = format!("its SHA-256 is {found} instead of {hash}");
             return Err(OcrError::Damaged { file, why });
         }
-        Ok(bytes)
+        Ok(ModelFile { file, bytes })
+    }
+}
+
+/// The bytes of a network, which are what they should be.
+pub(super) struct ModelFile {
+    pub(super) file: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl ModelFile {
+    /// Says that a runtime does not take the network.
+    pub(super) fn damaged(&self, why: &impl ToString) -> OcrError {
+        OcrError::Damaged { file: self.file.clone(), why: why.to_string() }
     }
 }
 

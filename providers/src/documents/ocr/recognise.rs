@@ -2,17 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use image::RgbImage;
-use rten::{Model, RunOptions, ThreadPool};
-use rten_tensor::NdTensor;
-use rten_tensor::prelude::*;
 
 use super::OcrError;
 use super::geometry::{Point, Quad};
+use super::runtime::{Network, Pixels, Scores};
 
 /// The height lines are given to the network in, in pixels.
 const HEIGHT: usize = 48;
@@ -55,30 +52,19 @@ pub(super) struct Character {
 
 /// Reads lines.
 pub(super) struct Recogniser {
-    model: Model,
-    /// One for each batch that may be read at once, of one thread.
-    workers: Vec<RunOptions>,
+    /// One for each batch that may be read at once.
+    workers: Vec<Box<dyn Network>>,
     /// What each class stands for; the first stands for nothing.
     classes: Vec<String>,
 }
 
 impl Recogniser {
-    /// Takes the characters from the model's own metadata.
-    ///
-    /// Batches are read side by side, each on one thread: the network's layers are too small
-    /// to be worth sharing, and what it reads does not depend on the number of threads.
-    pub(super) fn new(model: Model, threads: usize) -> Result<Self, OcrError> {
-        let characters = model.metadata().get("character").map(str::to_owned);
-        let characters = characters
-            .ok_or_else(|| OcrError::Run("the model that reads names no characters".to_owned()))?;
+    /// Takes the networks that read side by side, and the characters they know, one a line.
+    pub(super) fn new(workers: Vec<Box<dyn Network>>, characters: &str) -> Self {
         let mut classes = vec![String::new()];
         classes.extend(characters.lines().map(str::to_owned));
         classes.push(" ".to_owned());
-        let worker = || {
-            let pool = ThreadPool::with_num_threads(1);
-            RunOptions::default().with_thread_pool(Some(Arc::new(pool)))
-        };
-        Ok(Self { model, workers: (0..threads).map(|_| worker()).collect(), classes })
+        Self { workers, classes }
     }
 
     /// Reads the quads of an image; what it is not sure of is left out.
@@ -114,7 +100,7 @@ impl Recogniser {
     ) -> Result<Vec<ReadLine>, OcrError> {
         let batches: Vec<&[(usize, Quad)]> = quads.chunks(BATCH).collect();
         let next = AtomicUsize::new(0);
-        let work = |options: &RunOptions| -> Result<Vec<_>, OcrError> {
+        let work = |network: &dyn Network| -> Result<Vec<_>, OcrError> {
             let mut read = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -122,12 +108,13 @@ impl Recogniser {
                     return Ok(read);
                 };
                 stop()?;
-                read.push((number, self.read_batch(image, batch, options)?));
+                read.push((number, self.read_batch(image, batch, network)?));
             }
         };
         let outcomes: Vec<_> = thread::scope(|scope| {
-            let start = |options| scope.spawn(move || work(options));
-            let started: Vec<_> = self.workers.iter().take(batches.len()).map(start).collect();
+            let workers = self.workers.iter().take(batches.len());
+            let started: Vec<_> =
+                workers.map(|network| scope.spawn(move || work(&**network))).collect();
             let end = |worker: thread::ScopedJoinHandle<'_, _>| {
                 worker.join().unwrap_or_else(|_| Err(crashed()))
             };
@@ -145,7 +132,7 @@ impl Recogniser {
         &self,
         image: &RgbImage,
         quads: &[(usize, Quad)],
-        options: &RunOptions,
+        network: &dyn Network,
     ) -> Result<Vec<ReadLine>, OcrError> {
         let widest = quads.iter().map(|(_, quad)| line_width(quad)).max().unwrap_or(0);
         let width = widest.max(NARROWEST);
@@ -153,16 +140,12 @@ impl Recogniser {
         for ((_, quad), planes) in quads.iter().zip(pixels.chunks_mut(3 * HEIGHT * width)) {
             crop(image, quad, planes, width);
         }
-        let input = NdTensor::from_data([quads.len(), 3, HEIGHT, width], pixels);
+        let shape = [quads.len(), 3, HEIGHT, width];
         let failed = |error: String| OcrError::Run(format!("reading lines: {error}"));
-        let output = self
-            .model
-            .run_one(input.view().into(), Some(options.clone()))
-            .map_err(|error| failed(error.to_string()))?;
-        let output: NdTensor<f32, 3> =
-            output.try_into().map_err(|error| failed(format!("{error:?}")))?;
-        let [_, steps, classes] = output.shape();
-        let data = output.into_data();
+        let Scores { shape, data } = network.run(Pixels { shape, data: pixels }).map_err(failed)?;
+        let [_, steps, classes] = shape[..] else {
+            return Err(failed(format!("scores of the shape {shape:?}")));
+        };
         let lines = quads.iter().zip(data.chunks(steps * classes)).map(|((_, quad), scores)| {
             // The line fills only its share of the batch's width.
             let share = line_width(quad) as f32 / width as f32;
