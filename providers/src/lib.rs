@@ -5,6 +5,7 @@ mod anthropic;
 mod catalog;
 mod command;
 pub mod documents;
+mod embed;
 mod gemini;
 mod generate;
 mod http;
@@ -33,5 +34,6 @@ pub fn register(
     threads: usize,
 ) {
     actions::register(registry, models, threads);
+    registry.add(Arc::new(embed::Embed::new(Arc::clone(&providers))));
     registry.add(Arc::new(generate::Generate::new(providers)));
 }

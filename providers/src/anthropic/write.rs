@@ -70,7 +70,7 @@ fn refuse_what_it_has_no_word_for(ask: &Ask<'_>) -> Result<(), Failure> {
     }
     let sampling =
         [("temperature", request.temperature.is_some()), ("top_p", request.top_p.is_some())];
-    match sampling.iter().find(|(_, set)| *set && ask.facts.listed && !ask.facts.temperature) {
+    match sampling.iter().find(|(_, set)| *set && !ask.facts.temperature) {
         Some((key, _)) => Err(refused(format!("model `{name}/{model}` takes no `{key}`"))
             .with_hint(format!(
                 "leave it out, or say `models: {{ \"{model}\": {{ temperature: true }} }}` under \

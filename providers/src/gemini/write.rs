@@ -69,8 +69,7 @@ pub(super) fn full_name(model: &str) -> String {
 
 fn refuse_sampling_it_does_not_take(ask: &Ask<'_>) -> Result<(), Failure> {
     let (name, model) = (&ask.endpoint.name, &ask.request.model);
-    let known = ask.facts.listed && !ask.facts.temperature;
-    if ask.request.temperature.is_none() || !known {
+    if ask.request.temperature.is_none() || ask.facts.temperature {
         return Ok(());
     }
     let message = format!("model `{name}/{model}` takes no `temperature`");

@@ -142,7 +142,7 @@ async fn what_it_cannot_take_is_refused_before_anything_is_sent() {
         let mut input = input;
         input["prompt"] = json!("x");
         let failure = asking.ask(&input, folder.path()).await.expect_err("it is refused");
-        assert_eq!(failure.class, ErrorClass::BadRequest);
+        assert_eq!(failure.class, ErrorClass::BadRequest, "{failure:?}");
         assert_eq!((failure.message.as_str(), failure.hint.as_deref()), (message, hint));
     }
     assert_eq!(server.received().len(), 0);

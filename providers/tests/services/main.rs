@@ -4,6 +4,7 @@
 mod addresses;
 mod anthropic;
 mod conformance;
+mod embed;
 mod facts;
 mod faults;
 mod gemini;

@@ -23,6 +23,7 @@ pub(crate) struct Asking {
     pub(crate) context: StepContext,
     pub(crate) providers: Arc<Providers>,
     action: Arc<dyn Action>,
+    embed: Arc<dyn Action>,
     log: Arc<Mutex<Vec<String>>>,
     store: Store,
     _folder: tempfile::TempDir,
@@ -38,6 +39,7 @@ impl Asking {
         let models = ModelFolder::new(PathBuf::from("none"));
         flow_providers::register(&mut actions, Arc::clone(&providers), models, 1);
         let action = Arc::clone(actions.get("model.generate").expect("it is registered"));
+        let embed = Arc::clone(actions.get("model.embed").expect("it is registered"));
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&log);
         let sink: LogSink = Arc::new(move |line| {
@@ -55,7 +57,7 @@ impl Asking {
             earlier: None,
             usage: UsageSlot::default(),
         };
-        Self { context, providers, action, log, store, _folder: folder }
+        Self { context, providers, action, embed, log, store, _folder: folder }
     }
 
     /// Runs one attempt with this input, in which `@NAME` is the file of that name in the
@@ -64,6 +66,14 @@ impl Asking {
         let mut input = input.clone();
         self.take_files(&mut input, fixtures).await;
         match self.action.run(input, &self.context).await? {
+            Outcome::Done(value) => Ok(value),
+            Outcome::Wait { .. } => panic!("a model does not wait for people"),
+        }
+    }
+
+    /// Runs one attempt of `model.embed` with this input.
+    pub(crate) async fn embed(&self, input: &Value) -> Result<Value, Failure> {
+        match self.embed.run(input.clone(), &self.context).await? {
             Outcome::Done(value) => Ok(value),
             Outcome::Wait { .. } => panic!("a model does not wait for people"),
         }

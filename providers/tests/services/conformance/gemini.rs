@@ -14,7 +14,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("files_list", "files that were uploaded are kept in a ledger and not asked for"),
     ("files_upload_20mb_resumable", "no step uploads a file to Gemini yet"),
     ("files_upload_chunk_retry", "no step uploads a file to Gemini yet"),
-    ("embed", "no step asks for vectors yet"),
     ("models_list", "the library was told to ask for 5 models a page, and we ask for more"),
 ];
 
@@ -29,7 +28,17 @@ async fn gemini_beta_is_asked_as_its_library_asks() {
 }
 
 fn rows(beta: bool) -> Vec<Row> {
-    [texts(), files(beta), structured(), failures()].into_iter().flatten().collect()
+    [texts(), files(beta), structured(), failures(), vec![vectors()]]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The recorded answer has one vector for two texts, and so is none.
+fn vectors() -> Row {
+    let told = Told::Fails(ErrorClass::Server, "provider `mine` made 1 vectors of 2 texts");
+    let asks = vec![(How::Embed(json!({ "texts": ["a", "b"] })), told)];
+    Row { case: "embed", model: "gemini-embedding-001", settings: json!({}), asks }
 }
 
 /// What most of the recorded answers say. Thoughts are billed as what was written.

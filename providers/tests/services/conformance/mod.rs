@@ -35,6 +35,8 @@ pub(crate) struct Row {
 pub(crate) enum How {
     /// `model.generate` with this input. `@NAME` is a file of the recordings' fixtures.
     Generate(Value),
+    /// `model.embed` with this input.
+    Embed(Value),
     /// The models there are.
     Models,
 }
@@ -118,6 +120,12 @@ async fn holds(
         match how {
             How::Generate(input) => {
                 let outcome = asking.ask(input, fixtures).await;
+                let usage = asking.usage().await;
+                let tokens = usage.map(|(usage, _)| (usage.input_tokens, usage.output_tokens));
+                compare(told, outcome, tokens.unwrap_or_default())?;
+            }
+            How::Embed(input) => {
+                let outcome = asking.embed(input).await;
                 let usage = asking.usage().await;
                 let tokens = usage.map(|(usage, _)| (usage.input_tokens, usage.output_tokens));
                 compare(told, outcome, tokens.unwrap_or_default())?;
