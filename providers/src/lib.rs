@@ -2,6 +2,7 @@
 
 mod actions;
 mod anthropic;
+mod auto;
 mod catalog;
 mod command;
 pub mod documents;

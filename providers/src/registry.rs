@@ -12,6 +12,7 @@ use flow_core::units::Money;
 use serde_json::{Map, Value, json};
 
 use crate::anthropic::Anthropic;
+use crate::auto::Auto;
 use crate::catalog::Catalog;
 use crate::command::Program;
 use crate::gemini::Gemini;
@@ -30,6 +31,8 @@ pub struct Providers {
     /// Services that were set up, by name and settings: what they share (limits) lasts as
     /// long as the process.
     services: Mutex<BTreeMap<String, Arc<Service>>>,
+    /// What `auto` stands for, once it was looked for.
+    auto: OnceLock<Arc<Auto>>,
 }
 
 impl Providers {
@@ -44,6 +47,7 @@ impl Providers {
             catalog: Catalog,
             http: OnceLock::new(),
             services: Mutex::default(),
+            auto: OnceLock::new(),
         }
     }
 
@@ -55,11 +59,13 @@ impl Providers {
     ) -> Result<Arc<dyn Provider>, Failure> {
         match choice.config.kind.as_str() {
             "command" => self.command(choice, folder),
-            "auto" => Err(Failure::new(
-                ErrorClass::NotFound,
-                "`auto` found no model: no provider that knows models of its own is built in yet",
-            )
-            .with_hint("name a model of a `command` provider, e.g. `--model '*=mine/model'`")),
+            "auto" => match self.auto.get() {
+                Some(auto) => Ok(Arc::clone(auto) as Arc<dyn Provider>),
+                None => {
+                    let found = Arc::new(Auto::find(self)?);
+                    Ok(Arc::clone(self.auto.get_or_init(|| found)) as Arc<dyn Provider>)
+                }
+            },
             kind => match Kind::from_name(kind) {
                 Some(kind) => Ok(self.service(kind, choice)? as Arc<dyn Provider>),
                 None => Err(Failure::new(

@@ -29,6 +29,9 @@ struct OfKind {
     /// What is assumed of a model that is not listed, and of a listed one where its own entry
     /// is silent.
     unlisted: Known,
+    /// The model that `auto` stands for where there is a key of the service.
+    #[serde(default)]
+    usual: Option<String>,
     models: BTreeMap<String, Known>,
 }
 
@@ -40,6 +43,11 @@ impl Catalog {
     /// The day the facts were written down.
     pub(crate) fn date(self) -> Day {
         TABLE.date
+    }
+
+    /// The model that `auto` stands for at a service; none where it has to be asked.
+    pub(crate) fn usual_model(self, kind: Kind) -> Option<&'static str> {
+        TABLE.kinds.get(kind.as_str())?.usual.as_deref()
     }
 
     /// What is known of a model at a service on a day.

@@ -45,6 +45,13 @@ impl Kind {
     /// Every kind.
     pub(crate) const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Ollama];
 
+    /// The variables that may hold its key.
+    pub(crate) fn keys(self) -> impl Iterator<Item = String> {
+        let usual = self.usual();
+        let keys = if usual.needs_key { usual.keys } else { &[] };
+        keys.iter().map(|key| format!("`{key}`"))
+    }
+
     /// The kind of this name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod anthropic;
+mod auto;
 mod conformance;
 mod embed;
 mod facts;

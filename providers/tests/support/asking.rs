@@ -32,10 +32,20 @@ pub(crate) struct Asking {
 impl Asking {
     /// A step that asks `model` of a provider of this kind with these settings.
     pub(crate) async fn new(kind: &str, settings: &Value, model: &str) -> Self {
+        Self::on(BTreeMap::new(), kind, settings, model).await
+    }
+
+    /// The same on a machine with these variables.
+    pub(crate) async fn on(
+        variables: BTreeMap<String, String>,
+        kind: &str,
+        settings: &Value,
+        model: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&folder.path().join("store")).await.expect("a store");
         let mut actions = ActionRegistry::default();
-        let providers = Arc::new(Providers::new(BTreeMap::new()));
+        let providers = Arc::new(Providers::new(variables));
         let models = ModelFolder::new(PathBuf::from("none"));
         flow_providers::register(&mut actions, Arc::clone(&providers), models, 1);
         let action = Arc::clone(actions.get("model.generate").expect("it is registered"));
