@@ -55,13 +55,22 @@ pub(crate) enum Command {
     Prune(Prune),
     /// Print the JSON Schema of workflow files, for editors.
     Schema,
-    /// Say what this machine has and what is missing.
+    /// Say what this machine has and what is missing; asks the model services that are set up.
     Doctor,
+    /// The models there are.
+    #[command(subcommand)]
+    Model(Model),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Model {
+    /// List what each model service has, what its models take, and what they cost; asks them.
+    Ls,
 }
 
 #[derive(Args, Debug)]

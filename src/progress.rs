@@ -23,6 +23,9 @@ pub(crate) fn watcher() -> Arc<dyn Observer> {
 /// The most items of a loop whose successes are listed one by one.
 const LISTED: u64 = 100;
 
+/// Characters of a line that is being written that are shown.
+const SHOWN: usize = 60;
+
 /// One line a thing that happened.
 #[derive(Default)]
 struct Lines {
@@ -58,7 +61,9 @@ fn within(loops: &HashSet<String>, path: &str) -> bool {
 /// What happened, as a line; none for what only a terminal shows.
 fn line(progress: &Progress) -> Option<String> {
     Some(match progress {
-        Progress::Began { .. } | Progress::Opened { count: None, .. } => return None,
+        Progress::Began { .. } | Progress::Opened { count: None, .. } | Progress::Text { .. } => {
+            return None;
+        }
         Progress::Opened { at, count: Some(count) } => format!("  {}: {count} items", at.shown),
         Progress::Retrying { at, failure, wait_ms } => {
             let wait = output::duration(*wait_ms as i64);
@@ -151,6 +156,21 @@ impl Bars {
         }
     }
 
+    /// Shows the end of what a step's model is writing beside its spinner.
+    fn write(&self, path: &str, text: &str) {
+        let bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bars.get(path) {
+            let (name, before) = match bar.message().split_once("  ") {
+                Some((name, before)) => (name.to_owned(), before.to_owned()),
+                None => (bar.message(), String::new()),
+            };
+            let line = format!("{before}{text}");
+            let line = line.rsplit('\n').next().unwrap_or_default();
+            let from = line.char_indices().rev().nth(SHOWN - 1).map_or(0, |(at, _)| at);
+            bar.set_message(format!("{name}  {}", &line[from..]));
+        }
+    }
+
     fn settle(&self, path: &str) {
         let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = bars.remove(path) {
@@ -183,6 +203,7 @@ impl Observer for Bars {
                     let _ = self.screen.clear();
                 }
             }
+            Progress::Text { at, text } => self.write(at.path.as_str(), text),
             Progress::Retrying { .. } | Progress::Line { .. } => {
                 if let Some(line) = line(progress) {
                     self.say(&line);

@@ -31,10 +31,15 @@ const OCR_MODELS: &str = "models/pp-ocrv6-small";
 pub(crate) fn actions(secrets: BTreeMap<String, String>) -> ActionRegistry {
     let mut registry = ActionRegistry::default();
     flow_core::actions::register(&mut registry);
-    let providers = Arc::new(Providers::new(secrets));
+    let providers = Arc::new(providers(secrets));
     let models = ModelFolder::new(ocr_models()).run_by(ocr_runtime());
     flow_providers::register(&mut registry, providers, models, cores());
     registry
+}
+
+/// The providers there are.
+pub(crate) fn providers(secrets: BTreeMap<String, String>) -> Providers {
+    Providers::new(secrets)
 }
 
 /// What runs the OCR models: ONNX Runtime where its library is named, else what is built in.

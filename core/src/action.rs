@@ -5,7 +5,9 @@
 //! must be durable before the action acts. It sees resolved input only, never the
 //! workflow around it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -77,12 +79,58 @@ pub trait Action: Send + Sync {
         Quote::Free
     }
 
+    /// Waits until it is this attempt's turn, where others want the same and only so many may.
+    ///
+    /// Asked before an attempt is announced, before its time begins, and in the order in which
+    /// steps became ready; what it returns is held until the attempt has ended. Dropping the
+    /// future gives the turn up.
+    async fn admit(&self, _input: &Value, _context: &StepContext) -> Result<Admission, Failure> {
+        Ok(Admission::free())
+    }
+
+    /// Whether an answer that is not what was asked for is worth one more question, which says
+    /// what was wrong with it ([`StepContext::earlier`]).
+    fn asks_again(&self) -> bool {
+        false
+    }
+
     /// Runs one attempt.
     ///
     /// Ends soon after the context's token is cancelled. Dropping the future stops the work
     /// where it stands; what it started outside (a child process, a blocking task) must end
     /// by itself then.
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure>;
+}
+
+/// A turn that an attempt was given; dropping it lets the next one in.
+#[derive(Default)]
+pub struct Admission(Option<Box<dyn Any + Send + Sync>>);
+
+impl Admission {
+    /// A turn that nobody waits for.
+    pub fn free() -> Self {
+        Self::default()
+    }
+
+    /// A turn that ends when what holds it is dropped.
+    pub fn held_by(turn: impl Any + Send + Sync) -> Self {
+        Self(Some(Box::new(turn)))
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Admission(held)" } else { "Admission(free)" })
+    }
+}
+
+/// How the attempt before ended, of the same model, when its answer was not what was asked for.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// What was wrong with it.
+    pub failure: Failure,
+    /// The reply as it came, where it was kept.
+    pub raw: Option<Value>,
 }
 
 /// What an attempt may cost.
@@ -151,6 +199,10 @@ pub struct StepContext {
     pub paths: PathPolicy,
     /// Takes lines for the run's log.
     pub log: LogSink,
+    /// Takes text as it comes, for whoever watches; it is kept nowhere.
+    pub text: LogSink,
+    /// The attempt before, when this one asks again.
+    pub earlier: Option<Earlier>,
     /// What calls of this attempt took, kept whether it succeeds or fails.
     pub usage: UsageSlot,
 }
@@ -171,7 +223,7 @@ impl UsageSlot {
     }
 }
 
-/// Takes a line for the log of the step.
+/// Takes a line for the log of the step, or a piece of text.
 pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Decides which paths of the disk an attempt may touch.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::action::{CallUsage, Quote};
+use crate::action::{Admission, CallUsage, Quote};
 use crate::artifact::ArtifactRef;
 use crate::error::{ErrorClass, Failure};
 use crate::intake::Intake;
@@ -25,6 +25,14 @@ pub trait Provider: Send + Sync {
 
     /// What a request may cost at most. Never by a call.
     fn quote(&self, request: &Request) -> Quote;
+
+    /// Waits until a request may be sent, where only so many may; what it returns is held until
+    /// the call has ended.
+    ///
+    /// Dropping the future gives the turn up.
+    async fn admit(&self, _request: &Request) -> Result<Admission, Failure> {
+        Ok(Admission::free())
+    }
 
     /// Answers a request. Streamed text goes to the context's sink as it comes.
     ///
@@ -155,14 +163,31 @@ pub enum Part {
     Audio(Media),
 }
 
+/// A file of a part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Media {
+    /// Where it is.
+    pub file: MediaFile,
+    /// Fields of the part that are the provider's own, e.g. `detail`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, Value>,
+}
+
 /// Where a file of a part is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Media {
+pub enum MediaFile {
     /// In the artifact store.
     Artifact(ArtifactRef),
     /// At an address that the provider may fetch.
     Url(String),
+    /// Uploaded to the provider before.
+    Uploaded {
+        /// Its id or its address there, as the provider names it.
+        id: String,
+        /// Its media type, where that was said.
+        media_type: Option<String>,
+    },
 }
 
 /// What a call may use.
@@ -173,6 +198,8 @@ pub struct CallContext<'c> {
     pub cancel: CancellationToken,
     /// Takes text as it comes.
     pub sink: &'c (dyn Fn(&str) + Send + Sync),
+    /// Takes lines for the step's log.
+    pub log: &'c (dyn Fn(&str) + Send + Sync),
     /// Notes what the call took, as soon as it is known, whether it succeeds or fails.
     pub note: &'c (dyn Fn(CallUsage) + Send + Sync),
 }

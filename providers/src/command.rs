@@ -18,11 +18,11 @@ use async_trait::async_trait;
 use flow_core::action::{CallUsage, Quote};
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::provider::{
-    Answer, CallContext, Capabilities, Media, Message, Part, Provider, Request,
+    Answer, CallContext, Capabilities, MediaFile, Message, Part, Provider, Request,
 };
 use flow_core::units::Money;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
@@ -85,7 +85,7 @@ impl Provider for Program {
             }
         };
         let (answer, complaint) = (self.redactor.bytes(answer), self.redactor.text(&complaint));
-        complaint.lines().for_each(|line| (context.sink)(line));
+        complaint.lines().for_each(|line| (context.log)(line));
         let raw = context.intake.keep(answer.clone(), "reply").await?;
         let (text, mut usage) = self.read(request, &answer);
         usage.raw = Some(raw.to_value());
@@ -195,13 +195,19 @@ fn message_json(message: &Message, context: &CallContext<'_>) -> Result<Value, F
             Part::Video(media) => ("video", media),
             Part::Audio(media) => ("audio", media),
         };
-        Ok(match media {
-            Media::Url(url) => json!({ kind: { "url": url } }),
-            Media::Artifact(artifact) => {
-                let path = context.intake.artifacts().local_path(&artifact.hash)?;
-                json!({ kind: { "path": path, "media_type": artifact.media_type } })
+        let mut part: Map<String, Value> = media.options.clone().into_iter().collect();
+        let file = match &media.file {
+            MediaFile::Url(url) => json!({ "url": url }),
+            MediaFile::Uploaded { id, media_type } => {
+                json!({ "file_id": id, "media_type": media_type })
             }
-        })
+            MediaFile::Artifact(artifact) => {
+                let path = context.intake.artifacts().local_path(&artifact.hash)?;
+                json!({ "path": path, "media_type": artifact.media_type })
+            }
+        };
+        part.insert(kind.to_owned(), file);
+        Ok(Value::Object(part))
     });
     let parts = parts.collect::<Result<Vec<Value>, Failure>>()?;
     Ok(json!({ "role": message.role, "content": parts }))

@@ -8,14 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flow_core::action::{Action, ActionSpec, Effect, Outcome, Quote, StepContext};
+use flow_core::action::{Action, ActionSpec, Admission, Effect, Outcome, Quote, StepContext};
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
-use flow_core::provider::{CallContext, Capabilities, Media, Message, Part, Request, Role};
+use flow_core::provider::{
+    CallContext, Capabilities, Media, MediaFile, Message, Part, Request, Role,
+};
 use serde_json::{Value, json};
 
 use crate::registry::Providers;
+use crate::written::Written;
 
 /// Asks a model.
 pub(crate) struct Generate {
@@ -91,17 +94,26 @@ impl Action for Generate {
         }
     }
 
+    async fn admit(&self, input: &Value, context: &StepContext) -> Result<Admission, Failure> {
+        let (choice, request) = prepared(input, context)?;
+        self.providers.of(choice, &context.paths.folder)?.admit(&request).await
+    }
+
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
         let (choice, request) = prepared(&input, context)?;
         let provider = self.providers.of(choice, &context.paths.folder)?;
         refuse_what_it_cannot_take(choice, &request, provider.capabilities(&request.model))?;
+        let written = Written::new(&context.text, &context.log);
         let call = CallContext {
             intake: &context.intake,
             cancel: context.cancel.clone(),
-            sink: &*context.log,
+            sink: &|text| written.take(text),
+            log: &*context.log,
             note: &|usage| context.usage.note(usage),
         };
-        let answer = provider.generate(&request, &call).await?;
+        let answer = provider.generate(&request, &call).await;
+        written.end();
+        let answer = answer?;
         if answer.text.trim().is_empty() {
             let message = format!("model `{}/{}` answered nothing", choice.provider, choice.model);
             return Err(Failure::new(ErrorClass::Empty, message));
@@ -168,10 +180,10 @@ fn messages(input: &Value) -> Result<Vec<Message>, Failure> {
             Value::Null => {}
             Value::Array(files) => {
                 for file in files {
-                    parts.push(part(media(key, file)?));
+                    parts.push(part(media(key, file, BTreeMap::new())?));
                 }
             }
-            file => parts.push(part(media(key, file)?)),
+            file => parts.push(part(media(key, file, BTreeMap::new())?)),
         }
     }
     if let Some(prompt) = input["prompt"].as_str() {
@@ -216,7 +228,10 @@ fn part(item: &Value) -> Result<Part, Failure> {
     }
     for (key, part) in FILES {
         if let Some(file) = item.get(*key) {
-            return Ok(part(media(key, file)?));
+            let fields = item.as_object().into_iter().flatten();
+            let own = fields.filter(|(name, _)| *name != key);
+            let own = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+            return Ok(part(media(key, file, own)?));
         }
     }
     Err(Failure::input(format!("`content`: `{item}` is no part")).with_hint(
@@ -224,16 +239,20 @@ fn part(item: &Value) -> Result<Part, Failure> {
     ))
 }
 
-fn media(key: &str, value: &Value) -> Result<Media, Failure> {
+fn media(key: &str, value: &Value, options: BTreeMap<String, Value>) -> Result<Media, Failure> {
     if let Some(artifact) = ArtifactRef::from_value(value) {
-        return Ok(Media::Artifact(artifact));
+        return Ok(Media { file: MediaFile::Artifact(artifact), options });
+    }
+    if let Some(id) = value["file_id"].as_str() {
+        let media_type = value["media_type"].as_str().map(str::to_owned);
+        return Ok(Media { file: MediaFile::Uploaded { id: id.to_owned(), media_type }, options });
     }
     match value.as_str() {
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-            Ok(Media::Url(url.to_owned()))
+            Ok(Media { file: MediaFile::Url(url.to_owned()), options })
         }
         _ => Err(Failure::input(format!("`{key}`: `{value}` is no file"))
-            .with_hint("a file is an input, a step's artifact, or a URL")),
+            .with_hint("a file is an input, a step's artifact, a URL, or `{file_id: …}`")),
     }
 }
 
@@ -266,13 +285,30 @@ fn structured(text: &str, schema: &Value) -> Result<Value, Failure> {
         .map_err(|error| invalid(format!("the answer is not JSON: {error}")))?;
     let validator = jsonschema::validator_for(schema)
         .map_err(|error| Failure::input(format!("`schema` is not a JSON Schema: {error}")))?;
-    match validator.validate(&value) {
-        Ok(()) => Ok(value),
-        Err(error) => {
-            let place = error.instance_path().to_string();
-            Err(invalid(format!("the answer does not fit the schema at `{place}`: {error}")))
+    let Err(error) = validator.validate(&value) else { return Ok(value) };
+    let bare = without_nulls(&value, &validator);
+    if validator.is_valid(&bare) {
+        return Ok(bare);
+    }
+    let place = error.instance_path().to_string();
+    Err(invalid(format!("the answer does not fit the schema at `{place}`: {error}")))
+}
+
+/// The value without each null that the schema does not want where it stands. A service that
+/// requires every property is told that one that may be missing may be null.
+fn without_nulls(value: &Value, validator: &jsonschema::Validator) -> Value {
+    let mut bare = value.clone();
+    let places = validator.iter_errors(value).map(|error| error.instance_path().to_string());
+    for place in places {
+        let Some((above, name)) = place.rsplit_once('/') else { continue };
+        let name = name.replace("~1", "/").replace("~0", "~");
+        if let Some(Value::Object(fields)) = bare.pointer_mut(above)
+            && fields.get(&name) == Some(&Value::Null)
+        {
+            fields.remove(&name);
         }
     }
+    bare
 }
 
 fn without_fence(text: &str) -> &str {
@@ -303,11 +339,12 @@ mod tests {
     }
 
     #[test]
-    fn parts_keep_their_order() {
-        let input = json!({ "content": [{ "text": "a" }, { "image": "https://x/y.png" }, { "text": "b" }], "prompt": "c" });
+    fn parts_keep_their_order_and_their_own_fields() {
+        let input = json!({ "content": [{ "text": "a" }, { "image": "https://x/y.png", "detail": "low" }, { "text": "b" }], "prompt": "c" });
         let messages = messages(&input).unwrap();
         let text = |text: &str| Part::Text(text.into());
-        let image = Part::Image(Media::Url("https://x/y.png".into()));
+        let options = BTreeMap::from([("detail".to_owned(), json!("low"))]);
+        let image = Part::Image(Media { file: MediaFile::Url("https://x/y.png".into()), options });
         assert_eq!(messages[0].parts, [text("a"), image, text("b"), text("c")]);
     }
 }

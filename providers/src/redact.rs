@@ -23,6 +23,14 @@ impl Redactor {
         Self(secrets)
     }
 
+    /// Replaces one more secret.
+    pub(crate) fn add(&mut self, secret: String) {
+        if secret.len() >= SHORTEST {
+            self.0.push(secret.into_bytes());
+            self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        }
+    }
+
     /// The bytes without the secrets.
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
         self.0.iter().fold(bytes, |bytes, secret| without(&bytes, secret))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::{ModelChoice, ProviderConfig};
@@ -11,22 +11,44 @@ use flow_core::template::{Scope, Segment, Template};
 use flow_core::units::Money;
 use serde_json::{Map, Value, json};
 
+use crate::anthropic::Anthropic;
+use crate::auto::Auto;
+use crate::catalog::Catalog;
 use crate::command::Program;
+use crate::gemini::Gemini;
+use crate::http::Http;
+use crate::ollama::Ollama;
+use crate::openai;
 use crate::redact::Redactor;
+use crate::service::{Dialect, Endpoint, Kind, Outside, Service};
 
 /// The providers there are, and the secrets that their settings may name.
 pub struct Providers {
     secrets: Arc<Value>,
+    catalog: Catalog,
+    /// The one way to every server, made when it is first needed.
+    http: OnceLock<Http>,
+    /// Services that were set up, by name and settings: what they share (limits) lasts as
+    /// long as the process.
+    services: Mutex<BTreeMap<String, Arc<Service>>>,
+    /// What `auto` stands for, once it was looked for.
+    auto: OnceLock<Arc<Auto>>,
 }
 
 impl Providers {
     /// The kinds of providers that are built in.
-    pub const KINDS: &[&str] = &["command"];
+    pub const KINDS: &[&str] = &["command", "openai", "anthropic", "gemini", "ollama"];
 
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
         let secrets = secrets.into_iter().map(|(name, value)| (name, Value::String(value)));
-        Self { secrets: Arc::new(Value::Object(secrets.collect())) }
+        Self {
+            secrets: Arc::new(Value::Object(secrets.collect())),
+            catalog: Catalog,
+            http: OnceLock::new(),
+            services: Mutex::default(),
+            auto: OnceLock::new(),
+        }
     }
 
     /// The provider of a model. `folder` is the workflow's.
@@ -37,16 +59,60 @@ impl Providers {
     ) -> Result<Arc<dyn Provider>, Failure> {
         match choice.config.kind.as_str() {
             "command" => self.command(choice, folder),
-            "auto" => Err(Failure::new(
-                ErrorClass::NotFound,
-                "`auto` found no model: no provider that knows models of its own is built in yet",
-            )
-            .with_hint("name a model of a `command` provider, e.g. `--model '*=mine/model'`")),
-            kind => Err(Failure::new(
-                ErrorClass::NotFound,
-                format!("provider `{}`: there is no kind `{kind}`", choice.provider),
-            )),
+            "auto" => match self.auto.get() {
+                Some(auto) => Ok(Arc::clone(auto) as Arc<dyn Provider>),
+                None => {
+                    let found = Arc::new(Auto::find(self)?);
+                    Ok(Arc::clone(self.auto.get_or_init(|| found)) as Arc<dyn Provider>)
+                }
+            },
+            kind => match Kind::from_name(kind) {
+                Some(kind) => Ok(self.service(kind, choice)? as Arc<dyn Provider>),
+                None => Err(Failure::new(
+                    ErrorClass::NotFound,
+                    format!("provider `{}`: there is no kind `{kind}`", choice.provider),
+                )),
+            },
         }
+    }
+
+    /// The models that a provider serves now, by asking it. `folder` is the workflow's.
+    ///
+    /// Dropping the future ends the call.
+    pub async fn models(
+        &self,
+        choice: &ModelChoice,
+        folder: &Path,
+    ) -> Result<Vec<String>, Failure> {
+        self.of(choice, folder)?.models().await
+    }
+
+    /// The service that a model is asked at.
+    pub(crate) fn service(
+        &self,
+        kind: Kind,
+        choice: &ModelChoice,
+    ) -> Result<Arc<Service>, Failure> {
+        let name = &choice.provider;
+        let settings = self.settings(name, &choice.config)?;
+        let key = format!("{name} {} {}", kind.as_str(), Value::Object(settings.clone()));
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(service) = services.get(&key) {
+            return Ok(Arc::clone(service));
+        }
+        let variable = |name: &str| {
+            let value = self.secrets[name].as_str().filter(|value| !value.is_empty())?;
+            Some(value.to_owned())
+        };
+        let redactor = self.redactor(&choice.config);
+        let endpoint = Endpoint::new(name, kind, settings, &variable, redactor)?;
+        let http = self.http.get_or_init(Http::new).clone();
+        let dialect = dialect(&endpoint)?;
+        let catalog = self.catalog;
+        let service =
+            Arc::new(Service { endpoint, dialect, http, catalog, outside: Outside::default() });
+        services.insert(key, Arc::clone(&service));
+        Ok(service)
     }
 
     fn command(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {
@@ -103,6 +169,16 @@ impl Providers {
             settings.insert(key.clone(), value);
         }
         Ok(settings)
+    }
+}
+
+/// How a service is spoken to.
+fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
+    match endpoint.kind {
+        Kind::Ollama => Ok(Arc::new(Ollama)),
+        Kind::OpenAi => openai::dialect(endpoint),
+        Kind::Anthropic => Ok(Arc::new(Anthropic)),
+        Kind::Gemini => Ok(Arc::new(Gemini)),
     }
 }
 

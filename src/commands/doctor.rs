@@ -1,13 +1,20 @@
 //! `flow doctor`: what this machine has, and what is missing.
+//!
+//! The model services are asked, each for a moment. One that is not set up or away is said,
+//! and is no fault of the machine: nobody needs all of them.
 
 use flow_core::store::Store;
-use flow_providers::Providers;
 use flow_providers::documents::OcrModels;
+use flow_providers::{Providers, Surveyed};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
+use crate::commands::model;
 use crate::report::{CommandError, Exit};
 use crate::{output, world};
+
+/// The most models of a service that are shown here.
+const SHOWN: usize = 12;
 
 /// A thing that was looked at.
 struct Finding {
@@ -19,19 +26,60 @@ struct Finding {
 
 pub(crate) async fn run(global: &Global) -> Result<Exit, CommandError> {
     let findings = [store(global).await, ocr_models(), ocr_engine(), providers()];
+    let services = world::providers(world::secrets(None)?).survey().await;
     if global.json {
-        output::json(&findings.iter().map(finding_json).collect());
+        let services = services.iter().map(service_json);
+        output::json(&findings.iter().map(finding_json).chain(services).collect());
     } else {
-        for finding in &findings {
-            let sign = if finding.found { "✓" } else { "✗" };
-            output::data(&format!("{sign} {:10} {}\n", finding.name, finding.what));
-            if let Some(hint) = &finding.hint {
-                output::data(&format!("  hint: {hint}\n"));
-            }
-        }
+        findings.iter().for_each(say);
+        services.iter().for_each(say_service);
     }
     let missing = findings.iter().any(|finding| !finding.found);
     Ok(if missing { Exit::Failed } else { Exit::Done })
+}
+
+fn say(finding: &Finding) {
+    let sign = if finding.found { "✓" } else { "✗" };
+    output::data(&format!("{sign} {:10} {}\n", finding.name, finding.what));
+    if let Some(hint) = &finding.hint {
+        output::data(&format!("  hint: {hint}\n"));
+    }
+}
+
+fn say_service(service: &Surveyed) {
+    say(&of_service(service));
+    let models = service.models.as_ref().map_or(&[][..], Vec::as_slice);
+    for shown in models.iter().take(SHOWN) {
+        output::data(&format!("  {}\n", model::in_words(shown)));
+    }
+    if models.len() > SHOWN {
+        let more = models.len() - SHOWN;
+        output::data(&format!("  and {more} more: see `flow model ls`\n"));
+    }
+}
+
+fn of_service(service: &Surveyed) -> Finding {
+    let name = service.name;
+    match &service.models {
+        Ok(models) => {
+            let address = service.address.as_deref().unwrap_or_default();
+            let what = format!("{address}, {} models", models.len());
+            Finding { name, found: true, what, hint: None }
+        }
+        Err(failure) => {
+            let (what, hint) = (failure.message.clone(), failure.hint.clone());
+            Finding { name, found: false, what, hint }
+        }
+    }
+}
+
+fn service_json(service: &Surveyed) -> Value {
+    let mut value = finding_json(&of_service(service));
+    let told = service.to_value();
+    for key in ["configured", "reachable", "models"] {
+        value[key] = told[key].clone();
+    }
+    value
 }
 
 async fn store(global: &Global) -> Finding {
@@ -66,7 +114,8 @@ fn finding(name: &'static str, found: Result<String, (String, Option<&'static st
 }
 
 fn providers() -> Finding {
-    let what = format!("built in: {}", Providers::KINDS.join(", "));
+    let (kinds, date) = (Providers::KINDS.join(", "), Providers::facts_date());
+    let what = format!("built in: {kinds}; what models take and cost is of {date}");
     Finding { name: "providers", found: true, what, hint: None }
 }
 

@@ -8,6 +8,7 @@ mod doctor;
 mod drive;
 mod graph;
 mod logs;
+mod model;
 mod plan;
 mod prune;
 mod resume;
@@ -16,7 +17,7 @@ mod runs;
 mod schema;
 mod show;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Model};
 use crate::report::{CommandError, Exit};
 
 /// Carries a command out.
@@ -36,6 +37,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Prune(args) => prune::run(&global, args).await,
         Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,
+        Command::Model(Model::Ls) => model::list(&global).await,
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }

@@ -1,6 +1,7 @@
 //! A folder of its own for each test, and the real binary in it.
 //!
-//! Nothing of the machine's `flow` settings reaches the binary: `FLOW_*` is cleared, the
+//! Nothing of the machine's `flow` settings reaches the binary: `FLOW_*` and the variables of
+//! model services are cleared, the
 //! home folder is the test's own. What a command came to is compared whole: its code, what
 //! it printed, and what it said.
 
@@ -20,6 +21,19 @@ use tempfile::TempDir;
 
 /// The longest that anything is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Variables that would lead a test to a service of the machine's owner.
+const SERVICES: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "GEMINI_API_KEY",
+    "GEMINI_BASE_URL",
+    "GOOGLE_API_KEY",
+    "OLLAMA_API_KEY",
+    "OLLAMA_HOST",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+];
 
 /// A program that answers as a model: it writes the prompt to `calls`, fails the first time
 /// with what passes where there is a file `flaky`, and answers the prompt in capitals.
@@ -125,6 +139,9 @@ impl World {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("flow"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FLOW_")) {
+            command.env_remove(name);
+        }
+        for name in SERVICES {
             command.env_remove(name);
         }
         command

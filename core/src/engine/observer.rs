@@ -60,6 +60,13 @@ pub enum Progress {
         /// The text.
         text: String,
     },
+    /// Text that a step's model writes, as it comes; a retry begins anew.
+    Text {
+        /// Where.
+        at: At,
+        /// The next piece.
+        text: String,
+    },
     /// The run stands otherwise.
     Run(RunStatus),
 }

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::action::{CallUsage, Effect, LogSink, Outcome, Quote, StepContext, UsageSlot};
+use crate::action::{
+    Admission, CallUsage, Earlier, Effect, LogSink, Outcome, Quote, StepContext, UsageSlot,
+};
 use crate::content::ContentHash;
 use crate::engine::clock::Clock;
 use crate::engine::prepare::{Prepared, Workshop};
@@ -82,6 +84,8 @@ pub(crate) enum Report {
     },
     /// A line for the log.
     Line { slot: Slot, attempt: u32, text: String },
+    /// Text as it comes, for whoever watches.
+    Text { slot: Slot, text: String },
     /// The instance ended.
     Ended { slot: Slot, end: End },
 }
@@ -183,7 +187,7 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
         Err(error) => return End::of_store(error),
     }
     let began = shared.clock.elapsed();
-    Attempts { shared, job, prepared: &prepared, made: 0, began }.run().await
+    Attempts { shared, job, prepared: &prepared, made: 0, began, earlier: None }.run().await
 }
 
 /// The attempts of one instance.
@@ -194,12 +198,14 @@ struct Attempts<'a> {
     made: u32,
     /// When the first began, on the clock that only grows.
     began: Duration,
+    /// The attempt before, when the next one asks the same model again.
+    earlier: Option<Earlier>,
 }
 
 impl Attempts<'_> {
     async fn run(mut self) -> End {
         let chain = &self.prepared.models;
-        let (mut at, mut tries) = (0, 0);
+        let (mut at, mut tries, mut asked_again) = (0, 0, false);
         loop {
             tries += 1;
             let (attempt, failure, usage) = match self.once(chain.get(at).cloned()).await {
@@ -210,10 +216,22 @@ impl Attempts<'_> {
             let again = retry::next_wait(retry, tries, &failure, self.jitter());
             let in_time = |wait: &Duration| self.left().is_none_or(|left| *wait < left);
             let falls_back = at + 1 < chain.len() && may_fall_back(failure.class);
+            // An answer that is not what was asked for is asked for once more, with what was
+            // wrong with it, whatever the step says of other retries.
+            let asks_again = failure.class == ErrorClass::InvalidOutput
+                && !asked_again
+                && self.prepared.action.asks_again();
+            let mut earlier = None;
             let wait = match again.filter(in_time) {
+                _ if asks_again && in_time(&Duration::ZERO) => {
+                    asked_again = true;
+                    let raw = usage.as_ref().and_then(|usage| usage.raw.clone());
+                    earlier = Some(Earlier { failure: failure.clone(), raw });
+                    Duration::ZERO
+                }
                 Some(wait) => wait,
                 None if falls_back && in_time(&Duration::ZERO) => {
-                    (at, tries) = (at + 1, 0);
+                    (at, tries, asked_again) = (at + 1, 0, false);
                     Duration::ZERO
                 }
                 None => {
@@ -221,6 +239,7 @@ impl Attempts<'_> {
                     return End::Failed { attempt: Some(attempt), failure, usage, hash };
                 }
             };
+            self.earlier = earlier;
             self.report_retry(attempt, failure, usage, wait);
             tokio::select! {
                 () = self.shared.clock.sleep(wait) => {}
@@ -248,19 +267,8 @@ impl Attempts<'_> {
 
     /// Makes one attempt, if there is time left for it.
     async fn once(&mut self, model: Option<ModelChoice>) -> Tried {
-        let stopped = Tried::Ended(End::Cancelled { attempt: None });
-        let permit = tokio::select! {
-            permit = self.shared.permits.acquire() => permit,
-            () = self.shared.cancel.cancelled() => return stopped,
-        };
-        let Ok(_permit) = permit else { return stopped };
-        // What waited for its turn, or overslept, has the less time.
-        if self.left().is_some_and(|left| left.is_zero()) {
-            let deadline = self.job.step().policy.deadline.unwrap_or_default();
-            return Tried::Ended(past_deadline(deadline, self.prepared.hash));
-        }
         let action = &self.prepared.action;
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             number: self.job.earlier_attempts() + self.made + 1,
             hash: self.prepared.hash,
             model,
@@ -268,14 +276,20 @@ impl Attempts<'_> {
             external: action.effect(&self.prepared.input) == Effect::External,
         };
         let context = self.context(&attempt);
+        let turn = match self.turn(&attempt, &context).await {
+            Ok(turn) => turn,
+            Err(tried) => return *tried,
+        };
+        attempt.started = self.shared.clock.now_ms();
         let quote = self.prepared.action.quote(&self.prepared.input, &context);
         if attempt.external
             && let Err(failure) = self.announce(&attempt, quote).await
         {
             return Tried::Ended(End::failed(failure));
         }
-        self.made += 1;
         let outcome = self.act(&context).await;
+        drop(turn);
+        self.made += 1;
         let usage = context.usage.take().map(Box::new);
         match outcome {
             Ok(Outcome::Done(output)) => Tried::Ended(self.done(attempt, output, usage).await),
@@ -288,6 +302,46 @@ impl Attempts<'_> {
             }
             Err(failure) => Tried::Failed(attempt, failure, usage),
         }
+    }
+
+    /// Waits for the attempt's turn: of whom it asks, where it acts on the outside, else of
+    /// the process, whose cores are what it needs.
+    async fn turn(
+        &self,
+        attempt: &Attempt,
+        context: &StepContext,
+    ) -> Result<(Admission, Option<SemaphorePermit<'_>>), Box<Tried>> {
+        let ended = |end| Err(Box::new(Tried::Ended(end)));
+        let deadline = || {
+            let deadline = self.job.step().policy.deadline.unwrap_or_default();
+            ended(past_deadline(deadline, self.prepared.hash))
+        };
+        let turn = async {
+            if attempt.external {
+                Ok((self.prepared.action.admit(&self.prepared.input, context).await?, None))
+            } else {
+                let permit = self.shared.permits.acquire().await;
+                Ok((Admission::free(), permit.ok()))
+            }
+        };
+        let out_of_time = async {
+            match self.left() {
+                Some(left) => self.shared.clock.sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
+        let turn = tokio::select! {
+            turn = turn => turn,
+            () = out_of_time => return deadline(),
+            () = self.shared.cancel.cancelled() => {
+                return ended(End::Cancelled { attempt: None });
+            }
+        };
+        // What waited for its turn, or overslept, has the less time.
+        if self.left().is_some_and(|left| left.is_zero()) {
+            return deadline();
+        }
+        turn.or_else(|failure| ended(End::failed(failure)))
     }
 
     async fn done(&self, attempt: Attempt, output: Value, usage: Option<Box<CallUsage>>) -> End {
@@ -373,8 +427,18 @@ impl Attempts<'_> {
             model: attempt.model.clone(),
             paths: self.prepared.paths.clone(),
             log,
+            text: self.text(),
+            earlier: self.earlier.clone(),
             usage: UsageSlot::default(),
         }
+    }
+
+    fn text(&self) -> LogSink {
+        let (reports, slot) = (self.shared.reports.clone(), self.job.slot);
+        Arc::new(move |text: &str| {
+            let text = text.to_owned();
+            let _ = reports.send(Report::Text { slot, text });
+        })
     }
 
     /// A share of 1 that differs from attempt to attempt and is the same in every replay.

@@ -54,6 +54,12 @@ impl Driver {
                 let at = self.at(slot, &block.steps[slot.step], &path);
                 self.observer.progress(&Progress::Line { at, text });
             }
+            Report::Text { slot, text } => {
+                let Ok(path) = self.path(slot) else { return Ok(()) };
+                let block = self.block(slot.frame).ok_or_else(|| self.stuck())?;
+                let at = self.at(slot, &block.steps[slot.step], &path);
+                self.observer.progress(&Progress::Text { at, text });
+            }
             Report::Ended { slot, end } => {
                 self.active -= 1;
                 self.end(slot, end)?;

@@ -14,7 +14,7 @@ pub(super) type Models = BTreeMap<String, Vec<ModelChoice>>;
 pub(super) type Providers = BTreeMap<String, Arc<ProviderConfig>>;
 
 /// Kinds of providers whose part is not built yet.
-const NOT_BUILT: &[&str] = &["llama", "ollama", "openai", "gemini", "anthropic"];
+const NOT_BUILT: &[&str] = &["llama"];
 
 /// The most models a chain may have.
 const LONGEST_CHAIN: usize = 32;

@@ -1,0 +1,333 @@
+//! The provider that every dialect is: what is the same whoever answers.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flow_core::action::{CallUsage, Quote};
+use flow_core::error::{ErrorClass, Failure};
+use flow_core::provider::{Answer, CallContext, Capabilities, Part, Provider, Request};
+use futures::StreamExt;
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+
+use super::dialect::{Dialect, Framing};
+use super::fetch::Outside;
+use super::files;
+use super::told::{Fault, Finish, Tokens, Told};
+use super::{Ask, Endpoint};
+use crate::catalog::{Catalog, Day, ModelFacts};
+use crate::http::{Event, Http, Incoming, Reply, events, json_lines, retry_after};
+
+/// The most pages of a list of models that are asked for.
+const LIST_PAGES: usize = 50;
+
+/// A model service.
+pub(crate) struct Service {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) dialect: Arc<dyn Dialect>,
+    pub(crate) http: Http,
+    pub(crate) catalog: Catalog,
+    pub(crate) outside: Outside,
+}
+
+#[async_trait]
+impl Provider for Service {
+    fn capabilities(&self, model: &str) -> Capabilities {
+        self.facts(model).capabilities
+    }
+
+    fn quote(&self, request: &Request) -> Quote {
+        crate::catalog::quote(request, &self.facts(&request.model))
+    }
+
+    async fn generate(
+        &self,
+        request: &Request,
+        context: &CallContext<'_>,
+    ) -> Result<Answer, Failure> {
+        let facts = self.facts(&request.model);
+        self.refuse_retired(&request.model, &facts)?;
+        let request = &*match self.dialect.takes_urls() {
+            true => Cow::Borrowed(request),
+            false => self.outside.fetched(&self.endpoint.name, request, context).await?,
+        };
+        let turns = files::ready(request, &self.endpoint, &facts, context).await?;
+        let stream = request.options.get("stream").and_then(serde_json::Value::as_bool);
+        let stream = stream.unwrap_or(false);
+        let ask = Ask { endpoint: &self.endpoint, request, turns, facts: &facts, stream };
+        let call = self.dialect.generate(ask)?;
+        let incoming = self.http.open(call, &context.cancel).await?;
+        let came = Came { service: self, request, context, facts: &facts };
+        let reading = async {
+            match stream && incoming.is_success() && !is_whole(&incoming.headers) {
+                true => came.in_pieces(incoming).await,
+                false => came.whole(incoming).await,
+            }
+        };
+        tokio::select! {
+            answer = reading => answer,
+            () = context.cancel.cancelled() => {
+                Err(Failure::new(ErrorClass::Cancelled, "the call was stopped"))
+            }
+        }
+    }
+
+    async fn embed(
+        &self,
+        model: &str,
+        parts: &[Part],
+        context: &CallContext<'_>,
+    ) -> Result<Vec<Vec<Vec<f32>>>, Failure> {
+        self.vectors(model, parts, context).await
+    }
+
+    async fn models(&self) -> Result<Vec<String>, Failure> {
+        let (mut models, mut after) = (Vec::new(), None);
+        for _ in 0..LIST_PAGES {
+            let call = self.dialect.list(&self.endpoint, after.as_deref());
+            let reply = self.http.send(call, &tokio_util::sync::CancellationToken::new()).await?;
+            if !(200..300).contains(&reply.status) {
+                return Err(self.refused(&reply, ""));
+            }
+            let listed = self.dialect.read_list(&reply.body);
+            let listed =
+                listed.map_err(|fault| self.failure(fault, &reply.headers, reply.status))?;
+            models.extend(listed.models);
+            after = listed.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(models)
+    }
+
+    async fn health(&self) -> Result<(), Failure> {
+        self.models().await.map(drop)
+    }
+}
+
+impl Service {
+    pub(super) fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
+    /// What is known of a model today.
+    pub(crate) fn facts(&self, model: &str) -> ModelFacts {
+        self.catalog.facts(&self.endpoint, model, today())
+    }
+
+    fn refuse_retired(&self, model: &str, facts: &ModelFacts) -> Result<(), Failure> {
+        let Some(retired) = facts.gone(today()).filter(|_| self.endpoint.is_usual()) else {
+            return Ok(());
+        };
+        let name = &self.endpoint.name;
+        let message = format!("model `{name}/{model}` was retired on {}", retired.since);
+        let failure = Failure::new(ErrorClass::NotFound, message);
+        Err(match &retired.successor {
+            Some(successor) => failure.with_hint(format!("its successor is `{name}/{successor}`")),
+            None => failure,
+        })
+    }
+
+    /// The failure of a status that is no success.
+    pub(super) fn refused(&self, reply: &Reply, model: &str) -> Failure {
+        let fault = self.dialect.refusal(&self.endpoint, reply);
+        let missing = fault.class == ErrorClass::NotFound && fault.hint.is_none();
+        let mut failure = self.failure(fault, &reply.headers, reply.status);
+        if missing && !model.is_empty() {
+            failure.hint = self
+                .catalog
+                .successor(&self.endpoint, model)
+                .map(|successor| format!("its successor is `{}/{successor}`", self.endpoint.name));
+        }
+        failure
+    }
+
+    /// A fault in the words of everybody: who, what, and how long to wait.
+    pub(super) fn failure(&self, fault: Fault, headers: &HeaderMap, status: u16) -> Failure {
+        let Fault { class, message, hint, retry_after: asked } = fault;
+        let message = self.endpoint.redactor.text(&message);
+        let mut failure =
+            Failure::new(class, format!("provider `{}`: {message}", self.endpoint.name));
+        failure.hint = hint;
+        failure.retry_after = asked.or_else(|| retry_after(headers, Timestamp::now()));
+        failure.status = Some(status);
+        failure.request_id = request_id(headers);
+        failure
+    }
+}
+
+/// The day, by which prices and ends of service count.
+fn today() -> Day {
+    Day::of(Timestamp::now())
+}
+
+/// The id of a request, as the services name it in a header field.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let names = ["x-request-id", "request-id", "x-goog-request-id"];
+    let value = names.iter().find_map(|name| headers.get(*name))?;
+    value.to_str().ok().map(str::to_owned)
+}
+
+/// Whether an answer says that it comes whole, though it was asked for in pieces.
+fn is_whole(headers: &HeaderMap) -> bool {
+    let media = headers.get(reqwest::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media.is_some_and(|media| media.starts_with("application/json"))
+}
+
+/// An answer that comes in.
+struct Came<'a> {
+    service: &'a Service,
+    request: &'a Request,
+    context: &'a CallContext<'a>,
+    facts: &'a ModelFacts,
+}
+
+impl Came<'_> {
+    async fn whole(&self, incoming: Incoming) -> Result<Answer, Failure> {
+        let reply = incoming.read().await?;
+        let raw = self.service.endpoint.redactor.bytes(reply.body.clone());
+        let raw = self.context.intake.keep(raw, "reply").await?.to_value();
+        if !(200..300).contains(&reply.status) {
+            // A refusal to serve costs nothing, and its reply is kept all the same.
+            let usage = CallUsage {
+                cost: Some(flow_core::units::Money::ZERO),
+                ..self.usage(&reply.headers)
+            };
+            (self.context.note)(CallUsage { raw: Some(raw), ..usage });
+            return Err(self.service.refused(&reply, &self.request.model));
+        }
+        let told = self.service.dialect.read(&reply.body);
+        self.answer(told, Tokens::default(), raw, &reply.headers, reply.status)
+    }
+
+    async fn in_pieces(&self, incoming: Incoming) -> Result<Answer, Failure> {
+        let (headers, status) = (incoming.headers.clone(), incoming.status);
+        let (framing, mut pieces) = self.service.dialect.pieces();
+        let mut raw = Vec::new();
+        let mut read = match framing {
+            Framing::Events => events(incoming).boxed(),
+            Framing::Lines => json_lines(incoming).boxed(),
+        };
+        let mut broken = None;
+        let mut fault = None;
+        while let Some(event) = read.next().await {
+            match event {
+                Ok(event) => {
+                    keep(&mut raw, &event);
+                    match pieces.take(&event) {
+                        Ok(text) if text.is_empty() => {}
+                        Ok(text) => (self.context.sink)(&text),
+                        Err(found) => {
+                            fault = Some(found);
+                            break;
+                        }
+                    }
+                }
+                Err(failure) => {
+                    broken = Some(failure);
+                    break;
+                }
+            }
+        }
+        let raw = self.service.endpoint.redactor.bytes(raw);
+        let raw = self.context.intake.keep(raw, "reply").await?.to_value();
+        if let Some(failure) = broken {
+            self.note(pieces.tokens(), None, None, raw, &headers);
+            return Err(failure);
+        }
+        let so_far = pieces.tokens();
+        let told = match fault {
+            Some(fault) => Err(fault),
+            None => pieces.finish(),
+        };
+        self.answer(told, so_far, raw, &headers, status)
+    }
+
+    /// Notes what was told, and makes an answer or a failure of it.
+    fn answer(
+        &self,
+        told: Result<Told, Fault>,
+        so_far: Tokens,
+        raw: serde_json::Value,
+        headers: &HeaderMap,
+        status: u16,
+    ) -> Result<Answer, Failure> {
+        let told = match told {
+            Ok(told) => told,
+            Err(fault) => {
+                self.note(so_far, None, None, raw, headers);
+                return Err(self.service.failure(fault, headers, status));
+            }
+        };
+        self.note(told.tokens, told.model.clone(), Some(&told.finish), raw, headers);
+        let name = format!("{}/{}", self.service.endpoint.name, self.request.model);
+        let failed = |class, message| {
+            let mut failure = Failure::new(class, message);
+            failure.request_id = request_id(headers);
+            Err(failure)
+        };
+        let empty = told.text.trim().is_empty();
+        match told.finish {
+            Finish::Refused(words) => {
+                let words = if words.is_empty() { "without a word".into() } else { words };
+                failed(ErrorClass::Refusal, format!("model `{name}` declined: {words}"))
+            }
+            Finish::Filtered(by) => failed(
+                ErrorClass::ContentFilter,
+                format!("the answer of model `{name}` was withheld: {by}"),
+            ),
+            Finish::Length => {
+                let failure = Failure::new(
+                    ErrorClass::Truncated,
+                    format!("the answer of model `{name}` was cut at its limit of tokens"),
+                );
+                Err(failure.with_hint("raise `max_tokens`"))
+            }
+            Finish::Stop | Finish::Other(_) if empty => {
+                failed(ErrorClass::Empty, format!("model `{name}` answered nothing"))
+            }
+            Finish::Stop | Finish::Other(_) => Ok(Answer { text: told.text }),
+        }
+    }
+
+    fn note(
+        &self,
+        tokens: Tokens,
+        model: Option<String>,
+        finish: Option<&Finish>,
+        raw: serde_json::Value,
+        headers: &HeaderMap,
+    ) {
+        let usage = self.usage(headers);
+        (self.context.note)(CallUsage {
+            model: model.unwrap_or(usage.model),
+            input_tokens: tokens.input,
+            output_tokens: tokens.output,
+            cost: self.facts.price.and_then(|price| price.of(&tokens)),
+            finish: finish.map(|finish| finish.as_str().to_owned()),
+            raw: Some(raw),
+            ..usage
+        });
+    }
+
+    fn usage(&self, headers: &HeaderMap) -> CallUsage {
+        CallUsage {
+            provider: self.service.endpoint.name.clone(),
+            model: self.request.model.clone(),
+            request_id: request_id(headers),
+            ..CallUsage::default()
+        }
+    }
+}
+
+/// Keeps a piece as it came, so that the raw reply of a stream can be read again.
+fn keep(raw: &mut Vec<u8>, event: &Event) {
+    if !event.name.is_empty() {
+        raw.extend_from_slice(format!("event: {}\n", event.name).as_bytes());
+    }
+    raw.extend_from_slice(b"data: ");
+    raw.extend_from_slice(event.data.as_bytes());
+    raw.extend_from_slice(b"\n\n");
+}

@@ -1,0 +1,18 @@
+//! The services over HTTP: that they are asked as their own libraries ask, that what they
+//! answer is understood, and that what goes wrong is told apart.
+
+mod addresses;
+mod anthropic;
+mod auto;
+mod conformance;
+mod embed;
+mod facts;
+mod faults;
+mod gemini;
+
+#[path = "../support/asking.rs"]
+mod asking;
+#[path = "../support/recordings.rs"]
+mod recordings;
+#[path = "../support/server.rs"]
+mod server;
