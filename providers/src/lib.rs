@@ -8,6 +8,7 @@ pub mod documents;
 mod gemini;
 mod generate;
 mod http;
+mod limits;
 mod ollama;
 mod openai;
 mod redact;

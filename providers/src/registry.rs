@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::command::Program;
 use crate::gemini::Gemini;
 use crate::http::Http;
+use crate::limits::Limits;
 use crate::ollama::Ollama;
 use crate::openai;
 use crate::redact::Redactor;
@@ -30,6 +31,8 @@ pub struct Providers {
     /// Services that were set up, by name and settings: what they share (limits) lasts as
     /// long as the process.
     services: Mutex<BTreeMap<String, Arc<Service>>>,
+    /// The limits of those who are asked, by account: services of several names may be one.
+    limits: Mutex<BTreeMap<String, Limits>>,
 }
 
 impl Providers {
@@ -44,6 +47,7 @@ impl Providers {
             catalog: Catalog,
             http: OnceLock::new(),
             services: Mutex::default(),
+            limits: Mutex::default(),
         }
     }
 
@@ -103,10 +107,16 @@ impl Providers {
         let http = self.http.get_or_init(Http::new).clone();
         let dialect = dialect(&endpoint)?;
         let catalog = self.catalog;
-        let service =
-            Arc::new(Service { endpoint, dialect, http, catalog, outside: Outside::default() });
+        let limits = self.limits(&endpoint);
+        let outside = Outside::default();
+        let service = Arc::new(Service { endpoint, dialect, http, catalog, outside, limits });
         services.insert(key, Arc::clone(&service));
         Ok(service)
+    }
+
+    fn limits(&self, endpoint: &Endpoint) -> Limits {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.entry(endpoint.account()).or_insert_with(|| Limits::new(endpoint.limits)).clone()
     }
 
     fn command(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {

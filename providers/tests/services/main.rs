@@ -7,6 +7,7 @@ mod conformance;
 mod facts;
 mod faults;
 mod gemini;
+mod limits;
 
 #[path = "../support/asking.rs"]
 mod asking;
