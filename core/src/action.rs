@@ -116,6 +116,11 @@ impl Admission {
     pub fn held_by(turn: impl Any + Send + Sync) -> Self {
         Self(Some(Box::new(turn)))
     }
+
+    /// What holds the turn, for whoever gave it.
+    pub fn holder<T: Any>(&self) -> Option<&T> {
+        self.0.as_ref()?.downcast_ref()
+    }
 }
 
 impl fmt::Debug for Admission {
@@ -189,6 +194,10 @@ pub struct StepContext {
     pub path: String,
     /// Number of the attempt, from 1.
     pub attempt: u32,
+    /// Where the instance stands in the order in which those of the process became ready.
+    pub order: u64,
+    /// The turn that the attempt was given; a free one while it waits for it.
+    pub turn: Admission,
     /// Cancelled when the attempt must end: time is up, or somebody said so.
     pub cancel: CancellationToken,
     /// Takes files in, and reads those that were taken in.

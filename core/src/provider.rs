@@ -27,10 +27,10 @@ pub trait Provider: Send + Sync {
     fn quote(&self, request: &Request) -> Quote;
 
     /// Waits until a request may be sent, where only so many may; what it returns is held until
-    /// the call has ended.
+    /// the call has ended. Of those that wait the one of the lowest `order` goes first.
     ///
     /// Dropping the future gives the turn up.
-    async fn admit(&self, _request: &Request) -> Result<Admission, Failure> {
+    async fn admit(&self, _request: &Request, _order: u64) -> Result<Admission, Failure> {
         Ok(Admission::free())
     }
 
@@ -194,6 +194,10 @@ pub enum MediaFile {
 pub struct CallContext<'c> {
     /// Reads the files of the request, and keeps the raw reply.
     pub intake: &'c Intake,
+    /// The turn that the call was given; where nobody waited for one, the provider does.
+    pub turn: &'c Admission,
+    /// Where the call stands in the order in which steps became ready.
+    pub order: u64,
     /// Cancelled when the call must end.
     pub cancel: CancellationToken,
     /// Takes text as it comes.

@@ -86,8 +86,12 @@ impl Provider for Auto {
         self.service.quote(&Request { model, ..request.clone() })
     }
 
-    async fn admit(&self, request: &Request) -> Result<Admission, Failure> {
-        self.service.admit(&self.named(request).await?).await
+    async fn admit(&self, request: &Request, order: u64) -> Result<Admission, Failure> {
+        match self.named(request).await {
+            Ok(request) => self.service.admit(&request, order).await,
+            // Asking says why, and another model of the chain may be asked then.
+            Err(_) => Ok(Admission::free()),
+        }
     }
 
     async fn generate(

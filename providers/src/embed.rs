@@ -120,8 +120,13 @@ impl Action for Embed {
     }
 
     async fn admit(&self, input: &Value, context: &StepContext) -> Result<Admission, Failure> {
-        let (choice, provider, texts) = self.prepared(input, context)?;
-        provider.admit(&counted(&choice.model, &texts)).await
+        match self.prepared(input, context) {
+            Ok((choice, provider, texts)) => {
+                provider.admit(&counted(&choice.model, &texts), context.order).await
+            }
+            // Running it says why, and another model of the chain may be asked then.
+            Err(_) => Ok(Admission::free()),
+        }
     }
 
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
@@ -131,6 +136,8 @@ impl Action for Embed {
         }
         let call = CallContext {
             intake: &context.intake,
+            turn: &context.turn,
+            order: context.order,
             cancel: context.cancel.clone(),
             sink: &|_| {},
             log: &*context.log,

@@ -95,8 +95,13 @@ impl Action for Generate {
     }
 
     async fn admit(&self, input: &Value, context: &StepContext) -> Result<Admission, Failure> {
-        let (choice, request) = prepared(input, context)?;
-        self.providers.of(choice, &context.paths.folder)?.admit(&request).await
+        let asked = prepared(input, context)
+            .and_then(|(choice, r)| Ok((self.providers.of(choice, &context.paths.folder)?, r)));
+        match asked {
+            Ok((provider, request)) => provider.admit(&request, context.order).await,
+            // Running it says why, and another model of the chain may be asked then.
+            Err(_) => Ok(Admission::free()),
+        }
     }
 
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
@@ -106,6 +111,8 @@ impl Action for Generate {
         let written = Written::new(&context.text, &context.log);
         let call = CallContext {
             intake: &context.intake,
+            turn: &context.turn,
+            order: context.order,
             cancel: context.cancel.clone(),
             sink: &|text| written.take(text),
             log: &*context.log,

@@ -10,6 +10,7 @@ mod embed;
 mod gemini;
 mod generate;
 mod http;
+mod limits;
 mod ollama;
 mod openai;
 mod redact;

@@ -17,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::command::Program;
 use crate::gemini::Gemini;
 use crate::http::Http;
+use crate::limits::Limits;
 use crate::ollama::Ollama;
 use crate::openai;
 use crate::redact::Redactor;
@@ -33,6 +34,8 @@ pub struct Providers {
     services: Mutex<BTreeMap<String, Arc<Service>>>,
     /// What `auto` stands for, once it was looked for.
     auto: OnceLock<Arc<Auto>>,
+    /// The limits of those who are asked, by account: services of several names may be one.
+    limits: Mutex<BTreeMap<String, Limits>>,
 }
 
 impl Providers {
@@ -48,6 +51,7 @@ impl Providers {
             http: OnceLock::new(),
             services: Mutex::default(),
             auto: OnceLock::new(),
+            limits: Mutex::default(),
         }
     }
 
@@ -109,10 +113,16 @@ impl Providers {
         let http = self.http.get_or_init(Http::new).clone();
         let dialect = dialect(&endpoint)?;
         let catalog = self.catalog;
-        let service =
-            Arc::new(Service { endpoint, dialect, http, catalog, outside: Outside::default() });
+        let limits = self.limits(&endpoint);
+        let outside = Outside::default();
+        let service = Arc::new(Service { endpoint, dialect, http, catalog, outside, limits });
         services.insert(key, Arc::clone(&service));
         Ok(service)
+    }
+
+    fn limits(&self, endpoint: &Endpoint) -> Limits {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.entry(endpoint.account()).or_insert_with(|| Limits::new(endpoint.limits)).clone()
     }
 
     fn command(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use flow_core::action::{
-    Action, ActionRegistry, CallUsage, LogSink, Outcome, PathPolicy, Quote, StepContext, UsageSlot,
+    Action, ActionRegistry, Admission, CallUsage, LogSink, Outcome, PathPolicy, Quote, StepContext,
+    UsageSlot,
 };
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
@@ -52,6 +53,8 @@ impl Bench {
         let context = StepContext {
             path: "ask".into(),
             attempt: 1,
+            order: 0,
+            turn: Admission::free(),
             cancel: CancellationToken::new(),
             intake: Intake::new(store.artifacts().clone(), sniff),
             model: Some(choice(&[("command", json!(["./answer.sh", "--fast"]))])),

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -221,6 +221,7 @@ pub struct Setup {
 pub struct Embedded {
     setup: Setup,
     permits: Arc<Semaphore>,
+    ready: Arc<AtomicU64>,
 }
 
 /// A run that is being driven. Dropping it stops driving where it stands.
@@ -259,7 +260,7 @@ impl Embedded {
     /// Makes an engine.
     pub fn new(setup: Setup) -> Self {
         let permits = Arc::new(Semaphore::new(setup.parallel.max(1)));
-        Self { setup, permits }
+        Self { setup, permits, ready: Arc::default() }
     }
 
     pub(crate) fn workshop(&self, folder: PathBuf) -> Workshop {
@@ -307,6 +308,7 @@ impl Embedded {
             reports,
             cancel: cancel.clone(),
             permits: Arc::clone(&self.permits),
+            ready: Arc::clone(&self.ready),
             use_cache: self.setup.use_cache,
             retry_failed,
         });

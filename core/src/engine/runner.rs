@@ -7,6 +7,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) cancel: CancellationToken,
     /// Attempts of the whole process.
     pub(crate) permits: Arc<Semaphore>,
+    /// How many instances of the whole process became ready so far.
+    pub(crate) ready: Arc<AtomicU64>,
     pub(crate) use_cache: bool,
     /// Whether what failed for good in an earlier life is tried again: the run had ended.
     pub(crate) retry_failed: bool,
@@ -50,6 +53,8 @@ pub(crate) struct Shared {
 /// An instance to run.
 pub(crate) struct Job {
     pub(crate) slot: Slot,
+    /// Where it stands in the order in which instances of the process became ready.
+    pub(crate) order: u64,
     pub(crate) path: InstancePath,
     pub(crate) block: Arc<Block>,
     pub(crate) scope: Scope,
@@ -275,11 +280,12 @@ impl Attempts<'_> {
             started: self.shared.clock.now_ms(),
             external: action.effect(&self.prepared.input) == Effect::External,
         };
-        let context = self.context(&attempt);
-        let turn = match self.turn(&attempt, &context).await {
+        let mut context = self.context(&attempt);
+        let (turn, permit) = match self.turn(&attempt, &context).await {
             Ok(turn) => turn,
             Err(tried) => return *tried,
         };
+        context.turn = turn;
         attempt.started = self.shared.clock.now_ms();
         let quote = self.prepared.action.quote(&self.prepared.input, &context);
         if attempt.external
@@ -288,7 +294,8 @@ impl Attempts<'_> {
             return Tried::Ended(End::failed(failure));
         }
         let outcome = self.act(&context).await;
-        drop(turn);
+        context.turn = Admission::free();
+        drop(permit);
         self.made += 1;
         let usage = context.usage.take().map(Box::new);
         match outcome {
@@ -422,6 +429,8 @@ impl Attempts<'_> {
         StepContext {
             path: self.job.path.to_string(),
             attempt: attempt.number,
+            order: self.job.order,
+            turn: Admission::free(),
             cancel: self.shared.cancel.child_token(),
             intake: self.shared.workshop.intake.clone(),
             model: attempt.model.clone(),

@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 pub(crate) use overrides::Overrides;
 pub(crate) use price::Price;
-pub(crate) use quote::quote;
+pub(crate) use quote::{amount, quote};
 pub(crate) use table::Catalog;
 
 /// What is known of a model.

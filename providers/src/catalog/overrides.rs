@@ -10,10 +10,14 @@
 //!       qwen2.5-vl-7b: { documents: false, context: 32768 }
 //! ```
 //!
+//! Limits may stand there as well (`concurrency`, `requests_per_minute`, …): they hold for each
+//! model that the name means, beside those of the provider.
+//!
 //! A name may end in `*`; what is said of a name goes before what is said of many. Prices are
 //! in USD a million tokens, as the services write them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use flow_core::error::Failure;
 use serde_json::{Map, Value};
@@ -21,6 +25,7 @@ use serde_json::{Map, Value};
 use super::known::{Known, WrittenPrice};
 use super::names;
 use super::{Day, ModelFacts};
+use crate::limits::LimitSettings;
 
 /// What may be said of a model.
 const KEYS: &[&str] = &[
@@ -36,6 +41,10 @@ const KEYS: &[&str] = &[
     "max_output",
     "image_side",
     "image_bytes",
+    "concurrency",
+    "requests_per_second",
+    "requests_per_minute",
+    "tokens_per_minute",
 ];
 
 /// What makes up a price.
@@ -43,24 +52,37 @@ const RATES: &[&str] = &["input", "cache_read", "cache_write", "output"];
 
 /// What the user says of models, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Overrides(BTreeMap<String, Known>);
+pub(crate) struct Overrides {
+    known: BTreeMap<String, Known>,
+    limits: BTreeMap<String, LimitSettings>,
+}
 
 impl Overrides {
     /// Reads the setting `models` of a provider.
     pub(crate) fn read(provider: &str, models: &BTreeMap<String, Value>) -> Result<Self, Failure> {
-        let known = models.iter().map(|(model, said)| {
+        let mut overrides = Self::default();
+        for (model, said) in models {
             let place = Place { provider, model };
-            Ok((model.clone(), place.known(said)?))
-        });
-        known.collect::<Result<_, _>>().map(Self)
+            let said = place.map(said)?;
+            overrides.known.insert(model.clone(), place.known(said)?);
+            let limits = LimitSettings::read(&place.to_string(), said)?;
+            overrides.limits.insert(model.clone(), limits);
+        }
+        Ok(overrides)
+    }
+
+    /// How much may be asked of a model.
+    pub(crate) fn limits(&self, model: &str) -> LimitSettings {
+        let all = self.limits.get("*").copied().unwrap_or_default();
+        names::find(&self.limits, model).map_or(all, |own| own.or(all))
     }
 
     /// Puts what the user says in the place of what was known.
     pub(super) fn tell(&self, model: &str, facts: &mut ModelFacts, today: Day) {
-        if let Some(all) = self.0.get("*") {
+        if let Some(all) = self.known.get("*") {
             all.tell(facts, today);
         }
-        if let Some(known) = names::find(&self.0, model) {
+        if let Some(known) = names::find(&self.known, model) {
             known.tell(facts, today);
         }
     }
@@ -72,15 +94,24 @@ struct Place<'p> {
     model: &'p str,
 }
 
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "provider `{}`: model `{}`", self.provider, self.model)
+    }
+}
+
 impl Place<'_> {
     fn wrong(&self, what: &str) -> Failure {
-        Failure::input(format!("provider `{}`: model `{}`: {what}", self.provider, self.model))
+        Failure::input(format!("{self}: {what}"))
     }
 
-    fn known(&self, said: &Value) -> Result<Known, Failure> {
-        let said = said.as_object().ok_or_else(|| {
+    fn map<'v>(&self, said: &'v Value) -> Result<&'v Map<String, Value>, Failure> {
+        said.as_object().ok_or_else(|| {
             self.wrong("what is said of a model is a map").with_hint("e.g. `{ images: true }`")
-        })?;
+        })
+    }
+
+    fn known(&self, said: &Map<String, Value>) -> Result<Known, Failure> {
         self.only(said, KEYS, "a model")?;
         let flag = |key: &str| match said.get(key) {
             None => Ok(None),
@@ -168,7 +199,7 @@ mod tests {
                 json!({ "imges": true }),
                 "provider `gpu`: model `mine`: a model has no `imges`",
                 Some(
-                    "it has: images, documents, video, audio, schema, temperature, reasoning, price, context, max_output, image_side, image_bytes",
+                    "it has: images, documents, video, audio, schema, temperature, reasoning, price, context, max_output, image_side, image_bytes, concurrency, requests_per_second, requests_per_minute, tokens_per_minute",
                 ),
             ),
             (
@@ -184,6 +215,11 @@ mod tests {
             (
                 json!({ "context": 0 }),
                 "provider `gpu`: model `mine`: `context` is a whole number, not `0`",
+                None,
+            ),
+            (
+                json!({ "concurrency": 0 }),
+                "provider `gpu`: model `mine`: `concurrency` is a whole number from 1, not `0`",
                 None,
             ),
             (
@@ -209,6 +245,21 @@ mod tests {
         ] {
             assert_eq!(fault(said), (message.to_owned(), hint.map(str::to_owned)));
         }
+    }
+
+    #[test]
+    fn limits_of_a_name_complete_those_of_all() {
+        let models = BTreeMap::from([
+            ("*".to_owned(), json!({ "concurrency": 2, "requests_per_minute": 60 })),
+            ("qwen*".to_owned(), json!({ "concurrency": 4 })),
+        ]);
+        let overrides = Overrides::read("gpu", &models).unwrap();
+        let limits = |model| {
+            let limits = overrides.limits(model);
+            (limits.concurrency, limits.requests_per_minute)
+        };
+        assert_eq!(limits("other"), (Some(2), Some(60.0)));
+        assert_eq!(limits("qwen-vl"), (Some(4), Some(60.0)));
     }
 
     #[test]

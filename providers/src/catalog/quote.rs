@@ -12,6 +12,7 @@ use flow_core::provider::{Media, MediaFile, Part, Request};
 use serde_json::Value;
 
 use super::{ImageTokens, ModelFacts, Price};
+use crate::limits::Amount;
 
 /// Bytes of text that are at least a token.
 const TEXT: u64 = 3;
@@ -29,6 +30,9 @@ const PAGE: u64 = 16 << 10;
 /// video of at least 10 KB, or some 32 of a sound of at least 1 KB.
 const RECORDING: u64 = 32;
 
+/// Tokens of an ordinary answer, and of a question of which nothing is known.
+const ORDINARY: u64 = 1_000;
+
 /// What a request may cost at most.
 pub(crate) fn quote(request: &Request, facts: &ModelFacts) -> Quote {
     let Some(price) = facts.price else {
@@ -45,6 +49,14 @@ pub(crate) fn quote(request: &Request, facts: &ModelFacts) -> Quote {
         (None, _) | (_, None) => None,
     };
     cost.map_or(Quote::Unknown, Quote::AtMost)
+}
+
+/// The tokens that a request is counted as until its answer says what it took: all that it may
+/// read, and what it lets the model write, or an ordinary answer where it does not say.
+pub(crate) fn amount(request: &Request, facts: &ModelFacts) -> Amount {
+    let ordinary = ORDINARY.min(facts.max_output.unwrap_or(ORDINARY));
+    let output = limit_of(request).unwrap_or(ordinary).saturating_mul(answers(request));
+    Amount { input: input_tokens(request, facts).unwrap_or(ORDINARY), output }
 }
 
 /// The most tokens that the request lets the model write. Fields of the provider's own win, as
@@ -193,6 +205,15 @@ mod tests {
         assert_eq!(micros(&asking(vec![low]), &facts()), 85 + 3 * 16 + 1_000);
         let document = Part::Document(at("https://x/y.pdf"));
         assert_eq!(micros(&asking(vec![document]), &facts()), 10_000 + 1_000, "all it reads");
+    }
+
+    #[test]
+    fn a_request_is_counted_as_what_it_may_read_and_is_likely_to_write() {
+        let request = asking(vec![Part::Text("x".repeat(300))]);
+        let counted = Amount { input: 100 + 3 * 16, output: 100 };
+        assert_eq!(amount(&request, &facts()), counted);
+        let open = Request { max_tokens: None, ..request };
+        assert_eq!(amount(&open, &facts()), Amount { output: 1_000, ..counted });
     }
 
     #[test]

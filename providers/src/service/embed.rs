@@ -5,6 +5,7 @@ use flow_core::error::{ErrorClass, Failure};
 use flow_core::provider::{CallContext, Part};
 
 use super::Service;
+use crate::limits::Amount;
 
 impl Service {
     /// The vectors of texts, one a text and in their order.
@@ -30,16 +31,27 @@ impl Service {
         let texts = texts.collect::<Result<Vec<_>, _>>()?;
         let call = self.dialect.embed(&self.endpoint, model, &texts, &facts);
         let call = call.ok_or_else(|| cannot("anything"))?;
+        let bytes = texts.iter().map(|text| text.len() as u64).sum::<u64>();
+        let amount = || Amount { input: bytes.div_ceil(3), output: 0 };
+        let turn = self.turn_of(context, model, amount).await?;
+        turn.sent();
         let reply = self.http.send(call, &context.cancel).await?;
+        turn.answered(&reply.headers);
         let raw = self.endpoint.redactor.bytes(reply.body.clone());
         let raw = context.intake.keep(raw, "reply").await?.to_value();
         if !(200..300).contains(&reply.status) {
-            return Err(self.refused(&reply, model));
+            turn.used(Amount::default());
+            let failure = self.refused(&reply, model);
+            turn.refused(&failure);
+            return Err(failure);
         }
         let (vectors, tokens) = self
             .dialect
             .read_embed(&reply.body)
             .map_err(|fault| self.failure(fault, &reply.headers, reply.status))?;
+        if let Some(input) = tokens.input {
+            turn.used(Amount { input, output: tokens.output.unwrap_or_default() });
+        }
         (context.note)(CallUsage {
             provider: self.name().to_owned(),
             model: model.to_owned(),

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::catalog::Overrides;
 use crate::http::{Body, Call, Patience};
+use crate::limits::LimitSettings;
 use crate::redact::Redactor;
 
 /// A kind of service.
@@ -135,18 +136,6 @@ pub(crate) struct Endpoint {
     pub(crate) redactor: Redactor,
 }
 
-/// How much may be asked of a service, as its settings say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LimitSettings {
-    /// Calls at once.
-    pub(crate) concurrency: Option<u32>,
-    /// Requests a minute.
-    pub(crate) requests_per_minute: Option<f64>,
-    /// Tokens a minute, read and written.
-    pub(crate) tokens_per_minute: Option<f64>,
-}
-
 /// The settings of a provider, as they are written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,9 +148,6 @@ struct Written {
     api: Option<String>,
     organization: Option<String>,
     project: Option<String>,
-    concurrency: Option<u32>,
-    requests_per_minute: Option<f64>,
-    tokens_per_minute: Option<f64>,
     timeout: Option<String>,
     idle_timeout: Option<String>,
     #[serde(default)]
@@ -179,6 +165,7 @@ impl Endpoint {
         "organization",
         "project",
         "concurrency",
+        "requests_per_second",
         "requests_per_minute",
         "tokens_per_minute",
         "timeout",
@@ -202,6 +189,8 @@ impl Endpoint {
                 Failure::input(message).with_hint(format!("it has: {}", Self::SETTINGS.join(", ")))
             );
         }
+        let mut settings = settings;
+        let limits = LimitSettings::taken(&format!("provider `{name}`"), &mut settings)?;
         let written: Written = serde_json::from_value(Value::Object(settings))
             .map_err(|error| Failure::input(format!("provider `{name}`: {error}")))?;
         let usual = kind.usual();
@@ -245,11 +234,7 @@ impl Endpoint {
             headers,
             version: written.version,
             api: written.api,
-            limits: LimitSettings {
-                concurrency: written.concurrency,
-                requests_per_minute: written.requests_per_minute,
-                tokens_per_minute: written.tokens_per_minute,
-            },
+            limits,
             patience: Patience {
                 answer: wait("timeout", written.timeout, usual_patience.answer)?,
                 pause: wait("idle_timeout", written.idle_timeout, usual_patience.pause)?,
@@ -258,6 +243,16 @@ impl Endpoint {
             models: Overrides::read(name, &written.models)?,
             redactor,
         })
+    }
+
+    /// What says whose limits count: the address, who asks, and the limits that were set.
+    pub(crate) fn account(&self) -> String {
+        let mut account = format!("{} {:?} {:?}", self.base_url, self.limits, self.models);
+        for (field, value) in &self.headers {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            account.push_str(&format!("\n{field}: {value}"));
+        }
+        account
     }
 
     /// Whether it is where its kind usually is, and so has the models of its kind.

@@ -239,6 +239,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::net::{Ipv4Addr, SocketAddr};
 
+    use flow_core::action::Admission;
     use flow_core::intake::Intake;
     use flow_core::provider::{Message, Role};
     use flow_core::store::Store;
@@ -292,6 +293,8 @@ mod tests {
         let intake = Intake::new(store.artifacts().clone(), crate::documents::sniff);
         let context = CallContext {
             intake: &intake,
+            turn: &Admission::free(),
+            order: 0,
             cancel: CancellationToken::new(),
             sink: &|_| {},
             log: &|_| {},

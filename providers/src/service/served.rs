@@ -1,10 +1,11 @@
 //! The provider that every dialect is: what is the same whoever answers.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flow_core::action::{CallUsage, Quote};
+use flow_core::action::{Admission, CallUsage, Quote};
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::provider::{Answer, CallContext, Capabilities, Part, Provider, Request};
 use futures::StreamExt;
@@ -18,6 +19,7 @@ use super::told::{Fault, Finish, Tokens, Told};
 use super::{Ask, Endpoint};
 use crate::catalog::{Catalog, Day, ModelFacts};
 use crate::http::{Event, Http, Incoming, Reply, events, json_lines, retry_after};
+use crate::limits::{Amount, Limits, Turn};
 
 /// The most pages of a list of models that are asked for.
 const LIST_PAGES: usize = 50;
@@ -29,6 +31,7 @@ pub(crate) struct Service {
     pub(crate) http: Http,
     pub(crate) catalog: Catalog,
     pub(crate) outside: Outside,
+    pub(crate) limits: Limits,
 }
 
 #[async_trait]
@@ -39,6 +42,11 @@ impl Provider for Service {
 
     fn quote(&self, request: &Request) -> Quote {
         crate::catalog::quote(request, &self.facts(&request.model))
+    }
+
+    async fn admit(&self, request: &Request, order: u64) -> Result<Admission, Failure> {
+        let amount = crate::catalog::amount(request, &self.facts(&request.model));
+        Ok(Admission::held_by(self.turn(&request.model, order, amount).await))
     }
 
     async fn generate(
@@ -57,20 +65,23 @@ impl Provider for Service {
         let stream = stream.unwrap_or(false);
         let ask = Ask { endpoint: &self.endpoint, request, turns, facts: &facts, stream };
         let call = self.dialect.generate(ask)?;
+        let amount = || crate::catalog::amount(request, &facts);
+        let turn = &*self.turn_of(context, &request.model, amount).await?;
+        turn.sent();
         let incoming = self.http.open(call, &context.cancel).await?;
-        let came = Came { service: self, request, context, facts: &facts };
+        turn.answered(&incoming.headers);
+        let came = Came { service: self, request, context, facts: &facts, turn };
         let reading = async {
             match stream && incoming.is_success() && !is_whole(&incoming.headers) {
                 true => came.in_pieces(incoming).await,
                 false => came.whole(incoming).await,
             }
         };
-        tokio::select! {
+        let answer = tokio::select! {
             answer = reading => answer,
-            () = context.cancel.cancelled() => {
-                Err(Failure::new(ErrorClass::Cancelled, "the call was stopped"))
-            }
-        }
+            () = context.cancel.cancelled() => return Err(stopped()),
+        };
+        answer.inspect_err(|failure| turn.refused(failure))
     }
 
     async fn embed(
@@ -110,6 +121,26 @@ impl Provider for Service {
 impl Service {
     pub(super) fn name(&self) -> &str {
         &self.endpoint.name
+    }
+
+    async fn turn(&self, model: &str, order: u64, amount: Amount) -> Turn {
+        self.limits.admit(model, self.endpoint.models.limits(model), order, amount).await
+    }
+
+    /// The turn that a call was given; one it waits for now, where it came without.
+    pub(super) async fn turn_of<'c>(
+        &self,
+        context: &CallContext<'c>,
+        model: &str,
+        amount: impl FnOnce() -> Amount + Send,
+    ) -> Result<Held<'c>, Failure> {
+        match context.turn.holder::<Turn>().filter(|turn| turn.is_of(&self.limits)) {
+            Some(turn) => Ok(Held::Given(turn)),
+            None => tokio::select! {
+                turn = self.turn(model, context.order, amount()) => Ok(Held::Own(turn)),
+                () = context.cancel.cancelled() => Err(stopped()),
+            },
+        }
     }
 
     /// What is known of a model today.
@@ -158,6 +189,27 @@ impl Service {
     }
 }
 
+/// A turn that was given, or waited for here.
+pub(super) enum Held<'c> {
+    Given(&'c Turn),
+    Own(Turn),
+}
+
+impl Deref for Held<'_> {
+    type Target = Turn;
+
+    fn deref(&self) -> &Turn {
+        match self {
+            Self::Given(turn) => turn,
+            Self::Own(turn) => turn,
+        }
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::new(ErrorClass::Cancelled, "the call was stopped")
+}
+
 /// The day, by which prices and ends of service count.
 fn today() -> Day {
     Day::of(Timestamp::now())
@@ -182,6 +234,7 @@ struct Came<'a> {
     request: &'a Request,
     context: &'a CallContext<'a>,
     facts: &'a ModelFacts,
+    turn: &'a Turn,
 }
 
 impl Came<'_> {
@@ -196,6 +249,7 @@ impl Came<'_> {
                 ..self.usage(&reply.headers)
             };
             (self.context.note)(CallUsage { raw: Some(raw), ..usage });
+            self.turn.used(Amount::default());
             return Err(self.service.refused(&reply, &self.request.model));
         }
         let told = self.service.dialect.read(&reply.body);
@@ -301,6 +355,9 @@ impl Came<'_> {
         headers: &HeaderMap,
     ) {
         let usage = self.usage(headers);
+        if let Some(input) = tokens.input {
+            self.turn.used(Amount { input, output: tokens.output.unwrap_or_default() });
+        }
         (self.context.note)(CallUsage {
             model: model.unwrap_or(usage.model),
             input_tokens: tokens.input,

@@ -9,6 +9,7 @@ mod embed;
 mod facts;
 mod faults;
 mod gemini;
+mod limits;
 
 #[path = "../support/asking.rs"]
 mod asking;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flow_core::action::{
-    Action, ActionRegistry, CallUsage, LogSink, Outcome, PathPolicy, StepContext, UsageSlot,
+    Action, ActionRegistry, Admission, CallUsage, LogSink, Outcome, PathPolicy, StepContext,
+    UsageSlot,
 };
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::Failure;
@@ -58,6 +59,8 @@ impl Asking {
         let context = StepContext {
             path: "ask".into(),
             attempt: 1,
+            order: 0,
+            turn: Admission::free(),
             cancel: CancellationToken::new(),
             intake: Intake::new(store.artifacts().clone(), sniff),
             model: Some(choice(kind, settings, model)),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -59,6 +60,8 @@ pub(crate) enum Step {
     Pause(Duration),
     /// Nothing is sent any more; the connection stays open.
     Stall,
+    /// Nothing is sent until as many have come here as the barrier wants.
+    Meet(Arc<Barrier>),
     /// The connection is closed.
     Close,
     /// The connection is reset.
@@ -106,7 +109,7 @@ impl Answer {
         let of = |step: &Step| match step {
             Step::Send(bytes) => bytes.len(),
             Step::Flood(bytes, times) => bytes.len() * times,
-            Step::Pause(_) => 0,
+            Step::Pause(_) | Step::Meet(_) => 0,
             Step::Stall | Step::Close | Step::Reset => 1,
         };
         self.body.iter().map(of).sum()
@@ -229,6 +232,10 @@ async fn take(step: &Step, stream: &mut TcpStream) -> io::Result<()> {
         }
         Step::Pause(pause) => {
             tokio::time::sleep(*pause).await;
+            Ok(())
+        }
+        Step::Meet(barrier) => {
+            barrier.wait().await;
             Ok(())
         }
         Step::Stall => {

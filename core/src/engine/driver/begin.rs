@@ -1,6 +1,7 @@
 //! How steps and instances begin.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
 use serde_json::Value;
@@ -123,7 +124,8 @@ impl Driver {
                     Some(_) | None => None,
                 };
                 let block = Arc::clone(block);
-                let job = Job { slot, path, block, scope, recorded, approval };
+                let order = self.shared.ready.fetch_add(1, Ordering::Relaxed);
+                let job = Job { slot, order, path, block, scope, recorded, approval };
                 let mut runner = Box::pin(runner::run(Arc::clone(&self.shared), job));
                 // Alone, it may be over before another thread would have woken.
                 let over = self.active == 0 && (&mut runner).now_or_never().is_some();

@@ -325,6 +325,11 @@ fn is_sent(step: &Step) -> bool {
 fn bytes(step: Step) -> Vec<u8> {
     match step {
         Step::Send(bytes) => bytes,
-        Step::Flood(..) | Step::Pause(_) | Step::Stall | Step::Close | Step::Reset => Vec::new(),
+        Step::Flood(..)
+        | Step::Pause(_)
+        | Step::Stall
+        | Step::Meet(_)
+        | Step::Close
+        | Step::Reset => Vec::new(),
     }
 }
