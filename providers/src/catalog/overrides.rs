@@ -61,6 +61,7 @@ impl Overrides {
             all.tell(facts, today);
         }
         if let Some(known) = names::find(&self.0, model) {
+            facts.listed = true;
             known.tell(facts, today);
         }
     }
