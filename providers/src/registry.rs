@@ -47,7 +47,7 @@ impl Providers {
         let secrets = secrets.into_iter().map(|(name, value)| (name, Value::String(value)));
         Self {
             secrets: Arc::new(Value::Object(secrets.collect())),
-            catalog: Catalog,
+            catalog: Catalog::default(),
             http: OnceLock::new(),
             services: Mutex::default(),
             auto: OnceLock::new(),

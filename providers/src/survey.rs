@@ -75,7 +75,7 @@ impl Providers {
 
     /// The day the catalogue's facts were written down.
     pub fn facts_date() -> String {
-        Catalog.date().to_string()
+        Catalog::default().date().to_string()
     }
 
     async fn surveyed(&self, kind: Kind) -> Surveyed {

@@ -30,7 +30,7 @@ pub(crate) use table::Catalog;
 /// What is known of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ModelFacts {
-    /// Whether it is listed.
+    /// Whether it is listed, in the table or by the user.
     pub(crate) listed: bool,
     /// What it takes and does.
     pub(crate) capabilities: Capabilities,

@@ -83,6 +83,7 @@ impl Overrides {
             all.tell(facts, today);
         }
         if let Some(known) = names::find(&self.known, model) {
+            facts.listed = true;
             known.tell(facts, today);
         }
     }

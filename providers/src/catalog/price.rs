@@ -72,7 +72,7 @@ impl Price {
         let rates = self.rates_for(input);
         let cache_write = if rates.cache_write > rates.input { input } else { 0 };
         let (input, output) = (Some(input), Some(output));
-        self.of(&Tokens { input, output, cache_write, ..Tokens::default() })
+        self.of(&Tokens { input, cache_write, output, ..Tokens::default() })
     }
 
     fn rates_for(&self, input: u64) -> Rates {

@@ -14,7 +14,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     serde_json::from_str(include_str!("models.json")).expect("a test reads the same table")
 });
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
     date: Day,
@@ -23,7 +23,7 @@ struct Table {
     kinds: BTreeMap<String, OfKind>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfKind {
     /// What is assumed of a model that is not listed, and of a listed one where its own entry
@@ -36,13 +36,19 @@ struct OfKind {
 }
 
 /// Knows models.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Catalog;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Catalog(&'static LazyLock<Table>);
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self(&TABLE)
+    }
+}
 
 impl Catalog {
     /// The day the facts were written down.
     pub(crate) fn date(self) -> Day {
-        TABLE.date
+        self.0.date
     }
 
     /// The model that `auto` stands for at a service; none where it has to be asked.
@@ -53,7 +59,7 @@ impl Catalog {
     /// What is known of a model at a service on a day.
     pub(crate) fn facts(self, endpoint: &Endpoint, model: &str, today: Day) -> ModelFacts {
         let mut facts = ModelFacts::default();
-        if let Some(kind) = TABLE.kinds.get(endpoint.kind.as_str()) {
+        if let Some(kind) = self.0.kinds.get(endpoint.kind.as_str()) {
             kind.unlisted.tell(&mut facts, today);
             if let Some(known) = names::find(&kind.models, model) {
                 facts.listed = true;
@@ -69,7 +75,7 @@ impl Catalog {
 
     /// What serves in the place of a model that is gone, where that is known.
     pub(crate) fn successor(self, endpoint: &Endpoint, model: &str) -> Option<String> {
-        let kind = TABLE.kinds.get(endpoint.kind.as_str())?;
+        let kind = self.0.kinds.get(endpoint.kind.as_str())?;
         names::find(&kind.models, model)?.retired.as_ref()?.successor.clone()
     }
 }
@@ -100,7 +106,7 @@ mod tests {
     }
 
     fn facts_on(kind: &str, model: &str, today: &str) -> ModelFacts {
-        Catalog.facts(&endpoint(kind, json!({})), model, today.parse().unwrap())
+        Catalog::default().facts(&endpoint(kind, json!({})), model, today.parse().unwrap())
     }
 
     fn facts(kind: &str, model: &str) -> ModelFacts {
@@ -122,7 +128,7 @@ mod tests {
                 assert!(next.retired.is_none(), "{name}: {successor} is retired itself");
             }
         }
-        assert_eq!(Catalog.date().to_string(), TODAY);
+        assert_eq!(Catalog::default().date().to_string(), TODAY);
     }
 
     #[test]
@@ -197,7 +203,7 @@ mod tests {
     fn the_user_goes_before_the_table() {
         let models = json!({ "models": { "gpt-4o": { "price": { "input": 1, "output": 2.5 } }, "*": { "images": false } } });
         let endpoint = endpoint("openai", models);
-        let facts = |model| Catalog.facts(&endpoint, model, TODAY.parse().unwrap());
+        let facts = |model| Catalog::default().facts(&endpoint, model, TODAY.parse().unwrap());
         assert_eq!(facts("gpt-4o").price.unwrap().usual.output, 2_500_000);
         assert_eq!(facts("gpt-4o").context, Some(128_000));
         assert!(!facts("gpt-4.1").capabilities.images);
@@ -213,7 +219,7 @@ mod tests {
             ("https://ollama.com", false),
         ] {
             let endpoint = endpoint("ollama", json!({ "base_url": address }));
-            let facts = Catalog.facts(&endpoint, "llava", TODAY.parse().unwrap());
+            let facts = Catalog::default().facts(&endpoint, "llava", TODAY.parse().unwrap());
             assert_eq!(facts.price.is_some(), free, "{address}");
         }
     }

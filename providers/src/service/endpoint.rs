@@ -322,15 +322,11 @@ fn put(
     value: &str,
     secret: bool,
 ) -> Result<(), Failure> {
-    let (name, value) = match (HeaderName::try_from(field), HeaderValue::from_str(value)) {
-        (Ok(name), Ok(value)) => (name, value),
+    let (Ok(name), Ok(value)) = (HeaderName::try_from(field), HeaderValue::from_str(value)) else {
         // The value is not shown: it may hold a secret.
-        _ => {
-            let message =
-                format!("provider `{provider}`: `{field}` cannot be sent as a header field");
-            return Err(Failure::input(message)
-                .with_hint("a field's name has no spaces, and its value no line breaks"));
-        }
+        let message = format!("provider `{provider}`: `{field}` cannot be sent as a header field");
+        return Err(Failure::input(message)
+            .with_hint("a field's name has no spaces, and its value no line breaks"));
     };
     let mut value = value;
     value.set_sensitive(secret);

@@ -258,6 +258,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move {
+            let large = vec![0; LARGEST + 1];
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut head = vec![0; 4096];
                 let read = stream.read(&mut head).await.unwrap_or_default();
@@ -270,7 +271,7 @@ mod tests {
                     "/round" => (302, "/round", b""),
                     "/red.png?size=1" => (200, "", PNG),
                     "/page.png" => (200, "", b"<html>no picture</html>"),
-                    "/large" => (200, "", &[0; LARGEST + 1]),
+                    "/large" => (200, "", &large),
                     _ => (404, "", b""),
                 };
                 let place = if location.is_empty() { "x-none" } else { "location" };

@@ -49,8 +49,8 @@ fn error(status: u16, message: &str) -> Answer {
 
 /// An answer in these lines.
 fn lines(lines: &[Value]) -> Answer {
-    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    Answer::new(200, "application/x-ndjson", lines)
+    let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
+    Answer::new(200, "application/x-ndjson", lines.join("\n") + "\n")
 }
 
 fn start() -> Answer {
