@@ -129,6 +129,13 @@ impl Limiter {
         Next::Nobody(soonest)
     }
 
+    /// The call is announced, and is made ready from now on.
+    pub(super) fn begun(&mut self, id: u64, now: Duration) {
+        let Some((call, lane)) = found(&mut self.calls, &mut self.lanes, id) else { return };
+        lane.rules.begun(id, call.amount, now);
+        self.rules.begun(id, call.amount, now);
+    }
+
     /// The call is sent now.
     pub(super) fn sent(&mut self, id: u64, now: Duration) {
         let Some((call, lane)) = found(&mut self.calls, &mut self.lanes, id) else { return };

@@ -154,10 +154,20 @@ impl Rules {
             self.spacing.take(distance, now);
         }
         for window in &mut self.requests {
-            window.take(call, 1.0, now);
+            window.take(call, 1.0);
         }
         if let Some(window) = &mut self.tokens {
-            window.take(call, amount.tokens(), now);
+            window.take(call, amount.tokens());
+        }
+    }
+
+    /// The call is announced.
+    pub(super) fn begun(&mut self, call: u64, amount: Amount, now: Duration) {
+        for window in &mut self.requests {
+            window.begun(call, 1.0, now);
+        }
+        if let Some(window) = &mut self.tokens {
+            window.begun(call, amount.tokens(), now);
         }
     }
 

@@ -139,6 +139,11 @@ impl Turn {
         Arc::ptr_eq(&self.limits.0, &limits.0)
     }
 
+    /// The call is made ready from now on.
+    pub(crate) fn begun(&self) {
+        self.tell(|limiter, now| limiter.begun(self.id, now));
+    }
+
     /// The call is sent now.
     pub(crate) fn sent(&self) {
         self.tell(|limiter, now| limiter.sent(self.id, now));

@@ -8,14 +8,14 @@ use super::Wait;
 /// The longest that a call is taken to be on its way to the service.
 const LONGEST_WAY: Duration = Duration::from_secs(1);
 
-/// The longest that is kept free for a call that was let go and is not sent yet. One that takes
-/// longer uploads a file, and nobody is kept waiting for that.
+/// The longest that a place is kept for a call that began to be made ready and is not sent yet.
+/// One that takes longer uploads a file, and nobody is kept waiting for that.
 const LONGEST_PREPARATION: Duration = Duration::from_secs(2);
 
 /// So much within any span of time, wherever the span begins.
 ///
 /// What counts is when a call reaches the service, and that is not known: it is some time
-/// after the call was let go, before its answer came, and, it is taken, within a tenth of the
+/// after the call was let go, before its answer came, and, it is taken, within a quarter of the
 /// span (a second at most) after it was sent. So a call counts until the span has gone by
 /// after the earlier of the last two. Of any calls beyond `most`, the one that was let go last
 /// then reaches the service a whole span after one of the others did.
@@ -52,14 +52,19 @@ impl Window {
         for (until, call) in &self.ends {
             sum -= self.calls.get(call).map_or(0.0, |(amount, _)| *amount);
             if fits(sum) {
-                return Wait::Until(*until);
+                return if *until == Duration::MAX { Wait::Event } else { Wait::Until(*until) };
             }
         }
         Wait::Event
     }
 
     /// Counts a call that is let go.
-    pub(super) fn take(&mut self, call: u64, amount: f64, now: Duration) {
+    pub(super) fn take(&mut self, call: u64, amount: f64) {
+        self.count(call, amount, Duration::MAX);
+    }
+
+    /// The call is announced, and is made ready from now on.
+    pub(super) fn begun(&mut self, call: u64, amount: f64, now: Duration) {
         self.count(call, amount, now + LONGEST_PREPARATION + self.way() + self.span);
     }
 
@@ -98,7 +103,7 @@ impl Window {
     }
 
     fn way(&self) -> Duration {
-        (self.span / 10).min(LONGEST_WAY)
+        (self.span / 4).min(LONGEST_WAY)
     }
 }
 

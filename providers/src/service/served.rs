@@ -54,6 +54,9 @@ impl Provider for Service {
         request: &Request,
         context: &CallContext<'_>,
     ) -> Result<Answer, Failure> {
+        if let Some(turn) = context.turn.holder::<Turn>() {
+            turn.begun();
+        }
         let facts = self.facts(&request.model);
         self.refuse_retired(&request.model, &facts)?;
         let request = &*match self.dialect.takes_urls() {
