@@ -4,6 +4,7 @@ mod actions;
 mod anthropic;
 mod catalog;
 mod command;
+mod content;
 pub mod documents;
 mod gemini;
 mod generate;
@@ -13,6 +14,7 @@ mod openai;
 mod redact;
 mod registry;
 mod service;
+mod structured;
 mod survey;
 mod written;
 

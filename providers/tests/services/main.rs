@@ -7,10 +7,14 @@ mod conformance;
 mod facts;
 mod faults;
 mod gemini;
+mod parts;
+mod structured;
 
 #[path = "../support/asking.rs"]
 mod asking;
 #[path = "../support/recordings.rs"]
 mod recordings;
+#[path = "../support/running.rs"]
+mod running;
 #[path = "../support/server.rs"]
 mod server;
