@@ -8,6 +8,7 @@ mod facts;
 mod faults;
 mod gemini;
 mod parts;
+mod secrets;
 mod structured;
 
 #[path = "../support/asking.rs"]
