@@ -9,7 +9,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -49,8 +49,9 @@ pub struct ActionSpec {
     pub cacheable: bool,
     /// Whether `model` may stand beside it.
     pub takes_model: bool,
-    /// JSON Schema of `with`. A property with `"x-file": true` takes a file: a path given
-    /// there, or in a list there, is an artifact by the time the action runs.
+    /// JSON Schema of `with`. A property with `"x-file": true` takes a file, at the top or
+    /// within lists and maps: a path given there, or in a list there, is an artifact by the
+    /// time the action runs.
     pub input: Value,
     /// JSON Schema of the output.
     pub output: Value,
@@ -66,6 +67,12 @@ pub trait Action: Send + Sync {
     /// null); the one of the spec where the input makes no difference.
     fn output_schema(&self, _with: &Value) -> Value {
         self.spec().output.clone()
+    }
+
+    /// What is wrong with what `with` holds literally (computed values are null) that the
+    /// schema of the input cannot say, with the key it stands under.
+    fn literal_faults(&self, _with: &Value) -> Vec<(&'static str, Failure)> {
+        Vec::new()
     }
 
     /// What this input makes it do to the world.
@@ -134,8 +141,8 @@ impl fmt::Debug for Admission {
 pub struct Earlier {
     /// What was wrong with it.
     pub failure: Failure,
-    /// The reply as it came, where it was kept.
-    pub raw: Option<Value>,
+    /// What the model said, where it said something.
+    pub reply: Option<String>,
 }
 
 /// What an attempt may cost.
@@ -216,19 +223,39 @@ pub struct StepContext {
     pub usage: UsageSlot,
 }
 
-/// Holds what an attempt's call took.
+/// Holds what an attempt's call took, and what the model said.
 #[derive(Clone, Debug, Default)]
-pub struct UsageSlot(Arc<Mutex<Option<CallUsage>>>);
+pub struct UsageSlot(Arc<Mutex<Noted>>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    usage: Option<CallUsage>,
+    reply: Option<String>,
+}
 
 impl UsageSlot {
     /// Notes what a call took, as soon as it is known.
     pub fn note(&self, usage: CallUsage) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(usage);
+        self.noted().usage = Some(usage);
     }
 
-    /// Takes what was noted.
+    /// Takes what was noted of the call.
     pub fn take(&self) -> Option<CallUsage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.noted().usage.take()
+    }
+
+    /// Notes what the model said that cannot be used, for the attempt that asks again.
+    pub fn note_reply(&self, text: String) {
+        self.noted().reply = Some(text);
+    }
+
+    /// Takes what the model said.
+    pub fn take_reply(&self) -> Option<String> {
+        self.noted().reply.take()
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -29,7 +29,7 @@ impl Auto {
     /// Looks for what the environment has a key of; where there is none, for Ollama.
     pub(crate) fn find(providers: &Providers) -> Result<Self, Failure> {
         for kind in Kind::ALL {
-            if let Some(model) = Catalog.usual_model(kind)
+            if let Some(model) = Catalog::usual_model(kind)
                 && let Ok(service) = providers.service(kind, &choice(kind))
             {
                 return Ok(Self { service, model: OnceCell::from(model.to_owned()) });

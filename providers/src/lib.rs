@@ -5,6 +5,7 @@ mod anthropic;
 mod auto;
 mod catalog;
 mod command;
+mod content;
 pub mod documents;
 mod embed;
 mod gemini;
@@ -16,6 +17,7 @@ mod openai;
 mod redact;
 mod registry;
 mod service;
+mod structured;
 mod survey;
 mod written;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::{ModelChoice, ProviderConfig};
 use flow_core::provider::Provider;
-use flow_core::template::{Scope, Segment, Template};
+use flow_core::template::{Reference, Scope, Segment, Template};
 use flow_core::units::Money;
 use serde_json::{Map, Value, json};
 
@@ -109,7 +109,9 @@ impl Providers {
             Some(value.to_owned())
         };
         let redactor = self.redactor(&choice.config);
-        let endpoint = Endpoint::new(name, kind, settings, &variable, redactor)?;
+        let computed = Computed::of(&choice.config, &settings);
+        let endpoint = Endpoint::new(name, kind, settings, &variable, redactor)
+            .map_err(|failure| computed.unquoted(name, failure))?;
         let http = self.http.get_or_init(Http::new).clone();
         let dialect = dialect(&endpoint)?;
         let catalog = self.catalog;
@@ -128,6 +130,7 @@ impl Providers {
     fn command(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {
         let name = &choice.provider;
         let mut settings = self.settings(name, &choice.config)?;
+        let computed = Computed::of(&choice.config, &settings);
         let command = match settings.remove("command") {
             Some(Value::String(program)) => vec![program],
             Some(Value::Array(words)) => {
@@ -144,7 +147,8 @@ impl Providers {
             None => None,
             Some(price) => {
                 Some(price.as_str().unwrap_or_default().parse::<Money>().map_err(|error| {
-                    Failure::input(format!("provider `{name}`: `price`: {error}"))
+                    let message = format!("provider `{name}`: `price`: {error}");
+                    computed.unquoted(name, Failure::input(message))
                 })?)
             }
         };
@@ -157,28 +161,122 @@ impl Providers {
         Ok(Arc::new(Program { name: name.clone(), command, folder, price, redactor }))
     }
 
-    /// Knows the secrets that the settings of a provider name.
+    /// Knows the secrets that the settings of a provider name, and what is made of them there.
     fn redactor(&self, config: &ProviderConfig) -> Redactor {
         let references = config.settings.values().flat_map(Template::references);
         let names = references.filter_map(|reference| match reference.segments.first() {
             Some(Segment::Key(name)) if reference.root == "secrets" => Some(name),
             _ => None,
         });
-        Redactor::new(names.filter_map(|name| self.secrets[name].as_str().map(str::to_owned)))
+        let secrets = names.filter_map(|name| self.secrets[name].as_str().map(str::to_owned));
+        let mut redactor = Redactor::new(secrets);
+        let mut made = Vec::new();
+        for template in config.settings.values() {
+            made_of_secrets(template, &self.scope(), &mut made);
+        }
+        made.into_iter().for_each(|text| redactor.add(text));
+        redactor
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::new().with("secrets", Arc::clone(&self.secrets))
     }
 
     fn settings(&self, name: &str, config: &ProviderConfig) -> Result<Map<String, Value>, Failure> {
-        let scope = Scope::new().with("secrets", Arc::clone(&self.secrets));
+        let scope = self.scope();
         let mut settings = Map::new();
         for (key, template) in &config.settings {
             let value = template.render(&scope).map_err(|error| {
+                // What a filter says of a secret that it cannot take may quote it.
+                let why = match self.has_all(template) {
+                    true => "it cannot be computed from its secrets".to_owned(),
+                    false => error.message,
+                };
                 // The names of the environment are nobody's business.
-                Failure::input(format!("provider `{name}`: `{key}`: {}", error.message))
+                Failure::input(format!("provider `{name}`: `{key}`: {why}"))
                     .with_hint("a secret comes from the environment or from `--secrets FILE`")
             })?;
             settings.insert(key.clone(), value);
         }
         Ok(settings)
+    }
+
+    /// Whether every secret that a setting names is there, and it names one.
+    fn has_all(&self, template: &Template) -> bool {
+        let mut secrets = template.references().into_iter().filter(|name| name.root == "secrets");
+        let is_there = |reference: &Reference| match reference.segments.first() {
+            Some(Segment::Key(name)) => self.secrets.get(name).is_some(),
+            Some(Segment::Index(_)) | None => true,
+        };
+        let first = secrets.next();
+        first.is_some_and(is_there) && secrets.all(is_there)
+    }
+}
+
+/// Gathers the texts that a setting makes of secrets.
+fn made_of_secrets(template: &Template, scope: &Scope, made: &mut Vec<String>) {
+    match template {
+        Template::Literal(_) => {}
+        Template::Expression(_) | Template::Text(_) => {
+            if template.references().iter().any(|reference| reference.root == "secrets")
+                && let Ok(value) = template.render(scope)
+            {
+                texts(&value, made);
+            }
+        }
+        Template::List(items) => items.iter().for_each(|item| made_of_secrets(item, scope, made)),
+        Template::Map(entries) => {
+            entries.iter().for_each(|(_, value)| made_of_secrets(value, scope, made));
+        }
+    }
+}
+
+/// Gathers the texts and numbers in a value.
+fn texts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Null | Value::Bool(_) => {}
+        Value::Number(number) => found.push(number.to_string()),
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(map) => map.values().for_each(|value| texts(value, found)),
+    }
+}
+
+/// The settings of a provider that are computed, with what they hold.
+struct Computed(Vec<(String, Vec<String>)>);
+
+impl Computed {
+    fn of(config: &ProviderConfig, settings: &Map<String, Value>) -> Self {
+        let computed = config.settings.iter().filter(|(_, template)| template.literal().is_none());
+        let held = computed.map(|(key, _)| {
+            let mut held = Vec::new();
+            settings.get(key).iter().for_each(|value| texts(value, &mut held));
+            (key.clone(), held)
+        });
+        Self(held.collect())
+    }
+
+    /// The failure without what was computed: that may come from secrets.
+    fn unquoted(&self, provider: &str, failure: Failure) -> Failure {
+        let hint = failure.hint.as_deref().unwrap_or_default();
+        let quotes = |held: &String| {
+            let debug = format!("{held:?}");
+            let inner = debug.trim_matches('"');
+            [held.as_str(), inner].iter().any(|text| {
+                !text.is_empty() && (failure.message.contains(text) || hint.contains(text))
+            })
+        };
+        let keys = self.0.iter().filter(|(_, held)| held.iter().any(quotes));
+        let keys: Vec<_> = keys.map(|(key, _)| format!("`{key}`")).collect();
+        if keys.is_empty() {
+            return failure;
+        }
+        let message = format!(
+            "provider `{provider}`: what is computed for {} cannot be used",
+            keys.join(", ")
+        );
+        Failure::new(failure.class, message)
+            .with_hint("its value is not shown: it may hold a secret")
     }
 }
 

@@ -76,18 +76,45 @@ impl Workshop {
         };
         let mut any = false;
         for (key, property) in properties {
-            if property["x-file"] != true {
-                continue;
+            if let Some(value) = input.get_mut(key) {
+                any |= self.take_where_wanted(key, property, value, paths).await?;
             }
-            match input.get_mut(key) {
-                Some(Value::Array(items)) => {
+        }
+        Ok(any)
+    }
+
+    /// Takes the files in a value where its schema takes them, in lists and maps as well. `key`
+    /// is the one of the whole input under which the value stands.
+    async fn take_where_wanted(
+        &self,
+        key: &str,
+        schema: &Value,
+        value: &mut Value,
+        paths: &PathPolicy,
+    ) -> Result<bool, Failure> {
+        let mut any = false;
+        match value {
+            Value::Array(files) if schema["x-file"] == true => {
+                for file in files {
+                    any |= self.take_file(key, file, paths).await?;
+                }
+            }
+            file if schema["x-file"] == true => any = self.take_file(key, file, paths).await?,
+            Value::Array(items) => {
+                if let Some(schema) = schema.get("items") {
                     for item in items {
-                        any |= self.take_file(key, item, paths).await?;
+                        any |= Box::pin(self.take_where_wanted(key, schema, item, paths)).await?;
                     }
                 }
-                Some(value) => any |= self.take_file(key, value, paths).await?,
-                None => {}
             }
+            Value::Object(map) => {
+                for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+                    if let Some(part) = map.get_mut(name) {
+                        any |= Box::pin(self.take_where_wanted(key, schema, part, paths)).await?;
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
         Ok(any)
     }

@@ -213,10 +213,11 @@ impl Attempts<'_> {
         let (mut at, mut tries, mut asked_again) = (0, 0, false);
         loop {
             tries += 1;
-            let (attempt, failure, usage) = match self.once(chain.get(at).cloned()).await {
-                Tried::Ended(end) => return end,
-                Tried::Failed(attempt, failure, usage) => (attempt, failure, usage),
-            };
+            let Failed { attempt, failure, usage, reply } =
+                match self.once(chain.get(at).cloned()).await {
+                    Tried::Ended(end) => return end,
+                    Tried::Failed(failed) => failed,
+                };
             let retry = &self.job.step().policy.retry;
             let again = retry::next_wait(retry, tries, &failure, self.jitter());
             let in_time = |wait: &Duration| self.left().is_none_or(|left| *wait < left);
@@ -226,17 +227,21 @@ impl Attempts<'_> {
             let asks_again = failure.class == ErrorClass::InvalidOutput
                 && !asked_again
                 && self.prepared.action.asks_again();
-            let mut earlier = None;
             let wait = match again.filter(in_time) {
                 _ if asks_again && in_time(&Duration::ZERO) => {
-                    asked_again = true;
-                    let raw = usage.as_ref().and_then(|usage| usage.raw.clone());
-                    earlier = Some(Earlier { failure: failure.clone(), raw });
+                    // It is none of the tries that the step's policy counts.
+                    (tries, asked_again) = (tries - 1, true);
+                    self.earlier = Some(Earlier { failure: failure.clone(), reply });
                     Duration::ZERO
                 }
-                Some(wait) => wait,
+                Some(wait) => {
+                    // What kept the question from being answered did not answer it.
+                    self.earlier.take_if(|_| failure.class == ErrorClass::InvalidOutput);
+                    wait
+                }
                 None if falls_back && in_time(&Duration::ZERO) => {
                     (at, tries, asked_again) = (at + 1, 0, false);
+                    self.earlier = None;
                     Duration::ZERO
                 }
                 None => {
@@ -244,7 +249,6 @@ impl Attempts<'_> {
                     return End::Failed { attempt: Some(attempt), failure, usage, hash };
                 }
             };
-            self.earlier = earlier;
             self.report_retry(attempt, failure, usage, wait);
             tokio::select! {
                 () = self.shared.clock.sleep(wait) => {}
@@ -307,7 +311,10 @@ impl Attempts<'_> {
             Err(_) if self.shared.cancel.is_cancelled() => {
                 Tried::Ended(End::Cancelled { attempt: Some(attempt) })
             }
-            Err(failure) => Tried::Failed(attempt, failure, usage),
+            Err(failure) => {
+                let reply = context.usage.take_reply();
+                Tried::Failed(Failed { attempt, failure, usage, reply })
+            }
         }
     }
 
@@ -462,7 +469,16 @@ impl Attempts<'_> {
 /// How one attempt came out.
 enum Tried {
     Ended(End),
-    Failed(Attempt, Failure, Option<Box<CallUsage>>),
+    Failed(Failed),
+}
+
+/// An attempt that failed, and perhaps not for good.
+struct Failed {
+    attempt: Attempt,
+    failure: Failure,
+    usage: Option<Box<CallUsage>>,
+    /// What the model said, where that is what failed.
+    reply: Option<String>,
 }
 
 fn stopped() -> Failure {

@@ -52,7 +52,7 @@ impl Catalog {
     }
 
     /// The model that `auto` stands for at a service; none where it has to be asked.
-    pub(crate) fn usual_model(self, kind: Kind) -> Option<&'static str> {
+    pub(crate) fn usual_model(kind: Kind) -> Option<&'static str> {
         TABLE.kinds.get(kind.as_str())?.usual.as_deref()
     }
 

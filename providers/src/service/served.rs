@@ -20,6 +20,7 @@ use super::{Ask, Endpoint};
 use crate::catalog::{Catalog, Day, ModelFacts};
 use crate::http::{Event, Http, Incoming, Reply, events, json_lines, retry_after};
 use crate::limits::{Amount, Limits, Turn};
+use crate::redact::Redactor;
 
 /// The most pages of a list of models that are asked for.
 const LIST_PAGES: usize = 50;
@@ -263,6 +264,8 @@ impl Came<'_> {
         let (headers, status) = (incoming.headers.clone(), incoming.status);
         let (framing, mut pieces) = self.service.dialect.pieces();
         let mut raw = Vec::new();
+        let redactor = &self.service.endpoint.redactor;
+        let (mut said, mut shown) = (String::new(), redactor.pieces());
         let mut read = match framing {
             Framing::Events => events(incoming).boxed(),
             Framing::Lines => json_lines(incoming).boxed(),
@@ -275,7 +278,10 @@ impl Came<'_> {
                     keep(&mut raw, &event);
                     match pieces.take(&event) {
                         Ok(text) if text.is_empty() => {}
-                        Ok(text) => (self.context.sink)(&text),
+                        Ok(text) => {
+                            said.push_str(&text);
+                            tell(self.context, &shown.take(&text));
+                        }
                         Err(found) => {
                             fault = Some(found);
                             break;
@@ -288,7 +294,8 @@ impl Came<'_> {
                 }
             }
         }
-        let raw = self.service.endpoint.redactor.bytes(raw);
+        tell(self.context, &shown.rest());
+        let raw = kept(redactor, &raw, &said);
         let raw = self.context.intake.keep(raw, "reply").await?.to_value();
         if let Some(failure) = broken {
             self.note(pieces.tokens(), None, None, raw, &headers);
@@ -311,8 +318,9 @@ impl Came<'_> {
         headers: &HeaderMap,
         status: u16,
     ) -> Result<Answer, Failure> {
+        // A secret that was spelled with escapes on the wire is plain only now.
         let told = match told {
-            Ok(told) => told,
+            Ok(told) => told.without_secrets(&self.service.endpoint.redactor),
             Err(fault) => {
                 self.note(so_far, None, None, raw, headers);
                 return Err(self.service.failure(fault, headers, status));
@@ -379,6 +387,23 @@ impl Came<'_> {
             request_id: request_id(headers),
             ..CallUsage::default()
         }
+    }
+}
+
+/// Tells a piece of text to whoever watches.
+fn tell(context: &CallContext<'_>, text: &str) {
+    if !text.is_empty() {
+        (context.sink)(text);
+    }
+}
+
+/// The raw reply of a stream as it is kept. One whose text spells a secret that no piece of it
+/// holds whole is not kept: it could be put together again.
+fn kept(redactor: &Redactor, raw: &[u8], said: &str) -> Vec<u8> {
+    let plain = redactor.bytes(raw.to_vec());
+    match plain == raw && redactor.text(said) != said {
+        true => b"withheld: the pieces of the reply spell a secret".to_vec(),
+        false => plain,
     }
 }
 

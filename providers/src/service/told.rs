@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use flow_core::error::ErrorClass;
 
+use crate::redact::Redactor;
+
 /// What an answer said.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Told {
@@ -15,6 +17,25 @@ pub(crate) struct Told {
     pub(crate) tokens: Tokens,
     /// The model that answered, where the service names it.
     pub(crate) model: Option<String>,
+}
+
+impl Told {
+    /// The same without secrets, wherever the service repeats one.
+    pub(crate) fn without_secrets(self, redactor: &Redactor) -> Self {
+        let plain = |text: &str| redactor.text(text);
+        Self {
+            text: plain(&self.text),
+            finish: match self.finish {
+                Finish::Stop => Finish::Stop,
+                Finish::Length => Finish::Length,
+                Finish::Refused(words) => Finish::Refused(plain(&words)),
+                Finish::Filtered(by) => Finish::Filtered(plain(&by)),
+                Finish::Other(word) => Finish::Other(plain(&word)),
+            },
+            tokens: self.tokens,
+            model: self.model.as_deref().map(plain),
+        }
+    }
 }
 
 /// Why an answer ended.

@@ -10,10 +10,15 @@ mod facts;
 mod faults;
 mod gemini;
 mod limits;
+mod parts;
+mod secrets;
+mod structured;
 
 #[path = "../support/asking.rs"]
 mod asking;
 #[path = "../support/recordings.rs"]
 mod recordings;
+#[path = "../support/running.rs"]
+mod running;
 #[path = "../support/server.rs"]
 mod server;

@@ -85,6 +85,11 @@ impl Checker<'_> {
         };
         let spec = action.spec();
         let with = self.with(node, fields, &spec.input, name);
+        let literal = with.iter().map(|(key, _, template)| (key.clone(), template.skeleton()));
+        for (key, failure) in action.literal_faults(&Value::Object(literal.collect())) {
+            let place = with.iter().find(|(name, ..)| name == key).map_or(node.place, |at| at.1);
+            self.error(place, failure.message, failure.hint);
+        }
         let models = self.asked(node, fields, spec, context);
         DraftWork::Action { name: name.to_owned(), with, models }
     }
