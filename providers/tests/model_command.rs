@@ -244,7 +244,7 @@ async fn an_answer_that_does_not_fit_is_kept_and_says_where() {
             r#"{"total": "4.11"}"#,
             "the answer does not fit the schema at `/total`: \"4.11\" is not of type \"number\"",
         ),
-        ("{}", "the answer does not fit the schema at ``: \"total\" is a required property"),
+        ("{}", "the answer does not fit the schema: \"total\" is a required property"),
     ] {
         let bench = Bench::of(&format!("echo '{reply}'")).await;
         let failure = bench.failure(total()).await;

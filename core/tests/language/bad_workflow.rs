@@ -202,9 +202,9 @@ providers: {mine: {type: telepathy}}",
     (
         "a provider that is not built yet",
         "STEPS
-providers: {gpu: {type: openai, base_url: x}}",
+providers: {gpu: {type: llama, base_url: x}}",
         &[
-            "2:25 provider `openai` is not built yet; leave it out until it is",
+            "2:25 provider `llama` is not built yet; leave it out until it is",
         ],
     ),
     (
@@ -268,9 +268,9 @@ models: {a: nobody/m}",
     (
         "a model whose provider is not built yet",
         "STEPS
-models: {a: ollama/llava:13b}",
+models: {a: llama/llava:13b}",
         &[
-            "2:13 provider `ollama` is not built yet; leave it out until it is",
+            "2:13 provider `llama` is not built yet; leave it out until it is",
         ],
     ),
     (
