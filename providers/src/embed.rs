@@ -29,12 +29,11 @@ impl Embed {
         Self { spec: spec(), providers }
     }
 
-    /// The model that is asked, who serves it, and the texts.
     fn prepared<'c>(
         &self,
         input: &Value,
         context: &'c StepContext,
-    ) -> Result<(&'c ModelChoice, Arc<dyn Provider>, Vec<String>), Failure> {
+    ) -> Result<Prepared<'c>, Failure> {
         let choice = context.model.as_ref();
         let choice = choice.ok_or_else(|| Failure::internal("`model.embed` was given no model"))?;
         let provider = self.providers.of(choice, &context.paths.folder)?;
@@ -48,8 +47,15 @@ impl Embed {
                     .with_hint("give either `text` or `texts`"));
             }
         };
-        Ok((choice, provider, texts))
+        Ok(Prepared { choice, provider, texts })
     }
+}
+
+/// What is asked of whom.
+struct Prepared<'c> {
+    choice: &'c ModelChoice,
+    provider: Arc<dyn Provider>,
+    texts: Vec<String>,
 }
 
 fn spec() -> ActionSpec {
@@ -113,7 +119,9 @@ impl Action for Embed {
 
     fn quote(&self, input: &Value, context: &StepContext) -> Quote {
         match self.prepared(input, context) {
-            Ok((choice, provider, texts)) => provider.quote(&counted(&choice.model, &texts)),
+            Ok(Prepared { choice, provider, texts }) => {
+                provider.quote(&counted(&choice.model, &texts))
+            }
             // What cannot be asked costs nothing.
             Err(_) => Quote::Free,
         }
@@ -121,7 +129,7 @@ impl Action for Embed {
 
     async fn admit(&self, input: &Value, context: &StepContext) -> Result<Admission, Failure> {
         match self.prepared(input, context) {
-            Ok((choice, provider, texts)) => {
+            Ok(Prepared { choice, provider, texts }) => {
                 provider.admit(&counted(&choice.model, &texts), context.order).await
             }
             // Running it says why, and another model of the chain may be asked then.
@@ -130,7 +138,7 @@ impl Action for Embed {
     }
 
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
-        let (choice, provider, texts) = self.prepared(&input, context)?;
+        let Prepared { choice, provider, texts } = self.prepared(&input, context)?;
         if texts.is_empty() {
             return Ok(Outcome::Done(json!([])));
         }
