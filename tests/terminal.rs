@@ -22,7 +22,8 @@ const PROMPT: &str = "[y]es, [n]o, or Enter to decide later: ";
 fn typed(world: &World, keys: &str) -> Option<Output> {
     let flow = world.command(&[]);
     let mut command = std::process::Command::new("script");
-    let line = format!("{} run w.yaml", flow.get_program().to_string_lossy());
+    // `exec`: a shell that stays answers an interrupt key with a code of its own.
+    let line = format!("exec {} run w.yaml", flow.get_program().to_string_lossy());
     command.args(["-qec", &line, "/dev/null"]).current_dir(world.folder());
     command.env_remove("FLOW_STORE");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
