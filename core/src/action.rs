@@ -9,7 +9,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -323,17 +323,24 @@ pub struct ActionRegistry {
 #[derive(Clone)]
 struct Registered {
     action: Arc<dyn Action>,
-    input: Arc<jsonschema::Validator>,
+    /// Compiled when an input is first checked: a process uses few of the actions there are.
+    input: Arc<OnceLock<jsonschema::Validator>>,
+}
+
+impl Registered {
+    fn input(&self) -> &jsonschema::Validator {
+        self.input.get_or_init(|| {
+            jsonschema::validator_for(&self.action.spec().input)
+                .expect("the input schema of a built-in action is a valid JSON Schema")
+        })
+    }
 }
 
 impl ActionRegistry {
     /// Adds an action; a later one of the same name replaces an earlier.
     pub fn add(&mut self, action: Arc<dyn Action>) {
-        let spec = action.spec();
-        let input = jsonschema::validator_for(&spec.input)
-            .expect("the input schema of a built-in action is a valid JSON Schema");
-        let name = spec.name;
-        self.actions.insert(name, Registered { action, input: Arc::new(input) });
+        let name = action.spec().name;
+        self.actions.insert(name, Registered { action, input: Arc::default() });
     }
 
     /// The action of this name.
@@ -346,7 +353,7 @@ impl ActionRegistry {
         let Some(registered) = self.actions.get(name) else {
             return Err(Failure::internal(format!("there is no action `{name}`")));
         };
-        match registered.input.iter_errors(input).next() {
+        match registered.input().iter_errors(input).next() {
             None => Ok(()),
             Some(error) => {
                 let place = error.instance_path().to_string();

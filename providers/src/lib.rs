@@ -41,3 +41,24 @@ pub fn register(
     registry.add(Arc::new(embed::Embed::new(Arc::clone(&providers))));
     registry.add(Arc::new(generate::Generate::new(providers)));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn every_action_has_an_input_schema_that_can_be_used_and_refuses_what_it_does_not_know() {
+        let mut registry = ActionRegistry::default();
+        flow_core::actions::register(&mut registry);
+        let models = ModelFolder::new(std::path::PathBuf::new());
+        super::register(&mut registry, Arc::new(Providers::new(BTreeMap::new())), models, 1);
+        let names: Vec<_> = registry.specs().map(|spec| spec.name).collect();
+        assert!(names.contains(&"model.generate") && names.contains(&"value.set"), "{names:?}");
+        for name in names {
+            let refused = registry.check_input(name, &serde_json::json!([]));
+            assert!(refused.is_err(), "`{name}` takes a list as its input");
+        }
+    }
+}

@@ -116,8 +116,11 @@ pub(super) async fn connect(layout: &Layout) -> Result<SqliteConnection, StoreEr
         return Err(StoreError::NotAStore { file: file.clone(), detail: "it is a folder".into() });
     }
     let _alone = opening_lock(layout).await?;
+    // A migration must be whole and in order, but not durable by itself: one that the power took
+    // is done again, and the writer's first commit makes all that came before it durable.
+    let migrating = options(file).synchronous(SqliteSynchronous::Normal);
     let mut connection =
-        options(file).connect().await.map_err(|error| StoreError::database(file, error))?;
+        migrating.connect().await.map_err(|error| StoreError::database(file, error))?;
     check(&mut connection, file).await?;
     match MIGRATIONS.run_direct(None, &mut connection, false).await {
         Ok(()) => Ok(connection),
