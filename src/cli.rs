@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use flow_core::units::{UnitError, parse_duration};
+use flow_core::language::Instead;
+use flow_core::units::{Money, UnitError, parse_duration};
 
 use crate::graph::Format;
 
@@ -80,9 +81,8 @@ pub(crate) struct Run {
     /// Give an input: `NAME=VALUE`; a file is found from here, else from the workflow's folder.
     #[arg(long = "input", short, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) inputs: Vec<(String, String)>,
-    /// Ask another model: `NAME=PROVIDER/MODEL`, or `*=…` for all.
-    #[arg(long = "model", short, value_name = "NAME=MODEL", value_parser = pair)]
-    pub(crate) models: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) instead: InsteadArgs,
     /// File of secrets, a `NAME=VALUE` a line; the environment where a name is not in it.
     #[arg(long, value_name = "FILE")]
     pub(crate) secrets: Option<PathBuf>,
@@ -92,6 +92,23 @@ pub(crate) struct Run {
     /// Check the workflow and its inputs, say what would run, and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// What counts instead of what the workflow says, for the rest of the run's life.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InsteadArgs {
+    /// Ask another model: `NAME=PROVIDER/MODEL`, or `*=…` for all.
+    #[arg(long = "model", short, value_name = "NAME=MODEL", value_parser = pair)]
+    models: Vec<(String, String)>,
+    /// What the run may cost in all, e.g. `2.50 USD`.
+    #[arg(long, value_name = "COST")]
+    budget: Option<Money>,
+}
+
+impl From<InsteadArgs> for Instead {
+    fn from(args: InsteadArgs) -> Self {
+        Self { models: args.models.into_iter().collect(), budget: args.budget }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -109,6 +126,8 @@ pub(crate) struct Plan {
     /// Say what resuming this run would do.
     #[arg(long, value_name = "RUN")]
     pub(crate) resume: Option<String>,
+    #[command(flatten)]
+    pub(crate) instead: InsteadArgs,
 }
 
 #[derive(Args, Debug)]
@@ -195,6 +214,8 @@ pub(crate) struct Resume {
     /// Go on with this changed workflow instead of the one that was kept.
     #[arg(long, value_name = "FILE")]
     pub(crate) from_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) instead: InsteadArgs,
     /// File of secrets, a `NAME=VALUE` a line; the environment where a name is not in it.
     #[arg(long, value_name = "FILE")]
     pub(crate) secrets: Option<PathBuf>,

@@ -10,7 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flow_core::action::ActionRegistry;
 use flow_core::engine::{Embedded, Program, Setup};
 use flow_core::ids::RunId;
-use flow_core::language::{Bundle, Checked, Environment, Files, check, check_bundle};
+use flow_core::language::{
+    Bundle, Checked, Environment, Files, Instead, KnownProviders, check, check_bundle,
+    user_providers,
+};
 use flow_core::store::{RunRow, Store};
 use flow_providers::documents::OcrRuntime;
 use flow_providers::{ModelFolder, Providers};
@@ -27,19 +30,78 @@ const STORE: &str = ".flow";
 /// The folder of the OCR models within the cache.
 const OCR_MODELS: &str = "models/pp-ocrv6-small";
 
-/// The actions there are, with what they need of this machine.
-pub(crate) fn actions(secrets: BTreeMap<String, String>) -> ActionRegistry {
+/// The variable that names the user's settings.
+const SETTINGS: &str = "FLOW_CONFIG";
+
+/// What workflows find on this machine.
+pub(crate) struct Machine {
+    /// The actions there are.
+    pub(crate) actions: ActionRegistry,
+    /// The providers there are, the user's own among them.
+    pub(crate) providers: KnownProviders,
+}
+
+/// What workflows find on this machine; `secrets` is a file of more of them.
+pub(crate) fn machine(secrets: Option<&Path>) -> Result<Machine, CommandError> {
+    let known = known_providers()?;
+    let providers = configured(&known, self::secrets(secrets)?);
+    Ok(Machine { actions: actions_of(providers), providers: known })
+}
+
+/// The actions there are, for commands that run nothing.
+pub(crate) fn actions() -> ActionRegistry {
+    actions_of(Providers::new(BTreeMap::new()))
+}
+
+fn actions_of(providers: Providers) -> ActionRegistry {
     let mut registry = ActionRegistry::default();
     flow_core::actions::register(&mut registry);
-    let providers = Arc::new(providers(secrets));
     let models = ModelFolder::new(ocr_models()).run_by(ocr_runtime());
-    flow_providers::register(&mut registry, providers, models, cores());
+    flow_providers::register(&mut registry, Arc::new(providers), models, cores());
     registry
 }
 
-/// The providers there are.
-pub(crate) fn providers(secrets: BTreeMap<String, String>) -> Providers {
-    Providers::new(secrets)
+/// The providers there are; `secrets` is a file of secrets beside the environment.
+pub(crate) fn providers(secrets: Option<&Path>) -> Result<Providers, CommandError> {
+    Ok(configured(&known_providers()?, self::secrets(secrets)?))
+}
+
+fn configured(known: &KnownProviders, secrets: BTreeMap<String, String>) -> Providers {
+    Providers::new(secrets).with_configured(known.configured.clone())
+}
+
+/// The providers there are, as the user's settings say: the file that `FLOW_CONFIG` names, or
+/// `flow/config.yaml` among the user's settings if there is one.
+fn known_providers() -> Result<KnownProviders, CommandError> {
+    let usual = || {
+        let home = || variable("HOME").map(|home| PathBuf::from(home).join(".config"));
+        let settings = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)?;
+        Some(settings.join("flow/config.yaml"))
+    };
+    let named = variable(SETTINGS).map(PathBuf::from);
+    let none = KnownProviders { kinds: Providers::KINDS, ..KnownProviders::default() };
+    let Some(file) = named.clone().or_else(usual) else { return Ok(none) };
+    let bytes = match std::fs::read(&file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+            return Ok(none);
+        }
+        Err(error) => {
+            let message = format!("cannot read the settings in `{}`: {error}", file.display());
+            let failed = CommandError::invalid(message);
+            return Err(match named {
+                Some(_) => failed.hint(format!("`{SETTINGS}` names the file")),
+                None => failed,
+            });
+        }
+    };
+    let name = file.display().to_string();
+    let (known, faults) = user_providers(&name, &bytes, Providers::KINDS);
+    output::note(&faults.to_string());
+    if faults.has_errors() {
+        return Err(CommandError::invalid(format!("the settings in `{name}` cannot be used")));
+    }
+    Ok(known)
 }
 
 /// What runs the OCR models: ONNX Runtime where its library is named, else what is built in.
@@ -123,8 +185,8 @@ pub(crate) fn folder_of(file: &Path) -> PathBuf {
 /// Checks a workflow's file. Its faults are the caller's to report.
 pub(crate) fn checked(
     file: &Path,
-    actions: &ActionRegistry,
-    models: &BTreeMap<String, String>,
+    machine: &Machine,
+    instead: &Instead,
 ) -> Result<Checked, CommandError> {
     let name = file.display().to_string();
     let bytes = std::fs::read(file).map_err(|error| {
@@ -136,35 +198,43 @@ pub(crate) fn checked(
         CommandError::invalid(format!("cannot read `{name}`: {why}"))
     })?;
     let files = Beside(folder_of(file));
-    let kinds = Providers::KINDS;
-    let environment = Environment { actions, provider_kinds: kinds, files: &files, models };
+    let Machine { actions, providers } = machine;
+    let environment = Environment { actions, providers, files: &files, instead };
     Ok(check(&name, &bytes, environment))
 }
 
 /// Checks a workflow's file and reports its faults; an error where it cannot run.
 pub(crate) fn program(
     file: &Path,
-    actions: &ActionRegistry,
-    models: &BTreeMap<String, String>,
+    machine: &Machine,
+    instead: &Instead,
 ) -> Result<Program, CommandError> {
-    usable(checked(file, actions, models)?, folder_of(file))
+    usable(checked(file, machine, instead)?, folder_of(file))
 }
 
-/// Checks the definition that a run was kept with.
-pub(crate) async fn kept_program(
+/// Checks what a run goes on with: the definition that it was kept with, or a changed file. What
+/// was said when it was run counts on, but for what is said now.
+pub(crate) async fn resumed_program(
     store: &Store,
     run: &RunRow,
-    actions: &ActionRegistry,
+    machine: &Machine,
+    from_file: Option<&Path>,
+    now: Instead,
 ) -> Result<Program, CommandError> {
     let kept = store.definition(&run.definition).await?.unwrap_or_default();
     let bundle: Option<Bundle> = serde_json::from_value(kept["bundle"].clone()).ok();
-    let (Some(bundle), Some(folder)) = (bundle, kept["folder"].as_str()) else {
+    if let Some(file) = from_file {
+        let then = bundle.map(|bundle| bundle.instead).unwrap_or_default();
+        return program(file, machine, &then.and(now));
+    }
+    let (Some(mut bundle), Some(folder)) = (bundle, kept["folder"].as_str()) else {
         let message = format!("the definition of run {} cannot be read", run.id);
         return Err(
             CommandError::failed(message).hint("`--from-file FILE` goes on with a workflow's file")
         );
     };
-    usable(check_bundle(&bundle, actions, Providers::KINDS), folder.into())
+    bundle.instead = bundle.instead.and(now);
+    usable(check_bundle(&bundle, &machine.actions, &machine.providers), folder.into())
 }
 
 fn usable(checked: Checked, folder: PathBuf) -> Result<Program, CommandError> {

@@ -25,9 +25,9 @@ fn a_call_that_the_budget_does_not_allow_is_not_made() {
         "step `ask`: the call may cost 1.00 USD, and of the run's budget of 0.50 USD 0.00 USD is spent and 0.00 USD set aside"
     );
     assert!(
-        output
-            .stderr
-            .contains("hint: raise `budget` and resume: nothing that is done is paid again\n"),
+        output.stderr.contains(
+            "hint: raise it by `--budget` when you resume: nothing that is done is paid again\n"
+        ),
         "{}",
         output.stderr
     );
@@ -47,6 +47,24 @@ fn a_raised_budget_lets_the_run_go_on() {
     let resumed = world.flow(&["resume", &output.run(), "--from-file", "w.yaml", "--json"]);
     assert_eq!(resumed.exits(0).json()["cost"], 3.0);
     assert_eq!(world.lines("calls"), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_budget_raised_on_the_command_line_counts_for_the_rest_of_the_runs_life() {
+    let rest = "steps: [{ id: ask, for_each: [a, b, c, d], max_parallel: 1, uses: model.generate, model: mine, with: { prompt: \"{{ item }}\" } }]\n";
+    let (world, output) = run(", price: 1 USD", &format!("budget: 1 USD\n{rest}"));
+    let run = output.exits(4).run();
+    let more = world.flow(&["resume", &run, "--budget", "3 USD", "--json"]).exits(4);
+    assert_eq!(more.json()["cost"], 3.0);
+    assert_eq!(world.lines("calls"), ["a", "b", "c"]);
+    // What was said then counts on, and what is said now before it.
+    let same = world.flow(&["resume", &run, "--json"]).exits(4);
+    assert!(same.json()["error"].as_str().is_some_and(|why| why.contains("budget of 3.00 USD")));
+    let done = world.flow(&["resume", &run, "--budget", "4 USD", "--json"]).exits(0);
+    assert_eq!(done.json()["cost"], 4.0);
+    assert_eq!(world.lines("calls"), ["a", "b", "c", "d"]);
+    let wrong = world.flow(&["resume", &run, "--budget", "much"]).exits(2);
+    assert!(wrong.stderr.contains("invalid value 'much' for '--budget <COST>'"), "{wrong:#?}");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flow_core::action::{Admission, Quote};
 use flow_core::error::{ErrorClass, Failure};
-use flow_core::language::{ModelChoice, ProviderConfig};
 use flow_core::provider::{Answer, CallContext, Capabilities, Part, Provider, Request};
 use tokio::sync::OnceCell;
 
@@ -30,12 +29,12 @@ impl Auto {
     pub(crate) fn find(providers: &Providers) -> Result<Self, Failure> {
         for kind in Kind::ALL {
             if let Some(model) = Catalog::usual_model(kind)
-                && let Ok(service) = providers.service(kind, &choice(kind))
+                && let Ok(service) = providers.service(kind, &providers.usual(kind))
             {
                 return Ok(Self { service, model: OnceCell::from(model.to_owned()) });
             }
         }
-        let service = providers.service(Kind::Ollama, &choice(Kind::Ollama))?;
+        let service = providers.service(Kind::Ollama, &providers.usual(Kind::Ollama))?;
         Ok(Self { service, model: OnceCell::new() })
     }
 
@@ -60,18 +59,6 @@ impl Auto {
     /// The request with the model's own name.
     async fn named(&self, request: &Request) -> Result<Request, Failure> {
         Ok(Request { model: self.model().await?.to_owned(), ..request.clone() })
-    }
-}
-
-fn choice(kind: Kind) -> ModelChoice {
-    let config = ProviderConfig { kind: kind.as_str().into(), ..ProviderConfig::default() };
-    ModelChoice {
-        provider: kind.as_str().into(),
-        config: Arc::new(config),
-        model: String::new(),
-        path: None,
-        projector: None,
-        options: None,
     }
 }
 

@@ -53,7 +53,7 @@ mod tests {
         let mut registry = ActionRegistry::default();
         flow_core::actions::register(&mut registry);
         let models = ModelFolder::new(std::path::PathBuf::new());
-        super::register(&mut registry, Arc::new(Providers::new(BTreeMap::new())), models, 1);
+        register(&mut registry, Arc::new(Providers::new(BTreeMap::new())), models, 1);
         let names: Vec<_> = registry.specs().map(|spec| spec.name).collect();
         assert!(names.contains(&"model.generate") && names.contains(&"value.set"), "{names:?}");
         for name in names {

@@ -26,6 +26,8 @@ use crate::service::{Dialect, Endpoint, Kind, Outside, Service};
 /// The providers there are, and the secrets that their settings may name.
 pub struct Providers {
     secrets: Arc<Value>,
+    /// What the user set up for every workflow, by name.
+    configured: BTreeMap<String, Arc<ProviderConfig>>,
     catalog: Catalog,
     /// The one way to every server, made when it is first needed.
     http: OnceLock<Http>,
@@ -47,12 +49,37 @@ impl Providers {
         let secrets = secrets.into_iter().map(|(name, value)| (name, Value::String(value)));
         Self {
             secrets: Arc::new(Value::Object(secrets.collect())),
+            configured: BTreeMap::new(),
             catalog: Catalog::default(),
             http: OnceLock::new(),
             services: Mutex::default(),
             auto: OnceLock::new(),
             limits: Mutex::default(),
         }
+    }
+
+    /// The same with what the user set up for every workflow, by name.
+    #[must_use]
+    pub fn with_configured(self, configured: BTreeMap<String, Arc<ProviderConfig>>) -> Self {
+        Self { configured, ..self }
+    }
+
+    /// What the user set up for every workflow, by name.
+    pub(crate) fn configured(&self) -> &BTreeMap<String, Arc<ProviderConfig>> {
+        &self.configured
+    }
+
+    /// A kind of service as it is where no workflow says more: as the user set it up, or with
+    /// what is usual.
+    pub(crate) fn usual(&self, kind: Kind) -> ModelChoice {
+        let name = kind.as_str();
+        let set = self.configured.get(name).filter(|config| config.kind == name).cloned();
+        choice(
+            name,
+            set.unwrap_or_else(|| {
+                Arc::new(ProviderConfig { kind: name.into(), ..ProviderConfig::default() })
+            }),
+        )
     }
 
     /// The provider of a model. `folder` is the workflow's.
@@ -277,6 +304,18 @@ impl Computed {
         );
         Failure::new(failure.class, message)
             .with_hint("its value is not shown: it may hold a secret")
+    }
+}
+
+/// A provider, without saying which of its models.
+pub(crate) fn choice(provider: &str, config: Arc<ProviderConfig>) -> ModelChoice {
+    ModelChoice {
+        provider: provider.to_owned(),
+        config,
+        model: String::new(),
+        path: None,
+        projector: None,
+        options: None,
     }
 }
 

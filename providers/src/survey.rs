@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flow_core::error::{ErrorClass, Failure};
-use flow_core::language::{ModelChoice, ProviderConfig};
+use flow_core::language::ModelChoice;
 use flow_core::provider::Capabilities;
 use serde_json::{Value, json};
 
 use crate::catalog::{Catalog, ModelFacts, Price};
-use crate::registry::Providers;
+use crate::registry::{Providers, choice};
 use crate::service::{Kind, Service};
 
 /// How long a service may take to say which models it has.
@@ -23,8 +23,8 @@ const WAIT: Duration = Duration::from_secs(2);
 /// A service that was looked for.
 #[derive(Clone, Debug)]
 pub struct Surveyed {
-    /// Its name: that of its kind.
-    pub name: &'static str,
+    /// Its name: that of its kind, or the user's own for it.
+    pub name: String,
     /// Its address; none where it is not set up.
     pub address: Option<String>,
     /// Its models, or why there are none to tell.
@@ -65,12 +65,19 @@ pub enum ModelPrice {
 }
 
 impl Providers {
-    /// Looks for every kind of service, all at once, each for at most two seconds.
+    /// Looks for every kind of service and for those that the user set up, all at once, each for
+    /// at most two seconds.
     ///
     /// Dropping the future ends the calls.
     pub async fn survey(&self) -> Vec<Surveyed> {
         let kinds = Kind::ALL.into_iter().filter(|kind| Self::KINDS.contains(&kind.as_str()));
-        futures::future::join_all(kinds.map(|kind| self.surveyed(kind))).await
+        let usual = kinds.map(|kind| (kind, self.usual(kind)));
+        let own = self.configured().iter().filter_map(|(name, config)| {
+            let kind = Kind::from_name(&config.kind)?;
+            (kind.as_str() != name).then(|| (kind, choice(name, Arc::clone(config))))
+        });
+        let asked = usual.chain(own).map(|(kind, choice)| self.surveyed(kind, choice));
+        futures::future::join_all(asked).await
     }
 
     /// The day the catalogue's facts were written down.
@@ -78,25 +85,18 @@ impl Providers {
         Catalog::default().date().to_string()
     }
 
-    async fn surveyed(&self, kind: Kind) -> Surveyed {
-        let name = kind.as_str();
-        let config = ProviderConfig { kind: name.into(), ..ProviderConfig::default() };
-        let choice = ModelChoice {
-            provider: name.into(),
-            config: Arc::new(config),
-            model: String::new(),
-            path: None,
-            projector: None,
-            options: None,
-        };
+    async fn surveyed(&self, kind: Kind, choice: ModelChoice) -> Surveyed {
         let service = match self.service(kind, &choice) {
             Ok(service) => service,
-            Err(failure) => return Surveyed { name, address: None, models: Err(failure) },
+            Err(failure) => {
+                return Surveyed { name: choice.provider, address: None, models: Err(failure) };
+            }
         };
         let models = asked(&service).await.map(|names| {
             names.into_iter().map(|name| described(name, &service)).collect::<Vec<_>>()
         });
-        Surveyed { name, address: Some(service.endpoint.base_url.clone()), models }
+        let address = Some(service.endpoint.base_url.clone());
+        Surveyed { name: choice.provider, address, models }
     }
 }
 

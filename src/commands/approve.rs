@@ -1,7 +1,5 @@
 //! `flow approve`: answers what a run asks.
 
-use std::collections::BTreeMap;
-
 use flow_core::engine::{Answer, Backend};
 use flow_core::ids::InstancePath;
 use flow_core::store::{RunRow, Store};
@@ -18,7 +16,7 @@ pub(crate) async fn run(global: &Global, args: Approve) -> Result<Exit, CommandE
         Some(path) => InstancePath::from_stored(&path),
         None => only_question(&store, &run).await?,
     };
-    let engine = world::engine(store, world::actions(BTreeMap::new()), true);
+    let engine = world::engine(store, world::actions(), true);
     let answer = Answer { approved: !args.reject, comment: args.comment };
     let word = if answer.approved { "approved" } else { "rejected" };
     engine.approve(&run.id, &path, answer).await?;

@@ -1,7 +1,5 @@
 //! `flow cancel`: stops a run.
 
-use std::collections::BTreeMap;
-
 use flow_core::engine::Backend;
 use serde_json::json;
 
@@ -12,7 +10,7 @@ use crate::{output, world};
 pub(crate) async fn run(global: &Global, args: &OneRun) -> Result<Exit, CommandError> {
     let store = world::existing_store(global).await?;
     let run = world::run_named(&store, &args.run).await?;
-    let engine = world::engine(store, world::actions(BTreeMap::new()), true);
+    let engine = world::engine(store, world::actions(), true);
     engine.cancel(&run.id).await?;
     let run = engine.attach(&run.id).await?;
     if global.json {

@@ -1,19 +1,19 @@
 //! `flow check`: says everything that is wrong with a workflow.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
+
+use flow_core::language::Instead;
 
 use crate::cli::{Check, Global};
 use crate::report::{CommandError, Exit};
 use crate::{output, world};
 
 pub(crate) fn run(global: &Global, args: &Check) -> Result<Exit, CommandError> {
-    let actions = world::actions(BTreeMap::new());
+    let machine = world::machine(None)?;
     let mut exit = Exit::Done;
     let mut all = Vec::new();
     for file in &args.files {
-        let checked = world::checked(file, &actions, &BTreeMap::new())?;
+        let checked = world::checked(file, &machine, &Instead::default())?;
         if checked.diagnostics.has_errors() {
             exit = Exit::Invalid;
         }

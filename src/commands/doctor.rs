@@ -18,7 +18,7 @@ const SHOWN: usize = 12;
 
 /// A thing that was looked at.
 struct Finding {
-    name: &'static str,
+    name: String,
     found: bool,
     what: String,
     hint: Option<String>,
@@ -26,7 +26,7 @@ struct Finding {
 
 pub(crate) async fn run(global: &Global) -> Result<Exit, CommandError> {
     let findings = [store(global).await, ocr_models(), ocr_engine(), providers()];
-    let services = world::providers(world::secrets(None)?).survey().await;
+    let services = world::providers(None)?.survey().await;
     if global.json {
         let services = services.iter().map(service_json);
         output::json(&findings.iter().map(finding_json).chain(services).collect());
@@ -59,7 +59,7 @@ fn say_service(service: &Surveyed) {
 }
 
 fn of_service(service: &Surveyed) -> Finding {
-    let name = service.name;
+    let name = service.name.clone();
     match &service.models {
         Ok(models) => {
             let address = service.address.as_deref().unwrap_or_default();
@@ -106,7 +106,8 @@ fn ocr_engine() -> Finding {
 }
 
 /// What was found, or what is wrong and what to do about it.
-fn finding(name: &'static str, found: Result<String, (String, Option<&'static str>)>) -> Finding {
+fn finding(name: &str, found: Result<String, (String, Option<&'static str>)>) -> Finding {
+    let name = name.to_owned();
     match found {
         Ok(what) => Finding { name, found: true, what, hint: None },
         Err((what, hint)) => Finding { name, found: false, what, hint: hint.map(str::to_owned) },
@@ -116,7 +117,7 @@ fn finding(name: &'static str, found: Result<String, (String, Option<&'static st
 fn providers() -> Finding {
     let (kinds, date) = (Providers::KINDS.join(", "), Providers::facts_date());
     let what = format!("built in: {kinds}; what models take and cost is of {date}");
-    Finding { name: "providers", found: true, what, hint: None }
+    Finding { name: "providers".to_owned(), found: true, what, hint: None }
 }
 
 fn finding_json(finding: &Finding) -> Value {

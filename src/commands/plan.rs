@@ -1,7 +1,5 @@
 //! `flow plan`: says what would run.
 
-use std::collections::BTreeMap;
-
 use flow_core::engine::{Forecast, PlannedStep};
 use flow_core::language::{Block, Work, Workflow};
 use flow_core::units::Money;
@@ -12,23 +10,21 @@ use crate::report::{CommandError, Exit};
 use crate::{output, world};
 
 pub(crate) async fn run(global: &Global, args: &Plan) -> Result<Exit, CommandError> {
-    let actions = world::actions(BTreeMap::new());
+    let machine = world::machine(None)?;
     let file = args.file.as_deref();
     let Some(part) = &args.resume else {
         let Some(file) = file else {
             return Err(CommandError::invalid("name a workflow's file"));
         };
-        let program = world::program(file, &actions, &BTreeMap::new())?;
+        let program = world::program(file, &machine, &args.instead.clone().into())?;
         print_workflow(global, &program.workflow);
         return Ok(Exit::Done);
     };
     let store = world::existing_store(global).await?;
     let run = world::run_named(&store, part).await?;
-    let program = match file {
-        Some(file) => world::program(file, &actions, &BTreeMap::new())?,
-        None => world::kept_program(&store, &run, &actions).await?,
-    };
-    let engine = world::engine(store, actions, true);
+    let instead = args.instead.clone().into();
+    let program = world::resumed_program(&store, &run, &machine, file, instead).await?;
+    let engine = world::engine(store, machine.actions, true);
     let steps = engine.plan_resume(&run.id, program).await?;
     if global.json {
         output::json(&json!({ "run": run.id, "steps": steps }));

@@ -1,7 +1,5 @@
 //! `flow resume`: takes a run up again.
 
-use std::collections::BTreeMap;
-
 use flow_core::engine::{Backend, Resume as Taken};
 
 use crate::cli::{Global, Resume};
@@ -12,12 +10,10 @@ use crate::{progress, world};
 pub(crate) async fn run(global: &Global, args: Resume) -> Result<Exit, CommandError> {
     let store = world::existing_store(global).await?;
     let run = world::run_named(&store, &args.run).await?;
-    let actions = world::actions(world::secrets(args.secrets.as_deref())?);
-    let program = match &args.from_file {
-        Some(file) => world::program(file, &actions, &BTreeMap::new())?,
-        None => world::kept_program(&store, &run, &actions).await?,
-    };
-    let engine = world::engine(store, actions, !args.no_cache);
+    let machine = world::machine(args.secrets.as_deref())?;
+    let (file, instead) = (args.from_file.as_deref(), args.instead.into());
+    let program = world::resumed_program(&store, &run, &machine, file, instead).await?;
+    let engine = world::engine(store, machine.actions, !args.no_cache);
     let resume = Taken { id: run.id, program: program.clone(), observer: progress::watcher() };
     let handle = engine.resume(resume).await?;
     drive::to_the_end(global, &engine, &program, handle).await

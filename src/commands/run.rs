@@ -1,7 +1,5 @@
 //! `flow run`: runs a workflow.
 
-use std::collections::BTreeMap;
-
 use flow_core::engine::{Backend, Submission};
 use flow_core::language::{InputType, Workflow, bind_inputs};
 use flow_core::store::Store;
@@ -13,16 +11,15 @@ use crate::report::{CommandError, Exit};
 use crate::{progress, world};
 
 pub(crate) async fn run(global: &Global, args: Run) -> Result<Exit, CommandError> {
-    let actions = world::actions(world::secrets(args.secrets.as_deref())?);
-    let models: BTreeMap<_, _> = args.models.into_iter().collect();
-    let program = world::program(&args.file, &actions, &models)?;
+    let machine = world::machine(args.secrets.as_deref())?;
+    let program = world::program(&args.file, &machine, &args.instead.into())?;
     let inputs = inputs(&program.workflow, args.inputs)?;
     if args.dry_run {
         plan::print_workflow(global, &program.workflow);
         return Ok(Exit::Done);
     }
     let store = Store::open(&world::store_beside(global, &args.file)).await?;
-    let engine = world::engine(store, actions, !args.no_cache);
+    let engine = world::engine(store, machine.actions, !args.no_cache);
     let submission = Submission {
         id: world::new_run_id(),
         program: program.clone(),

@@ -1,13 +1,11 @@
 //! `flow schema`: the JSON Schema of workflow files.
 
-use std::collections::BTreeMap;
-
 use flow_core::language::json_schema;
 
 use crate::report::Exit;
 use crate::{output, world};
 
 pub(crate) fn run() -> Exit {
-    output::json(&json_schema(&world::actions(BTreeMap::new())));
+    output::json(&json_schema(&world::actions()));
     Exit::Done
 }

@@ -149,6 +149,7 @@ impl World {
             .current_dir(self.folder())
             .env("HOME", self.home.path())
             .env_remove("XDG_CACHE_HOME")
+            .env_remove("XDG_CONFIG_HOME")
             .env("TZ", "UTC")
             .stdin(Stdio::null());
         command

@@ -112,8 +112,10 @@ fn refusal(whose: &str, budget: Budget, spent: Money, reserved: Money, cost: Mon
         "the call may cost {cost}, and of the {whose}'s budget of {} {spent} is spent and {reserved} set aside",
         budget.cost
     );
-    Failure::new(ErrorClass::Budget, message)
-        .with_hint("raise `budget` and resume: nothing that is done is paid again")
+    Failure::new(ErrorClass::Budget, message).with_hint(match whose {
+        "run" => "raise it by `--budget` when you resume: nothing that is done is paid again",
+        _ => "raise `budget` and resume `--from-file`: nothing that is done is paid again",
+    })
 }
 
 fn less(from: Money, cost: Money) -> Money {

@@ -26,13 +26,18 @@ pub(crate) fn of_action(spec: &ActionSpec, models: &[ModelChoice], input: &Value
     }))
 }
 
-/// Settings of a provider that do not decide what a model answers.
+/// Settings of a provider that do not decide what a model answers: how much may be asked, what
+/// it costs, and who pays.
 const HOW_MUCH: &[&str] = &[
+    "api_key",
     "concurrency",
     "idle_timeout",
     "models",
+    "organization",
     "price",
+    "project",
     "requests_per_minute",
+    "requests_per_second",
     "tokens_per_minute",
     "timeout",
 ];

@@ -25,6 +25,10 @@ pub(super) const WORKFLOW: &[Key] = &[
     ("outputs", "What the run yields, by name."),
 ];
 
+/// The user's own settings.
+pub(super) const USER: &[Key] =
+    &[("providers", "Settings of model providers that every workflow may name, by name.")];
+
 pub(super) const STEP: &[Key] = &[
     ("id", "Name of the step, as in `steps.ID.output`."),
     ("name", "Name for people."),

@@ -23,7 +23,10 @@ mod suggest;
 mod workflow;
 
 pub use bind::{InputFault, bind_inputs};
-pub use check::{Bundle, Checked, Environment, Files, check, check_bundle};
+pub use check::{
+    Bundle, Checked, Environment, Files, Instead, KnownProviders, check, check_bundle,
+    user_providers,
+};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use schema::json_schema;
 pub use suggest::closest;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use flow_core::language::{Block, OnError, OnLost, Step, Trigger, Work, check_bundle};
+use flow_core::language::{
+    Block, KnownProviders, OnError, OnLost, Step, Trigger, Work, check_bundle,
+};
 use flow_core::units::Money;
 use serde_json::json;
 
@@ -342,7 +344,8 @@ outputs: {done: '{{ steps.sub.output.y }}'}
         bundle.files.keys().map(String::as_str).collect::<Vec<_>>(),
         ["child.yaml", "s.json", "w.yaml"]
     );
-    let again = check_bundle(&bundle, &actions(), &KINDS);
+    let providers = KnownProviders { kinds: &KINDS, ..KnownProviders::default() };
+    let again = check_bundle(&bundle, &actions(), &providers);
     assert_eq!((&again.bundle, again.bundle.hash()), (&bundle, bundle.hash()));
     assert_eq!(workflow(again).steps.steps.len(), 2);
 }

@@ -1,8 +1,8 @@
 //! Which models a step asks, and what replaces them.
 
-use flow_core::language::{Checked, Work};
+use flow_core::language::{Bundle, Checked, Environment, Instead, Work, check, user_providers};
 
-use crate::support::{check_with, lines_of};
+use crate::support::{actions, check_with, lines_of};
 
 const TEXT: &str = "
 providers: {mine: {type: command, command: [answer]}, other: {type: command, command: [answer]}}
@@ -92,7 +92,7 @@ fn a_replacement_reaches_the_workflows_that_are_run() {
     let files = [("c.yaml", TEXT)];
     let checked = check_with(text.as_bytes(), &files, &[("reader", "auto")]);
     assert_eq!(checked.diagnostics.to_string(), "");
-    assert_eq!(checked.bundle.models["reader"], "auto");
+    assert_eq!(checked.bundle.instead.models["reader"], "auto");
     let workflow = checked.workflow.unwrap();
     let Work::Workflow { workflow: child, .. } = &workflow.steps.steps[0].work else { panic!() };
     assert_eq!(child.models["reader"].len(), 1);
@@ -103,4 +103,31 @@ fn providers_that_are_not_built_yet_are_told_so() {
     let text = "models: {m: llama/x}\nsteps: [{id: a, uses: model.generate, model: m, with: {prompt: x}}]\n";
     let found = lines_of(&check_with(text.as_bytes(), &[], &[]));
     assert_eq!(found[0], "1:13 provider `llama` is not built yet; leave it out until it is");
+}
+
+#[test]
+fn a_workflow_takes_over_what_the_user_set_unless_it_names_another_place() {
+    let settings = b"providers: {server: {type: openai, base_url: 'http://a', api_key: '{{ secrets.K }}', concurrency: 2}}";
+    let (providers, faults) = user_providers("settings.yaml", settings, &["openai"]);
+    assert_eq!(faults.to_string(), "");
+    let set = |own: &str| {
+        let text = format!(
+            "providers: {{server: {own}}}\nsteps: [{{id: s, uses: model.generate, model: server/m, with: {{prompt: x}}}}]"
+        );
+        let environment = Environment {
+            actions: &actions(),
+            providers: &providers,
+            files: &Bundle::default(),
+            instead: &Instead::default(),
+        };
+        let checked = check("w.yaml", text.as_bytes(), environment);
+        assert_eq!(checked.diagnostics.to_string(), "");
+        let config = std::sync::Arc::clone(&checked.workflow.unwrap().providers["server"]);
+        let settings = config.settings.iter();
+        settings.map(|(key, value)| format!("{key}={}", value.source())).collect::<Vec<_>>()
+    };
+    let (address, key) = ("base_url=\"http://a\"", "api_key=\"{{ secrets.K }}\"");
+    assert_eq!(set("{type: openai}"), [key, address, "concurrency=2"]);
+    assert_eq!(set("{type: openai, concurrency: 9}"), [key, address, "concurrency=9"]);
+    assert_eq!(set("{type: openai, base_url: 'http://b'}"), ["base_url=\"http://b\""]);
 }

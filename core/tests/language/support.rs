@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flow_core::action::{Action, ActionRegistry, ActionSpec, Effect, Outcome, StepContext};
 use flow_core::error::Failure;
-use flow_core::language::{Checked, Diagnostic, Environment, Files, Severity, Workflow, check};
+use flow_core::language::{
+    Checked, Diagnostic, Environment, Files, Instead, KnownProviders, Severity, Workflow, check,
+};
 use serde_json::{Value, json};
 
 pub(crate) const KINDS: [&str; 1] = ["command"];
@@ -128,9 +130,9 @@ pub(crate) fn check_with(bytes: &[u8], files: &[(&str, &str)], models: &[(&str, 
     let models: BTreeMap<String, String> = models.iter().map(owned).collect();
     let environment = Environment {
         actions: &actions(),
-        provider_kinds: &KINDS,
+        providers: &KnownProviders { kinds: &KINDS, ..KnownProviders::default() },
         files: &Memory(files),
-        models: &models,
+        instead: &Instead { models, budget: None },
     };
     check("w.yaml", bytes, environment)
 }

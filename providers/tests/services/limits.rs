@@ -9,7 +9,7 @@ use flow_core::action::ActionRegistry;
 use flow_core::content::ContentHash;
 use flow_core::engine::{Backend, Embedded, Program, RunHandle, Setup, Submission, SystemClock};
 use flow_core::ids::RunId;
-use flow_core::language::{Environment, Files, check};
+use flow_core::language::{Environment, Files, Instead, KnownProviders, check};
 use flow_core::store::{RunStatus, Store};
 use flow_providers::documents::sniff;
 use flow_providers::{ModelFolder, Providers};
@@ -62,9 +62,9 @@ impl World {
     async fn start(&self, number: u128, workflow: &str) -> RunHandle {
         let environment = Environment {
             actions: &self.actions,
-            provider_kinds: Providers::KINDS,
+            providers: &KnownProviders { kinds: Providers::KINDS, ..KnownProviders::default() },
             files: &NoFiles,
-            models: &BTreeMap::new(),
+            instead: &Instead::default(),
         };
         let checked = check("w.yaml", workflow.as_bytes(), environment);
         let workflow = checked.workflow.unwrap_or_else(|| panic!("{}", checked.diagnostics));

@@ -14,6 +14,7 @@ mod settings;
 mod steps;
 mod triggers;
 mod types;
+mod user;
 mod work;
 
 use std::collections::BTreeMap;
@@ -26,10 +27,13 @@ use super::diagnostic::{Diagnostic, Diagnostics, KEPT, LISTED, Lines, Severity};
 use super::document::{Data, Node, Place};
 use super::parse;
 use super::suggest::closest;
-use super::workflow::{Block, Workflow};
+use super::workflow::{Block, Budget, ProviderConfig, Workflow};
 use crate::action::ActionRegistry;
 use crate::content::ContentHash;
+use crate::units::Money;
 use reader::Fields;
+
+pub use user::user_providers;
 
 /// The most levels that sub-workflows may nest.
 const DEEPEST: usize = 8;
@@ -45,12 +49,41 @@ pub trait Files {
 pub struct Environment<'e> {
     /// The actions there are.
     pub actions: &'e ActionRegistry,
-    /// The kinds of providers there are.
-    pub provider_kinds: &'e [&'e str],
+    /// The providers there are besides those it sets up.
+    pub providers: &'e KnownProviders,
     /// The files it may refer to.
     pub files: &'e dyn Files,
+    /// What counts instead of what it says.
+    pub instead: &'e Instead,
+}
+
+/// What counts instead of what a workflow says: what was said when it was run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instead {
     /// Models to ask instead of those it names, by name; `*` for all.
-    pub models: &'e BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, String>,
+    /// What the run may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Money>,
+}
+
+impl Instead {
+    /// The same, with what is said now before what was said then.
+    #[must_use]
+    pub fn and(mut self, now: Self) -> Self {
+        self.models.extend(now.models);
+        Self { models: self.models, budget: now.budget.or(self.budget) }
+    }
+}
+
+/// The providers there are before a workflow sets up its own.
+#[derive(Clone, Debug, Default)]
+pub struct KnownProviders {
+    /// The kinds that are built in; each is a provider of that name, too.
+    pub kinds: &'static [&'static str],
+    /// Those that the user set up for every workflow, by name.
+    pub configured: BTreeMap<String, Arc<ProviderConfig>>,
 }
 
 /// A definition with all it refers to: enough to check it again anywhere.
@@ -60,9 +93,9 @@ pub struct Bundle {
     pub entry: String,
     /// Every text that was read, by name.
     pub files: BTreeMap<String, String>,
-    /// Models to ask instead of those it names, by name; `*` for all.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub models: BTreeMap<String, String>,
+    /// What counts instead of what the entry says.
+    #[serde(flatten)]
+    pub instead: Instead,
 }
 
 impl Bundle {
@@ -98,18 +131,21 @@ pub struct Checked {
 pub fn check(file: &str, bytes: &[u8], environment: Environment<'_>) -> Checked {
     let mut session = Session::default();
     let workflow = session.workflow(file, bytes, environment);
-    let bundle =
-        Bundle { entry: file.to_owned(), files: session.files, models: environment.models.clone() };
+    let instead = environment.instead.clone();
+    let bundle = Bundle { entry: file.to_owned(), files: session.files, instead };
     let diagnostics = Diagnostics::sorted(session.faults, session.more);
     let workflow = workflow.filter(|_| !diagnostics.has_errors());
     Checked { workflow, diagnostics, bundle }
 }
 
 /// Checks a definition again from its bundle.
-pub fn check_bundle(bundle: &Bundle, actions: &ActionRegistry, provider_kinds: &[&str]) -> Checked {
+pub fn check_bundle(
+    bundle: &Bundle,
+    actions: &ActionRegistry,
+    providers: &KnownProviders,
+) -> Checked {
     let text = bundle.files.get(&bundle.entry).cloned().unwrap_or_default();
-    let environment =
-        Environment { actions, provider_kinds, files: bundle, models: &bundle.models };
+    let environment = Environment { actions, providers, files: bundle, instead: &bundle.instead };
     check(&bundle.entry, text.as_bytes(), environment)
 }
 
@@ -205,6 +241,12 @@ impl Checker<'_> {
         }
         let defaults = self.defaults(&fields, &models, &providers);
         let budget = fields.get("budget").and_then(|node| self.budget(node));
+        let budget = match self.environment.instead.budget {
+            Some(cost) => {
+                Some(Budget { cost, allow_unknown: budget.is_some_and(|own| own.allow_unknown) })
+            }
+            None => budget,
+        };
         if self.session.open.len() > 1 {
             self.only_by_itself(&fields);
         }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::super::document::{Data, Node, Place};
 use super::super::keys;
 use super::super::workflow::{ModelChoice, ProviderConfig};
-use super::Checker;
 use super::reader::Fields;
+use super::{Checker, KnownProviders};
+use crate::template::Template;
 use crate::units::Money;
 
 pub(super) type Models = BTreeMap<String, Vec<ModelChoice>>;
@@ -37,7 +38,7 @@ impl Checker<'_> {
                 },
                 None => (entry.key.clone(), entry.place),
             };
-            let kinds = self.environment.provider_kinds;
+            let kinds = self.environment.providers.kinds;
             let known = kinds.contains(&name.as_str());
             if !known && NOT_BUILT.contains(&name.as_str()) {
                 self.not_built(place, &name);
@@ -57,10 +58,26 @@ impl Checker<'_> {
             if name == "command" {
                 self.command(&entry.value);
             }
+            self.take_over(&entry.key, &name, &mut templates);
             let config = ProviderConfig { kind: name, settings: templates };
             providers.insert(entry.key.clone(), Arc::new(config));
         }
         providers
+    }
+
+    /// Adds what the user set for a provider of this name to what the workflow leaves open.
+    ///
+    /// Not where the workflow says the address: the user's key is not for another place.
+    fn take_over(&self, name: &str, kind: &str, settings: &mut BTreeMap<String, Template>) {
+        let configured = self.environment.providers.configured.get(name);
+        if let Some(configured) = configured.filter(|configured| configured.kind == kind)
+            && !settings.contains_key("base_url")
+            && kind != "command"
+        {
+            for (key, setting) in &configured.settings {
+                settings.entry(key.clone()).or_insert_with(|| setting.clone());
+            }
+        }
     }
 
     /// Checks the settings of a program that answers.
@@ -96,7 +113,7 @@ impl Checker<'_> {
     }
 
     /// Settings of a provider may refer to secrets and to nothing else.
-    fn only_secrets(&mut self, node: &Node, template: &crate::template::Template) {
+    fn only_secrets(&mut self, node: &Node, template: &Template) {
         for reference in template.references() {
             if reference.root != "secrets" {
                 let message = format!("settings of a provider cannot refer to `{reference}`");
@@ -112,7 +129,7 @@ impl Checker<'_> {
             return models;
         };
         for entry in self.map(node, "`models`").unwrap_or_default() {
-            let replaced = self.environment.models.get(&entry.key);
+            let replaced = self.environment.instead.models.get(&entry.key);
             let node =
                 replaced.map_or_else(|| entry.value.clone(), |text| written(text, entry.place));
             // A name whose model is at fault is still a name: one fault is enough.
@@ -124,7 +141,7 @@ impl Checker<'_> {
 
     /// Says which replacements replace nothing.
     pub(super) fn replacements(&mut self, root: &Node, models: &Models) {
-        for name in self.environment.models.keys().filter(|name| *name != "*") {
+        for name in self.environment.instead.models.keys().filter(|name| *name != "*") {
             if !models.contains_key(name) {
                 let hint = self.meant(name, models.keys().map(String::as_str));
                 let hint = hint.unwrap_or_else(|| "`*=…` replaces every model".to_owned());
@@ -141,7 +158,7 @@ impl Checker<'_> {
         models: &Models,
         providers: &Providers,
     ) -> Option<Vec<ModelChoice>> {
-        match self.environment.models.get("*") {
+        match self.environment.instead.models.get("*") {
             Some(text) => self.model(&written(text, node.place), &Models::new(), providers),
             None => self.bounded(node, models, providers),
         }
@@ -236,7 +253,10 @@ impl Checker<'_> {
         if let Some(config) = providers.get(name) {
             return Some(Arc::clone(config));
         }
-        let kinds = self.environment.provider_kinds;
+        let KnownProviders { kinds, configured } = self.environment.providers;
+        if let Some(config) = configured.get(name) {
+            return Some(Arc::clone(config));
+        }
         if name == "command" && kinds.contains(&name) {
             let hint = "name it under `providers:` with its `command`".to_owned();
             let message = "provider `command` needs settings";
@@ -251,7 +271,8 @@ impl Checker<'_> {
             self.not_built(node.place, name);
             return None;
         }
-        let names = providers.keys().map(String::as_str).chain(kinds.iter().copied());
+        let names = providers.keys().chain(configured.keys()).map(String::as_str);
+        let names = names.chain(kinds.iter().copied());
         let hint = self.meant(name, names);
         let hint = hint.unwrap_or_else(|| "name it under `providers:` with its `type`".into());
         self.error(node.place, format!("there is no provider `{name}`"), Some(hint));
