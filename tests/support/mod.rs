@@ -50,7 +50,7 @@ echo "$prompt" | tr a-z A-Z
 "#;
 
 /// What a command came to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

@@ -188,8 +188,15 @@ impl Service {
         failure.hint = hint;
         failure.retry_after = asked.or_else(|| retry_after(headers, Timestamp::now()));
         failure.status = Some(status);
-        failure.request_id = request_id(headers);
+        failure.request_id = self.request_id(headers);
         failure
+    }
+
+    /// The id of a request, as the services name it in a header field.
+    fn request_id(&self, headers: &HeaderMap) -> Option<String> {
+        let names = ["x-request-id", "request-id", "x-goog-request-id"];
+        let value = names.iter().find_map(|name| headers.get(*name))?;
+        value.to_str().ok().map(|id| self.endpoint.redactor.text(id))
     }
 }
 
@@ -217,13 +224,6 @@ fn stopped() -> Failure {
 /// The day, by which prices and ends of service count.
 fn today() -> Day {
     Day::of(Timestamp::now())
-}
-
-/// The id of a request, as the services name it in a header field.
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    let names = ["x-request-id", "request-id", "x-goog-request-id"];
-    let value = names.iter().find_map(|name| headers.get(*name))?;
-    value.to_str().ok().map(str::to_owned)
 }
 
 /// Whether an answer says that it comes whole, though it was asked for in pieces.
@@ -330,7 +330,7 @@ impl Came<'_> {
         let name = format!("{}/{}", self.service.endpoint.name, self.request.model);
         let failed = |class, message| {
             let mut failure = Failure::new(class, message);
-            failure.request_id = request_id(headers);
+            failure.request_id = self.service.request_id(headers);
             Err(failure)
         };
         let empty = told.text.trim().is_empty();
@@ -384,7 +384,7 @@ impl Came<'_> {
         CallUsage {
             provider: self.service.endpoint.name.clone(),
             model: self.request.model.clone(),
-            request_id: request_id(headers),
+            request_id: self.service.request_id(headers),
             ..CallUsage::default()
         }
     }
