@@ -79,7 +79,7 @@ fn known_providers() -> Result<KnownProviders, CommandError> {
         Some(settings.join("flow/config.yaml"))
     };
     let named = variable(SETTINGS).map(PathBuf::from);
-    let none = KnownProviders { kinds: Providers::KINDS, ..KnownProviders::default() };
+    let none = Providers::known();
     let Some(file) = named.clone().or_else(usual) else { return Ok(none) };
     let bytes = match std::fs::read(&file) {
         Ok(bytes) => bytes,
@@ -96,7 +96,7 @@ fn known_providers() -> Result<KnownProviders, CommandError> {
         }
     };
     let name = file.display().to_string();
-    let (known, faults) = user_providers(&name, &bytes, Providers::KINDS);
+    let (known, faults) = user_providers(&name, &bytes, none);
     output::note(&faults.to_string());
     if faults.has_errors() {
         return Err(CommandError::invalid(format!("the settings in `{name}` cannot be used")));

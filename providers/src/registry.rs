@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flow_core::error::{ErrorClass, Failure};
-use flow_core::language::{ModelChoice, ProviderConfig};
+use flow_core::language::{KnownProviders, ModelChoice, ProviderConfig};
 use flow_core::provider::Provider;
 use flow_core::template::{Reference, Scope, Segment, Template};
 use flow_core::units::Money;
@@ -43,6 +43,13 @@ pub struct Providers {
 impl Providers {
     /// The kinds of providers that are built in.
     pub const KINDS: &[&str] = &["command", "openai", "anthropic", "gemini", "ollama"];
+
+    /// What a workflow may name of them, before the user's own.
+    pub fn known() -> KnownProviders {
+        let settings = Kind::ALL.map(|kind| (kind.as_str(), Endpoint::SETTINGS));
+        let settings = settings.into_iter().collect();
+        KnownProviders { kinds: Self::KINDS, settings, configured: BTreeMap::new() }
+    }
 
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {

@@ -293,13 +293,18 @@ impl Planner {
                 None => self.instance(step, values, &scope, &path, name).await?,
             };
             match found {
+                // What the step yields is not known any more, and nobody asks for a part of it.
+                Found::Kept(_) | Found::Failed(..) if open => {}
                 Found::Kept(view) => outputs.push(view.output.as_ref().clone()),
                 Found::Failed(path, failure) => {
                     failed += 1;
                     outputs.push(Value::Null);
                     first.get_or_insert((path, failure));
                 }
-                Found::Open => open = true,
+                Found::Open => {
+                    open = true;
+                    outputs = Vec::new();
+                }
             }
         }
         match first {

@@ -1,6 +1,8 @@
 //! Which models a step asks, and what replaces them.
 
-use flow_core::language::{Bundle, Checked, Environment, Instead, Work, check, user_providers};
+use flow_core::language::{
+    Bundle, Checked, Environment, Instead, KnownProviders, Work, check, user_providers,
+};
 
 use crate::support::{actions, check_with, lines_of};
 
@@ -108,7 +110,8 @@ fn providers_that_are_not_built_yet_are_told_so() {
 #[test]
 fn a_workflow_takes_over_what_the_user_set_unless_it_names_another_place() {
     let settings = b"providers: {server: {type: openai, base_url: 'http://a', api_key: '{{ secrets.K }}', concurrency: 2}}";
-    let (providers, faults) = user_providers("settings.yaml", settings, &["openai"]);
+    let known = KnownProviders { kinds: &["openai"], ..KnownProviders::default() };
+    let (providers, faults) = user_providers("settings.yaml", settings, known);
     assert_eq!(faults.to_string(), "");
     let set = |own: &str| {
         let text = format!(
@@ -130,4 +133,27 @@ fn a_workflow_takes_over_what_the_user_set_unless_it_names_another_place() {
     assert_eq!(set("{type: openai}"), [key, address, "concurrency=2"]);
     assert_eq!(set("{type: openai, concurrency: 9}"), [key, address, "concurrency=9"]);
     assert_eq!(set("{type: openai, base_url: 'http://b'}"), ["base_url=\"http://b\""]);
+}
+
+#[test]
+fn a_setting_that_a_kind_of_provider_does_not_have_is_told() {
+    let text = "providers: {openai: {bse_url: x, other: 1}}\nsteps: [{id: s, uses: value.set, with: {value: 1}}]";
+    let known = KnownProviders {
+        kinds: &["openai"],
+        settings: [("openai", &["base_url", "api_key"][..])].into(),
+        ..KnownProviders::default()
+    };
+    let environment = Environment {
+        actions: &actions(),
+        providers: &known,
+        files: &Bundle::default(),
+        instead: &Instead::default(),
+    };
+    assert_eq!(
+        lines_of(&check("w.yaml", text.as_bytes(), environment)),
+        [
+            "1:22 a provider of type `openai` has no setting `bse_url`; did you mean `base_url`?",
+            "1:34 a provider of type `openai` has no setting `other`; it has: base_url, api_key",
+        ]
+    );
 }

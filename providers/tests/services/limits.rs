@@ -9,7 +9,7 @@ use flow_core::action::ActionRegistry;
 use flow_core::content::ContentHash;
 use flow_core::engine::{Backend, Embedded, Program, RunHandle, Setup, Submission, SystemClock};
 use flow_core::ids::RunId;
-use flow_core::language::{Environment, Files, Instead, KnownProviders, check};
+use flow_core::language::{Environment, Files, Instead, check};
 use flow_core::store::{RunStatus, Store};
 use flow_providers::documents::sniff;
 use flow_providers::{ModelFolder, Providers};
@@ -62,7 +62,7 @@ impl World {
     async fn start(&self, number: u128, workflow: &str) -> RunHandle {
         let environment = Environment {
             actions: &self.actions,
-            providers: &KnownProviders { kinds: Providers::KINDS, ..KnownProviders::default() },
+            providers: &Providers::known(),
             files: &NoFiles,
             instead: &Instead::default(),
         };

@@ -10,7 +10,7 @@ use flow_core::engine::{
     Backend, Embedded, Observer, Program, Progress, RunReport, Setup, Submission, SystemClock,
 };
 use flow_core::ids::{InstancePath, RunId};
-use flow_core::language::{Environment, Files, Instead, KnownProviders, check};
+use flow_core::language::{Environment, Files, Instead, check};
 use flow_core::store::{AttemptRow, Store};
 use flow_providers::documents::sniff;
 use flow_providers::{ModelFolder, Providers};
@@ -71,7 +71,7 @@ impl Running {
     fn checked(&self, text: &str) -> flow_core::language::Checked {
         let environment = Environment {
             actions: &self.actions,
-            providers: &KnownProviders { kinds: Providers::KINDS, ..KnownProviders::default() },
+            providers: &Providers::known(),
             files: &NoFiles,
             instead: &Instead::default(),
         };

@@ -82,6 +82,8 @@ impl Instead {
 pub struct KnownProviders {
     /// The kinds that are built in; each is a provider of that name, too.
     pub kinds: &'static [&'static str],
+    /// The settings that a provider of a kind has; of a kind that is not here, any.
+    pub settings: BTreeMap<&'static str, &'static [&'static str]>,
     /// Those that the user set up for every workflow, by name.
     pub configured: BTreeMap<String, Arc<ProviderConfig>>,
 }

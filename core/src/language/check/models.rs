@@ -48,8 +48,17 @@ impl Checker<'_> {
                     hint.unwrap_or_else(|| format!("set `type` to one of: {}", kinds.join(", ")));
                 self.error(place, format!("there is no kind of provider `{name}`"), Some(hint));
             }
+            let has = self.environment.providers.settings.get(name.as_str()).copied();
             let mut templates = BTreeMap::new();
             for setting in settings.iter().filter(|setting| setting.key != "type") {
+                if let Some(has) = has.filter(|has| !has.contains(&setting.key.as_str())) {
+                    let hint = self.meant(&setting.key, has.iter().copied());
+                    let hint = hint.unwrap_or_else(|| format!("it has: {}", has.join(", ")));
+                    let key = &setting.key;
+                    let message = format!("a provider of type `{name}` has no setting `{key}`");
+                    self.error(setting.place, message, Some(hint));
+                    continue;
+                }
                 if let Some(template) = self.template(&setting.value) {
                     self.only_secrets(&setting.value, &template);
                     templates.insert(setting.key.clone(), template);
@@ -253,7 +262,7 @@ impl Checker<'_> {
         if let Some(config) = providers.get(name) {
             return Some(Arc::clone(config));
         }
-        let KnownProviders { kinds, configured } = self.environment.providers;
+        let KnownProviders { kinds, configured, .. } = self.environment.providers;
         if let Some(config) = configured.get(name) {
             return Some(Arc::clone(config));
         }

@@ -16,15 +16,15 @@ use crate::language::{keys, parse};
 
 /// Reads the providers of the user's settings, and every fault of the file.
 ///
-/// `file` names it in messages; `kinds` are the kinds of providers there are.
+/// `file` names it in messages; `known` are the providers there are without it.
 pub fn user_providers(
     file: &str,
     bytes: &[u8],
-    kinds: &'static [&'static str],
+    known: KnownProviders,
 ) -> (KnownProviders, Diagnostics) {
     let mut session = Session::default();
-    let configured = session.user(file, bytes, kinds).unwrap_or_default();
-    let known = KnownProviders { kinds, configured };
+    let configured = session.user(file, bytes, &known).unwrap_or_default();
+    let known = KnownProviders { configured, ..known };
     (known, Diagnostics::sorted(session.faults, session.more))
 }
 
@@ -38,12 +38,7 @@ impl Files for NoFiles {
 }
 
 impl Session {
-    fn user(
-        &mut self,
-        file: &str,
-        bytes: &[u8],
-        kinds: &'static [&'static str],
-    ) -> Option<Providers> {
+    fn user(&mut self, file: &str, bytes: &[u8], providers: &KnownProviders) -> Option<Providers> {
         let parsed = parse::text(file, bytes).and_then(|text| {
             let lines = Lines::new(file, text);
             parse::parse(&lines, text).map(|root| (lines, root))
@@ -57,7 +52,7 @@ impl Session {
         };
         let environment = Environment {
             actions: &ActionRegistry::default(),
-            providers: &KnownProviders { kinds, ..KnownProviders::default() },
+            providers,
             files: &NoFiles,
             instead: &Instead::default(),
         };
