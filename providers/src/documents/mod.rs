@@ -29,5 +29,5 @@ pub use open::{Limits, OpenDocument, Rendered};
 pub use pages::{PageSelection, PageSelectionError};
 pub use raster::decode_image;
 pub use resolution::encode_png;
-pub(crate) use sniff::media_of_name;
 pub use sniff::sniff;
+pub(crate) use sniff::{DOCX, EPUB, PPTX, XLSX, media_of_name};

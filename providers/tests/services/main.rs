@@ -9,6 +9,7 @@ mod embed;
 mod facts;
 mod faults;
 mod gemini;
+mod kinds;
 mod limits;
 mod parts;
 mod secrets;
