@@ -1,6 +1,5 @@
 //! What Gemini is asked, where no recording tells, and what it is not asked at all.
 
-
 use flow_core::error::ErrorClass;
 use serde_json::{Value, json};
 
