@@ -10,6 +10,8 @@ use flow_core::error::Failure;
 use flow_core::provider::{Media, MediaFile, Message, Part, Role};
 use serde_json::Value;
 
+use crate::part_kind::PartKind;
+
 /// The keys that say what a part is.
 const PARTS: &[&str] = &["text", "image", "document", "video", "audio"];
 
@@ -19,7 +21,7 @@ const LONGEST_SHOWN: usize = 200;
 /// The conversation: `messages`, and then what `content`, the files and `prompt` ask.
 pub(crate) fn messages(input: &Value) -> Result<Vec<Message>, Failure> {
     let mut messages = Vec::new();
-    for message in input["messages"].as_array().into_iter().flatten() {
+    for (at, message) in input["messages"].as_array().into_iter().flatten().enumerate() {
         let role = match message["role"].as_str() {
             Some("user") => Role::User,
             Some("assistant") => Role::Assistant,
@@ -28,18 +30,20 @@ pub(crate) fn messages(input: &Value) -> Result<Vec<Message>, Failure> {
                 return Err(Failure::input(message).with_hint("a role is `user` or `assistant`"));
             }
         };
-        messages.push(Message { role, parts: content(&message["content"])? });
+        let place = format!("messages[{at}].content");
+        messages.push(Message { role, parts: content(&message["content"], &place)? });
     }
-    let mut parts = content(&input["content"])?;
-    for (key, part) in FILES {
+    let mut parts = content(&input["content"], "content")?;
+    for (key, kind) in FILES {
         match &input[*key] {
             Value::Null => {}
             Value::Array(files) => {
-                for file in files {
-                    parts.push(part(media(key, file, BTreeMap::new())?));
+                for (at, file) in files.iter().enumerate() {
+                    let place = format!("{key}[{at}]");
+                    parts.push(file_part(*kind, &place, file, BTreeMap::new())?);
                 }
             }
-            file => parts.push(part(media(key, file, BTreeMap::new())?)),
+            file => parts.push(file_part(*kind, key, file, BTreeMap::new())?),
         }
     }
     if let Some(prompt) = input["prompt"].as_str() {
@@ -55,38 +59,35 @@ pub(crate) fn messages(input: &Value) -> Result<Vec<Message>, Failure> {
     Ok(messages)
 }
 
-/// Makes a file a part.
-type Wrap = fn(Media) -> Part;
-
 /// The keys of files, in the order they are sent, and what each is.
-const FILES: &[(&str, Wrap)] = &[
-    ("image", Part::Image),
-    ("images", Part::Image),
-    ("document", Part::Document),
-    ("documents", Part::Document),
-    ("video", Part::Video),
-    ("audio", Part::Audio),
+const FILES: &[(&str, PartKind)] = &[
+    ("image", PartKind::Image),
+    ("images", PartKind::Image),
+    ("document", PartKind::Document),
+    ("documents", PartKind::Document),
+    ("video", PartKind::Video),
+    ("audio", PartKind::Audio),
 ];
 
-fn content(value: &Value) -> Result<Vec<Part>, Failure> {
+fn content(value: &Value, place: &str) -> Result<Vec<Part>, Failure> {
     let items = match value {
         Value::Null => return Ok(Vec::new()),
         Value::String(text) => return Ok(vec![Part::Text(text.clone())]),
         Value::Array(items) => items,
         _ => return Err(Failure::input("`content` is a text or a list")),
     };
-    items.iter().map(part).collect()
+    items.iter().enumerate().map(|(at, item)| part(item, &format!("{place}[{at}]"))).collect()
 }
 
-fn part(item: &Value) -> Result<Part, Failure> {
+fn part(item: &Value, place: &str) -> Result<Part, Failure> {
     let key = key_of(item)?;
     if key == "text" {
         return Ok(Part::Text(item[key].as_str().unwrap_or_default().to_owned()));
     }
     let fields = item.as_object().into_iter().flatten().filter(|(name, _)| *name != key);
     let own = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let wrap = FILES.iter().find(|(name, _)| *name == key).map_or(Part::Image as Wrap, |at| at.1);
-    Ok(wrap(media(key, &item[key], own)?))
+    let kind = FILES.iter().find(|(name, _)| *name == key).map_or(PartKind::Image, |at| at.1);
+    file_part(kind, &format!("{place}.{key}"), &item[key], own)
 }
 
 /// What a part is: the one key of those that say it. Null counts as what is not known yet.
@@ -146,7 +147,26 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn media(key: &str, value: &Value, options: BTreeMap<String, Value>) -> Result<Media, Failure> {
+/// A file as a part, if it is of the kind that the part says.
+fn file_part(
+    kind: PartKind,
+    place: &str,
+    value: &Value,
+    options: BTreeMap<String, Value>,
+) -> Result<Part, Failure> {
+    let media = media(place, value, options)?;
+    if let MediaFile::Artifact(artifact) = &media.file {
+        kind.hold(place, artifact)?;
+    }
+    Ok(match kind {
+        PartKind::Image => Part::Image(media),
+        PartKind::Document => Part::Document(media),
+        PartKind::Video => Part::Video(media),
+        PartKind::Audio => Part::Audio(media),
+    })
+}
+
+fn media(place: &str, value: &Value, options: BTreeMap<String, Value>) -> Result<Media, Failure> {
     if let Some(artifact) = ArtifactRef::from_value(value) {
         return Ok(Media { file: MediaFile::Artifact(artifact), options });
     }
@@ -158,7 +178,7 @@ fn media(key: &str, value: &Value, options: BTreeMap<String, Value>) -> Result<M
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
             Ok(Media { file: MediaFile::Url(url.to_owned()), options })
         }
-        _ => Err(Failure::input(format!("`{key}`: `{}` is no file", shown(value)))
+        _ => Err(Failure::input(format!("`{place}`: `{}` is no file", shown(value)))
             .with_hint("a file is an input, a step's artifact, a URL, or `{file_id: …}`")),
     }
 }
@@ -190,7 +210,7 @@ mod tests {
             (json!("a"), "`content`: `\"a\"` is no part"),
             (json!({ "text": 5 }), "`content`: `text` is no text: `5`"),
             (json!({ "text": "a", "detail": "low" }), "`content`: a text has no `detail`"),
-            (json!({ "image": 5 }), "`image`: `5` is no file"),
+            (json!({ "image": 5 }), "`content[0].image`: `5` is no file"),
         ] {
             let failure = messages(&json!({ "content": [part] })).unwrap_err();
             assert_eq!(failure.message, message);

@@ -209,7 +209,8 @@ fn refuse_what_it_cannot_take(
         let (takes, what) = match part {
             Part::Text(_) => (true, "text"),
             Part::Image(_) => (can.images, "images"),
-            Part::Document(_) => (can.documents, "documents"),
+            // The pages of one may be sent as images.
+            Part::Document(_) => (can.documents || can.images, "documents"),
             Part::Video(_) => (can.video, "video"),
             Part::Audio(_) => (can.audio, "sound"),
         };

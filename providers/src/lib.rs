@@ -14,6 +14,7 @@ mod http;
 mod limits;
 mod ollama;
 mod openai;
+mod part_kind;
 mod redact;
 mod registry;
 mod service;

@@ -21,7 +21,7 @@ use crate::limits::Limits;
 use crate::ollama::Ollama;
 use crate::openai;
 use crate::redact::Redactor;
-use crate::service::{Dialect, Endpoint, Kind, Outside, Service};
+use crate::service::{Dialect, Endpoint, Fitting, Kind, Outside, Service};
 
 /// The providers there are, and the secrets that their settings may name.
 pub struct Providers {
@@ -38,6 +38,8 @@ pub struct Providers {
     auto: OnceLock<Arc<Auto>>,
     /// The limits of those who are asked, by account: services of several names may be one.
     limits: Mutex<BTreeMap<String, Limits>>,
+    /// What makes files fit for all of them.
+    fitting: Fitting,
 }
 
 impl Providers {
@@ -62,6 +64,7 @@ impl Providers {
             services: Mutex::default(),
             auto: OnceLock::new(),
             limits: Mutex::default(),
+            fitting: Fitting::default(),
         }
     }
 
@@ -151,7 +154,9 @@ impl Providers {
         let catalog = self.catalog;
         let limits = self.limits(&endpoint);
         let outside = Outside::default();
-        let service = Arc::new(Service { endpoint, dialect, http, catalog, outside, limits });
+        let fitting = self.fitting.clone();
+        let service =
+            Arc::new(Service { endpoint, dialect, http, catalog, outside, limits, fitting });
         services.insert(key, Arc::clone(&service));
         Ok(service)
     }

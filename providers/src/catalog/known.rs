@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::price::{Above, Price, Rates};
-use super::{Day, ImageTokens, ModelFacts, Retired};
+use super::{Day, ImageTokens, MediaTypes, ModelFacts, OfMany, Retired};
 
 /// What is said of a model.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -25,6 +25,13 @@ pub(crate) struct Known {
     pub(super) max_output: Option<u64>,
     pub(super) image_side: Option<u32>,
     pub(super) image_bytes: Option<u64>,
+    pub(super) image_types: MediaTypes,
+    pub(super) image_side_of_many: Option<OfMany>,
+    pub(super) max_images: Option<u32>,
+    pub(super) document_types: MediaTypes,
+    pub(super) document_pages: Option<u32>,
+    pub(super) document_bytes: Option<u64>,
+    pub(super) request_bytes: Option<u64>,
     pub(super) image_tokens: Option<ImageTokens>,
     pub(super) retired: Option<Retired>,
 }
@@ -80,6 +87,19 @@ impl Known {
         facts.max_output = self.max_output.or(facts.max_output);
         facts.images.side = self.image_side.or(facts.images.side);
         facts.images.bytes = self.image_bytes.or(facts.images.bytes);
+        facts.images.most = self.max_images.or(facts.images.most);
+        facts.images.of_many = self.image_side_of_many.or(facts.images.of_many);
+        facts.documents.pages = self.document_pages.or(facts.documents.pages);
+        facts.documents.bytes = self.document_bytes.or(facts.documents.bytes);
+        facts.request_bytes = self.request_bytes.or(facts.request_bytes);
+        for (fact, said) in [
+            (&mut facts.images.types, &self.image_types),
+            (&mut facts.documents.types, &self.document_types),
+        ] {
+            if said.is_said() {
+                fact.clone_from(said);
+            }
+        }
         let later = self.later.filter(|later| later.from <= today).map(|later| later.price);
         facts.price = later.or(self.price).map(Price::from).or(facts.price);
         if self.retired.is_some() {

@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 
 use super::known::{Known, WrittenPrice};
 use super::names;
-use super::{Day, ModelFacts};
+use super::{Day, MediaTypes, ModelFacts};
 use crate::limits::LimitSettings;
 
 /// What may be said of a model.
@@ -39,8 +39,14 @@ const KEYS: &[&str] = &[
     "price",
     "context",
     "max_output",
+    "image_types",
     "image_side",
     "image_bytes",
+    "max_images",
+    "document_types",
+    "document_pages",
+    "document_bytes",
+    "request_bytes",
     "concurrency",
     "requests_per_second",
     "requests_per_minute",
@@ -126,6 +132,21 @@ impl Place<'_> {
                 _ => Err(self.wrong(&format!("`{key}` is a whole number, not `{value}`"))),
             },
         };
+        let small = |key: &str| {
+            let number = count(key)?;
+            Ok::<_, Failure>(number.map(|number| u32::try_from(number).unwrap_or(u32::MAX)))
+        };
+        let types = |key: &str| match said.get(key) {
+            None => Ok(MediaTypes::default()),
+            Some(value) => match serde_json::from_value::<Vec<String>>(value.clone()) {
+                Ok(types) if !types.is_empty() && types.iter().all(|t| t.contains('/')) => {
+                    Ok(MediaTypes::new(types))
+                }
+                Ok(_) | Err(_) => Err(self
+                    .wrong(&format!("`{key}` is a list of media types, not `{value}`"))
+                    .with_hint(format!("e.g. `{key}: [image/png, \"text/*\"]`"))),
+            },
+        };
         Ok(Known {
             images: flag("images")?,
             documents: flag("documents")?,
@@ -137,8 +158,14 @@ impl Place<'_> {
             price: said.get("price").map(|price| self.price(price)).transpose()?,
             context: count("context")?,
             max_output: count("max_output")?,
-            image_side: count("image_side")?.map(|side| u32::try_from(side).unwrap_or(u32::MAX)),
+            image_types: types("image_types")?,
+            image_side: small("image_side")?,
             image_bytes: count("image_bytes")?,
+            max_images: small("max_images")?,
+            document_types: types("document_types")?,
+            document_pages: small("document_pages")?,
+            document_bytes: count("document_bytes")?,
+            request_bytes: count("request_bytes")?,
             ..Known::default()
         })
     }
@@ -200,7 +227,7 @@ mod tests {
                 json!({ "imges": true }),
                 "provider `gpu`: model `mine`: a model has no `imges`",
                 Some(
-                    "it has: images, documents, video, audio, schema, temperature, reasoning, price, context, max_output, image_side, image_bytes, concurrency, requests_per_second, requests_per_minute, tokens_per_minute",
+                    "it has: images, documents, video, audio, schema, temperature, reasoning, price, context, max_output, image_types, image_side, image_bytes, max_images, document_types, document_pages, document_bytes, request_bytes, concurrency, requests_per_second, requests_per_minute, tokens_per_minute",
                 ),
             ),
             (
@@ -217,6 +244,11 @@ mod tests {
                 json!({ "context": 0 }),
                 "provider `gpu`: model `mine`: `context` is a whole number, not `0`",
                 None,
+            ),
+            (
+                json!({ "image_types": ["png"] }),
+                "provider `gpu`: model `mine`: `image_types` is a list of media types, not `[\"png\"]`",
+                Some("e.g. `image_types: [image/png, \"text/*\"]`"),
             ),
             (
                 json!({ "concurrency": 0 }),

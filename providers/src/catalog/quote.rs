@@ -12,6 +12,7 @@ use flow_core::provider::{Media, MediaFile, Part, Request};
 use serde_json::Value;
 
 use super::{ImageTokens, ModelFacts, Price};
+use crate::documents::PageSelection;
 use crate::limits::Amount;
 
 /// Bytes of text that are at least a token.
@@ -25,6 +26,9 @@ const DOCUMENT: u64 = 2;
 
 /// Bytes of a document that are at least a page, which many services also look at as an image.
 const PAGE: u64 = 16 << 10;
+
+/// Bytes of a PDF or a TIFF that are at least a page which is sent as an image.
+const DRAWN_PAGE: u64 = 2 << 10;
 
 /// Bytes of a video or a sound that are at least a token: a second is some 300 tokens of a
 /// video of at least 10 KB, or some 32 of a sound of at least 1 KB.
@@ -103,14 +107,24 @@ fn part_tokens(part: &Part, request: &Request, facts: &ModelFacts) -> Option<u64
         Part::Image(media) => {
             let own = media.options.get("detail").and_then(Value::as_str);
             let low = own.or(request.detail.as_deref()) == Some("low");
-            let pixels = match &media.file {
-                MediaFile::Artifact(image) => image.width.zip(image.height),
-                MediaFile::Url(_) | MediaFile::Uploaded { .. } => None,
+            let (pixels, tiff) = match &media.file {
+                MediaFile::Artifact(image) => {
+                    let pixels = image.width.zip(image.height);
+                    (pixels.map(|size| facts.images.fitted(size)), image.media_type == "image/tiff")
+                }
+                MediaFile::Url(_) | MediaFile::Uploaded { .. } => (None, false),
             };
-            Some(match facts.image_tokens {
+            let tokens = match facts.image_tokens {
                 ImageTokens::Tiles { base, .. } if low => base,
                 rule => rule.of(pixels),
-            })
+            };
+            // Each page of a TIFF is an image.
+            let pages = if tiff { image_pages(media, request, facts)? } else { 1 };
+            Some(tokens.saturating_mul(pages))
+        }
+        Part::Document(media) if is_sent_as_images(media, request, facts) => {
+            let pages = image_pages(media, request, facts)?;
+            Some(pages.saturating_mul(facts.image_tokens.of(None)))
         }
         Part::Document(media) => {
             let size = size(media)?;
@@ -119,6 +133,30 @@ fn part_tokens(part: &Part, request: &Request, facts: &ModelFacts) -> Option<u64
         }
         Part::Video(media) | Part::Audio(media) => Some(size(media)? / RECORDING),
     }
+}
+
+/// Whether the pages of a document are sent as images.
+fn is_sent_as_images(media: &Media, request: &Request, facts: &ModelFacts) -> bool {
+    let MediaFile::Artifact(file) = &media.file else { return false };
+    let is_tiff = file.media_type == "image/tiff";
+    !facts.capabilities.documents || is_tiff || chosen(media, request).is_some()
+}
+
+/// The most pages of a file that are sent as images; none where it is somewhere else.
+fn image_pages(media: &Media, request: &Request, facts: &ModelFacts) -> Option<u64> {
+    let MediaFile::Artifact(file) = &media.file else { return None };
+    // Whoever takes fewer is not asked.
+    let most = facts.images.most.map_or(u64::MAX, u64::from);
+    let by_size = 1 + file.size / DRAWN_PAGE;
+    let chosen = chosen(media, request).and_then(|pages| pages.most());
+    Some(chosen.unwrap_or(by_size).min(most))
+}
+
+/// The pages of a file that are chosen.
+fn chosen(media: &Media, request: &Request) -> Option<PageSelection> {
+    let said = media.options.get("pages").or_else(|| request.options.get("pages"))?;
+    let text = said.as_str().map_or_else(|| said.to_string(), str::to_owned);
+    text.parse().ok()
 }
 
 fn text(bytes: usize) -> u64 {
@@ -205,6 +243,41 @@ mod tests {
         assert_eq!(micros(&asking(vec![low]), &facts()), 85 + 3 * 16 + 1_000);
         let document = Part::Document(at("https://x/y.pdf"));
         assert_eq!(micros(&asking(vec![document]), &facts()), 10_000 + 1_000, "all it reads");
+    }
+
+    fn file(media_type: &str, size: u64, pixels: Option<(u32, u32)>) -> Media {
+        let file = flow_core::artifact::ArtifactRef {
+            hash: flow_core::content::ContentHash::of_bytes(b""),
+            media_type: media_type.into(),
+            name: "a".into(),
+            size,
+            width: pixels.map(|pixels| pixels.0),
+            height: pixels.map(|pixels| pixels.1),
+            dpi: None,
+            page: None,
+        };
+        Media { file: MediaFile::Artifact(file), options: BTreeMap::new() }
+    }
+
+    #[test]
+    fn files_are_counted_as_they_are_sent() {
+        let images = super::super::ImageLimits { side: Some(1000), ..Default::default() };
+        let image_tokens = ImageTokens::Area { pixels: 1000, most: 100_000 };
+        let facts = ModelFacts { images, image_tokens, context: None, ..facts() };
+        let tokens = |part: Part, options: Value| {
+            let options = serde_json::from_value(options).unwrap();
+            let request = Request { options, ..asking(vec![part]) };
+            amount(&request, &facts).input - 3 * 16
+        };
+        let none = || json!({});
+        let scaled = file("image/png", 1, Some((4000, 2000)));
+        assert_eq!(tokens(Part::Image(scaled), none()), 500, "as it is scaled");
+        let tiff = || file("image/tiff", 10 << 10, None);
+        assert_eq!(tokens(Part::Image(tiff()), none()), 600_000, "six pages at most");
+        assert_eq!(tokens(Part::Document(tiff()), json!({ "pages": "1-2" })), 200_000);
+        let pdf = || file("application/pdf", 10 << 10, None);
+        assert_eq!(tokens(Part::Document(pdf()), json!({ "pages": 3 })), 100_000);
+        assert_eq!(tokens(Part::Document(pdf()), none()), 600_000, "it takes no documents");
     }
 
     #[test]

@@ -50,6 +50,11 @@ pub(crate) fn read(
     })
 }
 
+/// Whether a document of a media type is read as text.
+pub(crate) fn reads(media: &str) -> bool {
+    format_of(media).is_some()
+}
+
 fn format_of(media: &str) -> Option<InputFormat> {
     Some(match media {
         DOCX => InputFormat::Docx,

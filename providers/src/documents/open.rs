@@ -106,6 +106,17 @@ impl OpenDocument {
         })
     }
 
+    /// How large a page is, in points; `None` for a document that has no size.
+    pub(crate) fn page_size(&self, number: u32) -> Result<Option<(f32, f32)>, DocumentError> {
+        self.on_page(number, || match &self.body {
+            Body::Pdf(pdf) => pdf.size(number, &self.limits).map(Some),
+            Body::Raster(raster) => {
+                raster.page(number, &self.limits).map(|page| Some((page.width, page.height)))
+            }
+            Body::Text(_) => Ok(None),
+        })
+    }
+
     /// Draws a page at a resolution; an image comes as it is, at its own.
     ///
     /// `None` for a document that has no pixels.

@@ -7,11 +7,11 @@ use std::str::FromStr;
 ///
 /// Written as numbers and ranges between commas. `9-` runs to the last page, `-3` starts
 /// at the first. The order is kept, a page named twice is taken once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PageSelection(Vec<Span>);
 
 /// Pages `first` to `last`; to the end of the document where there is no `last`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Span {
     first: u32,
     last: Option<u32>,
@@ -86,6 +86,14 @@ impl PageSelection {
             }
         }
         Ok(selected)
+    }
+}
+
+impl PageSelection {
+    /// The most pages that may be meant, however many there are; `None` where a range is open.
+    pub(crate) fn most(&self) -> Option<u64> {
+        let length = |span: &Span| Some(u64::from(span.last? - span.first) + 1);
+        self.0.iter().map(length).sum()
     }
 }
 
@@ -171,6 +179,12 @@ mod tests {
         assert_eq!(select(" 3 , -2, 1-3 ", 5), Ok(vec![3, 1, 2]));
         assert_eq!(PageSelection::default().select(3), Ok(vec![1, 2, 3]));
         assert_eq!(PageSelection::default().to_string(), "1-");
+    }
+
+    #[test]
+    fn the_most_pages_are_known_where_no_range_is_open() {
+        let most = |selection: &str| selection.parse::<PageSelection>().expect("valid").most();
+        assert_eq!((most("1-3,7"), most("-2,2"), most("9-")), (Some(4), Some(3), None));
     }
 
     #[test]

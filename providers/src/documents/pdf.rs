@@ -86,6 +86,12 @@ impl Pdf {
         })
     }
 
+    /// How large a page is, in points.
+    pub(crate) fn size(&self, number: u32, limits: &Limits) -> Result<(f32, f32), Fault> {
+        let doing = "reading the size of the page";
+        self.on_page(doing, number, limits, |_, page| Ok(page.render_dimensions()))
+    }
+
     /// Draws a page.
     pub(crate) fn render(&self, number: u32, dpi: f32, limits: &Limits) -> Result<Rendered, Fault> {
         let max = limits.max_pixels;

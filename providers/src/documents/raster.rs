@@ -4,7 +4,9 @@
 //! resolution its page has a size in points, else a pixel is a point. The size is read
 //! and judged before anything of that size is allocated.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{BufReader, Cursor};
+use std::path::Path;
 use std::sync::Arc;
 
 use image::metadata::Orientation;
@@ -12,6 +14,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Rg
 
 use super::error::{DocumentError, Fault};
 use super::guard::fenced;
+use super::jpeg;
 use super::layout::Page;
 use super::open::{Limits, Rendered};
 use super::resolution::{dpi, plausible};
@@ -38,31 +41,99 @@ pub fn decode_image(
     bytes: &[u8],
     limits: &Limits,
 ) -> Result<(DynamicImage, Option<f32>), DocumentError> {
-    if bytes.is_empty() {
-        return Err(Fault::Empty.of(name));
+    let image = OpenImage::open(name, bytes.into(), limits)?;
+    image.on_page(1)
+}
+
+/// An image of one page or several that was opened, for who wants its pixels as they are.
+pub(crate) struct OpenImage {
+    name: String,
+    limits: Limits,
+    raster: Raster,
+}
+
+impl OpenImage {
+    /// Opens an image from its bytes; `name` is for messages.
+    pub(crate) fn open(
+        name: &str,
+        bytes: Arc<[u8]>,
+        limits: &Limits,
+    ) -> Result<Self, DocumentError> {
+        let fault = match sniff(&bytes) {
+            _ if bytes.is_empty() => Fault::Empty,
+            Some(media) if format_of(media).is_some() => {
+                let raster = Raster::open(bytes, media, limits).map_err(|e| e.of(name))?;
+                return Ok(Self { name: name.to_owned(), limits: limits.clone(), raster });
+            }
+            Some(media) => Fault::NotAnImage { media },
+            None => Fault::unknown(&bytes),
+        };
+        Err(fault.of(name))
     }
-    let fault = match sniff(bytes) {
-        Some(media) if format_of(media).is_some() => {
-            let raster = Raster::open(bytes.into(), media, limits).map_err(|e| e.of(name))?;
-            return raster.decode(1, limits).map_err(|e| e.of(name));
+
+    /// Number of pages, 1 or more.
+    pub(crate) fn page_count(&self) -> u32 {
+        self.raster.page_count()
+    }
+
+    /// The pixels of a page, upright.
+    pub(crate) fn page(&self, number: u32) -> Result<DynamicImage, DocumentError> {
+        Ok(self.on_page(number)?.0)
+    }
+
+    fn on_page(&self, number: u32) -> Result<(DynamicImage, Option<f32>), DocumentError> {
+        self.raster.decode(number, &self.limits).map_err(|fault| fault.of(&self.name))
+    }
+}
+
+/// Reads how large an image of the disk is from its head: width and height in pixels as they
+/// lie in the file.
+///
+/// `None` where the file may be sound and is of a kind that is not read here. Fails where it
+/// cannot be an image of its type.
+pub(crate) fn image_size(
+    name: &str,
+    path: &Path,
+    media: &str,
+    limits: &Limits,
+) -> Result<Option<(u32, u32)>, DocumentError> {
+    let Some((media, format)) = known(media) else { return Ok(None) };
+    let path = path.to_path_buf();
+    let size = fenced("reading the size of the image", limits.max_time, move || {
+        let unreadable = |error: std::io::Error| damage(media, &ImageError::IoError(error));
+        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+        if format == ImageFormat::Jpeg {
+            // Its decoder would read the whole file.
+            let size = jpeg::size(&mut file).map_err(unreadable)?;
+            return size.map(Some).ok_or_else(|| Fault::damaged(media, "it has no picture"));
         }
-        Some(media) => Fault::NotAnImage { media },
-        None => Fault::unknown(bytes),
-    };
-    Err(fault.of(name))
+        match ImageReader::with_format(file, format).into_dimensions() {
+            Ok((0, _) | (_, 0)) => Err(Fault::damaged(media, "it has no pixels")),
+            Ok(size) => Ok(Some(size)),
+            Err(ImageError::Unsupported(_)) => Ok(None),
+            Err(error) => Err(damage(media, &error)),
+        }
+    });
+    size.map_err(|fault| fault.of(name))
+}
+
+/// The images that can be decoded: media type and format.
+const FORMATS: &[(&str, ImageFormat)] = &[
+    ("image/png", ImageFormat::Png),
+    ("image/jpeg", ImageFormat::Jpeg),
+    ("image/tiff", ImageFormat::Tiff),
+    ("image/webp", ImageFormat::WebP),
+    ("image/gif", ImageFormat::Gif),
+    ("image/bmp", ImageFormat::Bmp),
+];
+
+fn known(media: &str) -> Option<(&'static str, ImageFormat)> {
+    FORMATS.iter().copied().find(|(known, _)| *known == media)
 }
 
 /// The format that decodes a media type, where it is an image that can be decoded.
 pub(crate) fn format_of(media: &str) -> Option<ImageFormat> {
-    Some(match media {
-        "image/png" => ImageFormat::Png,
-        "image/jpeg" => ImageFormat::Jpeg,
-        "image/tiff" => ImageFormat::Tiff,
-        "image/webp" => ImageFormat::WebP,
-        "image/gif" => ImageFormat::Gif,
-        "image/bmp" => ImageFormat::Bmp,
-        _ => return None,
-    })
+    known(media).map(|(_, format)| format)
 }
 
 impl Raster {

@@ -11,7 +11,7 @@ const WINDOW: usize = 64 << 10;
 /// Needs the first 64 KiB of a file to know every format; an office document whose parts
 /// are stored in an unusual order is known only from the whole file.
 pub fn sniff(head: &[u8]) -> Option<&'static str> {
-    signature(head).or_else(|| pdf(head)).or_else(|| text(head))
+    signature(head).or_else(|| pdf(head)).or_else(|| text(head)).or_else(|| packets(head))
 }
 
 /// Tells the media type that the extension of a name stands for.
@@ -82,6 +82,13 @@ fn signature(head: &[u8]) -> Option<&'static str> {
         [b'O', b'g', b'g', b'S', ..] => "audio/ogg",
         [b'I', b'D', b'3', ..] | [0xff, 0xfb | 0xf3 | 0xf2, ..] => "audio/mpeg",
         [b'f', b'L', b'a', b'C', ..] => "audio/flac",
+        [b'F', b'O', b'R', b'M', _, _, _, _, b'A', b'I', b'F', b'F' | b'C', ..] => "audio/aiff",
+        // The frames of a bare stream of AAC begin so; its second half byte has no layer.
+        [0xff, 0xf0 | 0xf1 | 0xf8 | 0xf9, ..] => "audio/aac",
+        [b'#', b'!', b'A', b'M', b'R', ..] => "audio/amr",
+        [b'F', b'L', b'V', 1, ..] => "video/x-flv",
+        [0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, ..] => "video/x-ms-wmv",
+        [0, 0, 1, 0xb3 | 0xba, ..] => "video/mpeg",
         [b'P', b'K', 3, 4, ..] => zip(head),
         [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, ..] => "application/x-ole-storage",
         [0x1f, 0x8b, ..] => "application/gzip",
@@ -96,6 +103,7 @@ fn iso_media(brand: &[u8]) -> &'static str {
         Some(b"avif" | b"avis") => "image/avif",
         Some(b"qt  ") => "video/quicktime",
         Some(b"M4A " | b"M4B ") => "audio/mp4",
+        Some([b'3', b'g', b'p', _]) => "video/3gpp",
         _ => "video/mp4",
     }
 }
@@ -124,6 +132,12 @@ fn zip(head: &[u8]) -> &'static str {
     "application/zip"
 }
 
+/// Packets of a transport stream are 188 bytes, and each begins with the same letter.
+fn packets(head: &[u8]) -> Option<&'static str> {
+    let begins = |packet: usize| head.get(packet * 188) == Some(&b'G');
+    (begins(0) && begins(1) && begins(2)).then_some("video/mp2t")
+}
+
 /// A PDF's header may stand behind other bytes, within the first kilobyte.
 fn pdf(head: &[u8]) -> Option<&'static str> {
     contains(&head[..head.len().min(1024)], b"%PDF-").then_some("application/pdf")
@@ -137,10 +151,10 @@ fn text(head: &[u8]) -> Option<&'static str> {
         "text/plain"
     } else if lower.starts_with("<!doctype html") || lower.contains("<html") {
         "text/html"
+    } else if lower.starts_with("<svg") || (lower.starts_with("<?xml") && lower.contains("<svg")) {
+        "image/svg+xml"
     } else if lower.starts_with("<?xml") {
         "application/xml"
-    } else if lower.starts_with("<svg") {
-        "image/svg+xml"
     } else if lower.starts_with("{\\rtf") {
         "application/rtf"
     } else if looks_like_json(start) {
@@ -214,6 +228,7 @@ mod tests {
 
     #[test]
     fn formats_are_known_from_their_bytes() {
+        let packets = [b"G".as_slice(), &[0; 187]].concat().repeat(3);
         for (bytes, media) in [
             (b"%PDF-1.7\n".as_slice(), "application/pdf"),
             (b"\r\n junk before it %PDF-1.4", "application/pdf"),
@@ -225,7 +240,14 @@ mod tests {
             (b"RIFF\0\0\0\0WEBP", "image/webp"),
             (b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", "image/bmp"),
             (b"\0\0\0\x18ftypmp42", "video/mp4"),
+            (b"\0\0\0\x18ftyp3gp5", "video/3gpp"),
             (b"\0\0\0\x18ftypheic", "image/heic"),
+            (b"FORM\0\0\0\0AIFF", "audio/aiff"),
+            (b"\xff\xf1\x50\x80", "audio/aac"),
+            (b"FLV\x01\x05", "video/x-flv"),
+            (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video/x-ms-wmv"),
+            (b"\0\0\x01\xba", "video/mpeg"),
+            (&packets, "video/mp2t"),
             (b"PK\x03\x04 [Content_Types].xml word/document.xml", DOCX),
             (b"PK\x03\x04 ppt/presentation.xml", PPTX),
             (b"PK\x03\x04 xl/workbook.xml", XLSX),
@@ -233,6 +255,8 @@ mod tests {
             (b"PK\x03\x04 notes.txt", "application/zip"),
             (b"<!DOCTYPE html><p>", "text/html"),
             (b"  <HTML lang=en>", "text/html"),
+            (b"<?xml version='1.0'?><svg>", "image/svg+xml"),
+            (b"<?xml version='1.0'?><a>", "application/xml"),
             (b"{\"a\": 1}", "application/json"),
             (b"[1, 2]", "application/json"),
             (b"Received: by x\r\n\twith y\r\nSubject: z\r\n\r\nhello", "message/rfc822"),

@@ -108,6 +108,14 @@ impl Body {
     pub(crate) fn json(value: &impl Serialize) -> Self {
         Attachments::new().into_body(value)
     }
+
+    /// Its length in bytes as it is sent.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Json(json) => json.length(),
+        }
+    }
 }
 
 impl Json {

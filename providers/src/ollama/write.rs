@@ -97,8 +97,8 @@ fn own_options(request: &Request) -> Map<String, Value> {
     let (mut within, mut beside) = (Map::new(), Map::new());
     for (name, value) in &request.options {
         match (name.as_str(), value) {
-            // These two are said to flow.
-            ("stream" | "upload", _) => {}
+            // These are said to flow.
+            ("pages" | "stream" | "upload", _) => {}
             ("options", Value::Object(own)) => within.extend(own.clone()),
             (known, value) if WITHIN.contains(&known) => {
                 within.insert(name.clone(), value.clone());

@@ -25,7 +25,7 @@ pub(crate) struct Ask<'a> {
 }
 
 /// Options that say something to flow and not to a service.
-const OURS: &[&str] = &["stream", "upload"];
+const OURS: &[&str] = &["pages", "stream", "upload"];
 
 impl Ask<'_> {
     /// The body of the request with the user's own fields laid over it.

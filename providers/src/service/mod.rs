@@ -1,9 +1,9 @@
 //! Model services that are reached over HTTP: what they share, and the seam to what differs.
 //!
 //! ```text
-//! Request ─► prepare files ─► Dialect::generate ─► Http ─► raw reply kept ─► Dialect::read ─► Told
-//!            (sniff, scale,    (the service's       (one      (before it is      (what it said,
-//!             upload, inline)   wire types)          path)     parsed)            and what it took)
+//! Request ─► fit ─► ready files ─► Dialect::generate ─► Http ─► raw reply kept ─► Dialect::read ─► Told
+//!        (scale,   (upload,       (the service's       (one      (before it is      (what it said,
+//!         convert)  inline)        wire types)          path)     parsed)            and what it took)
 //! ```
 //!
 //! A [`Dialect`] holds the wire types of a service and nothing else: it writes requests and
@@ -18,7 +18,11 @@ mod embed;
 mod endpoint;
 mod fetch;
 mod files;
+mod fit;
+mod fitting;
 mod options;
+mod picture;
+mod scale;
 mod served;
 mod status;
 mod told;
@@ -27,6 +31,7 @@ pub(crate) use ask::{Ask, Content, Place, ReadyFile, Turn};
 pub(crate) use dialect::{Dialect, Framing, Listed, Pieces};
 pub(crate) use endpoint::{Endpoint, Kind};
 pub(crate) use fetch::{Outside, not_public};
+pub(crate) use fitting::Fitting;
 pub(crate) use options::overlay;
 pub(crate) use served::Service;
 pub(crate) use status::{class_of_status, cut_off, fault_of_status, heeding_should_retry, parse};

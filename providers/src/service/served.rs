@@ -15,6 +15,8 @@ use reqwest::header::HeaderMap;
 use super::dialect::{Dialect, Framing};
 use super::fetch::Outside;
 use super::files;
+use super::fit::Fit;
+use super::fitting::Fitting;
 use super::told::{Fault, Finish, Tokens, Told};
 use super::{Ask, Endpoint};
 use crate::catalog::{Catalog, Day, ModelFacts};
@@ -33,6 +35,7 @@ pub(crate) struct Service {
     pub(crate) catalog: Catalog,
     pub(crate) outside: Outside,
     pub(crate) limits: Limits,
+    pub(crate) fitting: Fitting,
 }
 
 #[async_trait]
@@ -64,11 +67,24 @@ impl Provider for Service {
             true => Cow::Borrowed(request),
             false => self.outside.fetched(&self.endpoint.name, request, context).await?,
         };
+        let fit = Fit {
+            provider: &self.endpoint.name,
+            model: &request.model,
+            facts: &facts,
+            fitting: &self.fitting,
+            context,
+        };
+        let fitted = tokio::select! {
+            fitted = fit.request(request) => fitted?,
+            () = context.cancel.cancelled() => return Err(stopped()),
+        };
+        let request = &*fitted.request;
         let turns = files::ready(request, &self.endpoint, &facts, context).await?;
         let stream = request.options.get("stream").and_then(serde_json::Value::as_bool);
         let stream = stream.unwrap_or(false);
         let ask = Ask { endpoint: &self.endpoint, request, turns, facts: &facts, stream };
         let call = self.dialect.generate(ask)?;
+        self.refuse_too_large(&request.model, &facts, call.body.length())?;
         let amount = || crate::catalog::amount(request, &facts);
         let turn = &*self.turn_of(context, &request.model, amount).await?;
         turn.sent();
@@ -150,6 +166,25 @@ impl Service {
     /// What is known of a model today.
     pub(crate) fn facts(&self, model: &str) -> ModelFacts {
         self.catalog.facts(&self.endpoint, model, today())
+    }
+
+    /// Refuses a request of so many bytes where the model takes fewer. Files that lie at the
+    /// service are no part of it.
+    fn refuse_too_large(
+        &self,
+        model: &str,
+        facts: &ModelFacts,
+        length: u64,
+    ) -> Result<(), Failure> {
+        let Some(most) = facts.request_bytes.filter(|most| length > *most) else {
+            return Ok(());
+        };
+        let message = format!(
+            "model `{}/{model}` takes requests of {most} bytes: this one has {length}",
+            self.endpoint.name
+        );
+        let hint = "send fewer or smaller files at once; in base64 a file is a third larger";
+        Err(Failure::new(ErrorClass::TooLarge, message).with_hint(hint))
     }
 
     fn refuse_retired(&self, model: &str, facts: &ModelFacts) -> Result<(), Failure> {

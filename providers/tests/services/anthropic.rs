@@ -1,7 +1,5 @@
 //! What Anthropic is asked, where no recording tells, and what it is not asked at all.
 
-use std::fs;
-
 use flow_core::error::ErrorClass;
 use serde_json::{Value, json};
 
@@ -104,15 +102,8 @@ async fn what_it_cannot_take_is_refused_before_anything_is_sent() {
     let settings = json!({ "models": { "large": { "temperature": false } } });
     let (server, asking) = asking(settings, Vec::new()).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let mut bitmap = b"BM".to_vec();
-    bitmap.extend([0; 12]);
-    bitmap.extend([40, 0, 0, 0]);
-    fs::write(folder.path().join("a.bmp"), bitmap).expect("written");
-    fs::write(folder.path().join("a.txt"), "words").expect("written");
-    fs::write(folder.path().join("a.png"), b"\x89PNG\r\n\x1a\n").expect("written");
     let hint = "leave it out, or say `models: { \"large\": { temperature: true } }` under \
                 `providers: mine:`";
-    let images = "it takes JPEG, PNG, GIF and WebP";
     for (input, message, hint) in [
         (
             json!({ "seed": 7 }),
@@ -121,21 +112,6 @@ async fn what_it_cannot_take_is_refused_before_anything_is_sent() {
         ),
         (json!({ "temperature": 0 }), "model `mine/large` takes no `temperature`", Some(hint)),
         (json!({ "top_p": 1 }), "model `mine/large` takes no `top_p`", Some(hint)),
-        (
-            json!({ "image": "@a.bmp" }),
-            "provider `mine` takes no image of type image/bmp: `a.bmp`",
-            Some(images),
-        ),
-        (
-            json!({ "image": "@a.txt" }),
-            "provider `mine` takes no image of type text/plain: `a.txt`",
-            Some(images),
-        ),
-        (
-            json!({ "document": "@a.png" }),
-            "provider `mine` takes no document of type image/png: `a.png`",
-            Some("it takes PDF and text; `document.text` reads others"),
-        ),
         (json!({ "video": "https://x/a.mp4" }), "model `mine/large` takes no video", None),
         (json!({ "audio": "https://x/a.mp3" }), "model `mine/large` takes no sound", None),
     ] {

@@ -8,7 +8,9 @@ mod conformance;
 mod embed;
 mod facts;
 mod faults;
+mod fitting;
 mod gemini;
+mod kinds;
 mod limits;
 mod parts;
 mod secrets;
@@ -16,6 +18,9 @@ mod structured;
 
 #[path = "../support/asking.rs"]
 mod asking;
+#[path = "../support/pdf.rs"]
+#[expect(dead_code, reason = "other tests use all of it")]
+mod pdf;
 #[path = "../support/recordings.rs"]
 mod recordings;
 #[path = "../support/running.rs"]
