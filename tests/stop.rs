@@ -6,6 +6,7 @@ mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::Child;
+use std::time::Duration;
 
 use support::{World, ended, signal, until};
 
@@ -253,4 +254,38 @@ steps:
         let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
         assert!(!found, "{}", file.display());
     }
+}
+
+/// Stopped while it looks what is done already: what is done stays done.
+#[test]
+fn a_resumed_run_that_is_interrupted_again_and_again_does_nothing_twice() {
+    let world = World::with(
+        "name: stop\nmodels: { mine: here/model }\nproviders: { here: { type: command, command: [./answer.sh] } }\nsteps:\n  - id: each\n    for_each: 200\n    steps:\n      - { id: said, when: item < 8, uses: model.generate, model: mine, with: { prompt: \"n{{ item }}\" } }\n      - { id: noted, uses: value.set, with: { value: \"{{ item }}\" } }\n      - { id: ask, when: item == 199, uses: human.approve, with: { show: 1 } }\n",
+    );
+    let waiting = world.flow(&["run", "w.yaml", "--json"]).exits(3);
+    let (run, store) = (waiting.run(), world.path(".flow"));
+    let before = support::kept(&store);
+    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    for _ in 0..25 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let child = world.start(&["resume", &run, "--json"]);
+        std::thread::sleep(Duration::from_micros(5_000 + random % 40_000));
+        signal(child.id(), "INT");
+        let output = ended(child);
+        assert!(matches!(output.code, Some(3 | 130) | None), "{output:#?}");
+    }
+    let after = support::kept(&store);
+    after.follows_its_journal();
+    assert_eq!(after.attempts, before.attempts);
+    for (path, status) in &before.steps {
+        assert_eq!(after.steps.get(path), Some(status), "{path}");
+        if status == "succeeded" {
+            assert_eq!(after.events[path], before.events[path], "{path}");
+        }
+    }
+    world.flow(&["approve", &run]).exits(0);
+    world.flow(&["resume", &run]).exits(0);
+    assert_eq!(world.lines("calls").len(), 8);
 }

@@ -200,6 +200,34 @@ impl Ledger {
         outcome
     }
 
+    /// Writes that an instance was stopped before an attempt of it was made in this life.
+    ///
+    /// What an earlier life left that still counts stays as it is: nobody came to look at it. A
+    /// step that is done stays done, a question stays asked, and a call that was lost is still
+    /// `on_lost`'s to decide. A failure that is tried again (`retry_failed`) is so later, too.
+    pub(crate) fn cut_off(
+        &mut self,
+        slot: Slot,
+        retry_failed: bool,
+        now: i64,
+    ) -> Result<(), IllegalTransition> {
+        let stays = self.entry(slot).is_some_and(|entry| match entry.state {
+            StepState::Idle { attempts } => attempts > 0,
+            StepState::Open { .. } | StepState::Retrying { .. } => false,
+            StepState::Failed { .. } => !retry_failed,
+            StepState::Working { .. }
+            | StepState::Waiting { .. }
+            | StepState::Succeeded { .. }
+            | StepState::Skipped { .. }
+            | StepState::Blocked { .. }
+            | StepState::Cancelled { .. } => true,
+        });
+        if stays {
+            return Ok(());
+        }
+        self.step_event(slot, &StepEvent::Cancelled { attempt: 0 }, Details::default(), now)
+    }
+
     fn write(
         &mut self,
         entry: &mut Entry,
@@ -234,6 +262,7 @@ impl Ledger {
                 answered: None,
                 approved: None,
                 comment: None,
+                output: None,
             });
         }
         Ok(())

@@ -134,11 +134,19 @@ impl Driver {
                 self.fail(slot, step, &path, Failed { attempt, failure, usage, hash })
             }
             End::Cancelled { attempt } => {
-                let attempt = attempt.map_or(0, |attempt| attempt.number);
-                self.step_event(slot, &StepEvent::Cancelled { attempt })
+                self.cancelled(slot, attempt.map_or(0, |attempt| attempt.number))
             }
             End::Store(error) => Err(error.into()),
         }
+    }
+
+    /// Notes that an instance was stopped; 0 where no attempt of it was made.
+    fn cancelled(&mut self, slot: Slot, attempt: u32) -> Result<(), EngineError> {
+        if attempt > 0 {
+            return self.step_event(slot, &StepEvent::Cancelled { attempt });
+        }
+        let (retry_failed, now) = (self.shared.retry_failed, self.shared.clock.now_ms());
+        Ok(self.ledger.cut_off(slot, retry_failed, now)?)
     }
 
     fn end_done(
@@ -194,8 +202,7 @@ impl Driver {
     ) -> Result<(), EngineError> {
         // An interrupted step has not failed: it is run when the run is resumed.
         if failed.failure.class == ErrorClass::Cancelled && self.shared.cancel.is_cancelled() {
-            let attempt = failed.attempt;
-            return self.step_event(slot, &StepEvent::Cancelled { attempt });
+            return self.cancelled(slot, failed.attempt);
         }
         let instead = match &step.on_error {
             OnError::Fail => None,

@@ -206,7 +206,7 @@ async fn answer_all(engine: &Embedded, world: &World) {
     for asked in engine.store().approvals(&run_id()).await.unwrap() {
         if asked.approved.is_none() {
             let (_, act) = plan_at(&world.phases, asked.path.as_str()).unwrap();
-            let answer = Answer { approved: act == Act::Asks(true), comment: None };
+            let answer = Answer { approved: act == Act::Asks(true), comment: None, output: None };
             engine.approve(&run_id(), &asked.path, answer).await.unwrap();
         }
     }

@@ -224,6 +224,7 @@ impl Point {
             Move::Answer(path) => point.answer(world, path)?,
             Move::Turn | Move::Report(_) | Move::Cut(_) | Move::Stop(_) => {
                 point.live(world, next)?;
+                point.undoes_nothing(self)?;
             }
         }
         Ok(point)

@@ -59,6 +59,28 @@ impl Point {
         Ok(())
     }
 
+    /// Whether a stop leaves what was durable before this move.
+    pub(super) fn undoes_nothing(&self, before: &Self) -> Result<(), Broken> {
+        for (path, row) in &before.store.rows {
+            let Some(now) = self.store.row(path).filter(|now| now.attempts == row.attempts) else {
+                continue;
+            };
+            let counts = match row.status {
+                StepStatus::Succeeded | StepStatus::Waiting => true,
+                StepStatus::Failed => self.life.as_ref().is_some_and(|life| !life.retry_failed),
+                StepStatus::Running
+                | StepStatus::Retrying
+                | StepStatus::Skipped
+                | StepStatus::Blocked
+                | StepStatus::Cancelled => false,
+            };
+            if counts && now.status == StepStatus::Cancelled {
+                return Err(format!("2: {path} was {}, and a stop undid it", row.status));
+            }
+        }
+        Ok(())
+    }
+
     /// What must hold when the driver returns.
     pub(super) fn rested(&self, world: &World) -> Result<(), Broken> {
         let Some(life) = &self.life else { return Ok(()) };

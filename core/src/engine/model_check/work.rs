@@ -102,7 +102,12 @@ impl Runner {
 
     /// Whether a wish to stop may end it where it stands.
     pub(super) fn may_be_cut(&self) -> bool {
-        matches!(self.stage, Stage::Announces | Stage::Acts)
+        match self.stage {
+            // Its input is prepared, and then what earlier lives left is looked at.
+            Stage::Known { .. } | Stage::Fails | Stage::Asks { .. } => true,
+            Stage::Announces | Stage::Acts => true,
+            Stage::Announced | Stage::Waits => false,
+        }
     }
 
     fn number(&self) -> u32 {
@@ -148,6 +153,9 @@ impl Life {
             }
         }
         match &runner.stage {
+            Stage::Known { .. } | Stage::Fails | Stage::Asks { .. } if cut => {
+                self.cancelled(slot, 0)
+            }
             Stage::Announced => Err(format!("4: {path} speaks before it may act")),
             Stage::Known { person } => {
                 let origin = if *person { Origin::Person } else { Origin::Ran };
@@ -231,6 +239,10 @@ impl Life {
     }
 
     fn cancelled(&mut self, slot: Slot, attempt: u32) -> Result<(), Broken> {
+        if attempt == 0 {
+            let cut = self.ledger.cut_off(slot, self.retry_failed, 0);
+            return cut.map_err(|error| format!("9: {error}"));
+        }
         self.step_event(slot, &StepEvent::Cancelled { attempt }, None)
     }
 }
