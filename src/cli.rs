@@ -234,6 +234,9 @@ pub(crate) struct Approve {
     /// Say no.
     #[arg(long)]
     pub(crate) reject: bool,
+    /// The output of the step, where it asks for one: JSON, or `@FILE` with it.
+    #[arg(long, value_name = "JSON", conflicts_with = "reject")]
+    pub(crate) output: Option<String>,
     /// Write something beside the answer.
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) comment: Option<String>,

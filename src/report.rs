@@ -85,6 +85,9 @@ impl From<EngineError> for CommandError {
             EngineError::UnknownRun { .. }
             | EngineError::NothingAsked { .. }
             | EngineError::Answered { .. }
+            | EngineError::OutputWanted { .. }
+            | EngineError::NoOutputWanted { .. }
+            | EngineError::Unfit { .. }
             | EngineError::Ended { .. } => Exit::Invalid,
             EngineError::Input(_)
             | EngineError::Store(_)

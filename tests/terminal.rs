@@ -20,6 +20,11 @@ const PROMPT: &str = "[y]es, [n]o, or Enter to decide later: ";
 /// Runs the workflow on a terminal on which this is typed once it asks; none where there is no
 /// `script`.
 fn typed(world: &World, keys: &str) -> Option<Output> {
+    typed_at(world, PROMPT, keys)
+}
+
+/// The same where something else stands before the place.
+fn typed_at(world: &World, prompt: &str, keys: &str) -> Option<Output> {
     let flow = world.command(&[]);
     let mut command = std::process::Command::new("script");
     // `exec`: a shell that stays answers an interrupt key with a code of its own.
@@ -34,7 +39,7 @@ fn typed(world: &World, keys: &str) -> Option<Output> {
     let mut keyboard = child.stdin.take().expect("a keyboard");
     let mut screen = child.stdout.take().expect("a screen");
     let (mut shown, mut byte) = (Vec::new(), [0]);
-    while !shown.ends_with(PROMPT.as_bytes()) && screen.read(&mut byte).expect("a byte") > 0 {
+    while !shown.ends_with(prompt.as_bytes()) && screen.read(&mut byte).expect("a byte") > 0 {
         shown.extend(byte);
     }
     keyboard.write_all(keys.as_bytes()).expect("keys");
@@ -84,4 +89,25 @@ fn who_decides_later_finds_the_run_waiting() {
     world.flow(&["approve", &run]).exits(0);
     let resumed = world.flow(&["resume", &run, "--json"]).exits(0);
     assert_eq!(resumed.json()["outputs"]["approved"], true);
+}
+
+#[test]
+fn a_person_gives_an_answer_that_fits() {
+    let workflow = "steps: [{ id: say, uses: model.generate, model: human, with: { prompt: How many?, schema: { type: integer } } }]\noutputs: { many: \"{{ steps.say.output }}\" }\n";
+    let world = World::with(workflow);
+    let Some(output) = typed_at(&world, "the answer, [n]o, or Enter to decide later: ", "4\n")
+    else {
+        return;
+    };
+    let output = output.exits(0);
+    assert!(output.stdout.contains("as JSON that fits {\"type\":\"integer\"}\r\n"), "{output:#?}");
+    assert!(output.stdout.contains("\"many\": 4"), "{output:#?}");
+    let world = World::with(workflow);
+    let Some(output) = typed_at(&world, "the answer, [n]o, or Enter to decide later: ", "many\n")
+    else {
+        return;
+    };
+    let output = output.exits(3);
+    let unfit = "error: the output of `say` is not what is asked for: \"many\" is not of type \"integer\"\r\n";
+    assert!(output.stdout.contains(unfit), "{output:#?}");
 }

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flow_core::action::{Action, ActionSpec, Admission, Effect, Outcome, Quote, StepContext};
+use flow_core::action::{
+    Action, ActionSpec, Admission, Earlier, Effect, Outcome, Quote, StepContext,
+};
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
 use flow_core::provider::{CallContext, Capabilities, Part, Request};
@@ -127,6 +129,9 @@ impl Action for Generate {
     }
 
     async fn run(&self, input: Value, context: &StepContext) -> Result<Outcome, Failure> {
+        if context.model.as_ref().is_some_and(ModelChoice::is_person) {
+            return Ok(Outcome::Wait { show: self.question(&input, context.earlier.as_ref()) });
+        }
         let (choice, request) = prepared(&input, context)?;
         let provider = self.providers.of(choice, &context.paths.folder)?;
         refuse_what_it_cannot_take(choice, &request, provider.capabilities(&request.model))?;
@@ -162,6 +167,23 @@ impl Action for Generate {
                 Err(failure)
             }
         }
+    }
+}
+
+impl Generate {
+    /// What a person is shown who answers in the place of a model.
+    fn question(&self, input: &Value, earlier: Option<&Earlier>) -> Value {
+        let mut show = json!({
+            "question": "what is the answer?",
+            "show": input,
+            "output_schema": self.output_schema(input),
+        });
+        if let Some(Earlier { failure, reply }) = earlier {
+            show["question"] = "no model gave an answer that can be used: what is it?".into();
+            show["why"] = failure.message.as_str().into();
+            show["reply"] = json!(reply);
+        }
+        show
     }
 }
 

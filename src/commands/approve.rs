@@ -3,7 +3,7 @@
 use flow_core::engine::{Answer, Backend};
 use flow_core::ids::InstancePath;
 use flow_core::store::{RunRow, Store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::{Approve, Global};
 use crate::report::{CommandError, Exit};
@@ -17,7 +17,8 @@ pub(crate) async fn run(global: &Global, args: Approve) -> Result<Exit, CommandE
         None => only_question(&store, &run).await?,
     };
     let engine = world::engine(store, world::actions(), true);
-    let answer = Answer { approved: !args.reject, comment: args.comment };
+    let output = args.output.as_deref().map(output_of).transpose()?;
+    let answer = Answer { approved: !args.reject, comment: args.comment, output };
     let word = if answer.approved { "approved" } else { "rejected" };
     engine.approve(&run.id, &path, answer).await?;
     if global.json {
@@ -26,6 +27,20 @@ pub(crate) async fn run(global: &Global, args: Approve) -> Result<Exit, CommandE
         output::note(&format!("{word} `{path}`; `flow resume {}` goes on\n", run.id));
     }
     Ok(Exit::Done)
+}
+
+/// The output as it was typed: JSON, a file of it, or a text that is no JSON.
+fn output_of(typed: &str) -> Result<Value, CommandError> {
+    let Some(file) = typed.strip_prefix('@') else { return Ok(json_or_text(typed)) };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        CommandError::invalid(format!("cannot read the output in `{file}`: {error}"))
+    })?;
+    Ok(json_or_text(text.trim_end()))
+}
+
+/// What was written for an output: JSON, or a text where it is none.
+pub(super) fn json_or_text(written: &str) -> Value {
+    serde_json::from_str(written).unwrap_or_else(|_| written.into())
 }
 
 async fn only_question(store: &Store, run: &RunRow) -> Result<InstancePath, CommandError> {

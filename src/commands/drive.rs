@@ -16,6 +16,7 @@ use flow_core::template::StepView;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Global;
+use crate::commands::approve::json_or_text;
 use crate::output;
 use crate::progress;
 use crate::report::{CommandError, Exit};
@@ -98,9 +99,12 @@ async fn ask(engine: &Embedded, run: &RunId) -> Result<bool, CommandError> {
                 return Ok(false);
             }
         };
-        if let Ok(Some(answer)) = answer {
-            engine.approve(run, &path, answer).await?;
-            answered = true;
+        let Ok(Some(answer)) = answer else { continue };
+        match engine.approve(run, &path, answer).await {
+            Ok(()) => answered = true,
+            // The question stays open: it can be answered by a command.
+            Err(unfit @ EngineError::Unfit { .. }) => output::note(&format!("error: {unfit}\n")),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(answered)
@@ -110,24 +114,37 @@ async fn ask(engine: &Embedded, run: &RunId) -> Result<bool, CommandError> {
 fn question(approval: &ApprovalRow) -> Option<Answer> {
     let text = approval.show["question"].as_str().unwrap_or("approve?");
     output::note(&format!("\n{}: {text}\n", approval.path));
+    for key in ["why", "reply"] {
+        if let Some(told) = approval.show[key].as_str() {
+            output::note(&format!("{told}\n"));
+        }
+    }
     let shown = approval.show.get("show").unwrap_or(&approval.show);
     output::note(&format!("{shown:#}\n"));
+    let wanted = approval.output_schema();
+    if let Some(schema) = wanted {
+        output::note(&format!("as JSON that fits {schema}\n"));
+    }
     loop {
-        output::note("[y]es, [n]o, or Enter to decide later: ");
+        output::note(match wanted {
+            Some(_) => "the answer, [n]o, or Enter to decide later: ",
+            None => "[y]es, [n]o, or Enter to decide later: ",
+        });
         let mut line = String::new();
         std::io::stderr().flush().ok()?;
         if std::io::stdin().lock().read_line(&mut line).ok()? == 0 {
             return None;
         }
-        match line.trim().to_lowercase().as_str() {
-            "y" | "yes" => {
-                return Some(Answer { approved: true, comment: None });
+        let (line, comment) = (line.trim(), None);
+        match (line.to_lowercase().as_str(), wanted) {
+            ("", _) => return None,
+            ("n" | "no", _) => return Some(Answer { approved: false, comment, output: None }),
+            (_, Some(_)) => {
+                let output = Some(json_or_text(line));
+                return Some(Answer { approved: true, comment, output });
             }
-            "n" | "no" => {
-                return Some(Answer { approved: false, comment: None });
-            }
-            "" => return None,
-            _ => {}
+            ("y" | "yes", None) => return Some(Answer { approved: true, comment, output: None }),
+            (_, None) => {}
         }
     }
 }

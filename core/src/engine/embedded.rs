@@ -118,6 +118,8 @@ pub struct Answer {
     pub approved: bool,
     /// What the person wrote beside it.
     pub comment: Option<String>,
+    /// The output of the step, where that is what it asks for.
+    pub output: Option<Value>,
 }
 
 /// What driving a run came to.
@@ -165,6 +167,32 @@ pub enum EngineError {
         /// The instance.
         path: InstancePath,
     },
+    /// The output that a step asks for was not given.
+    #[error("run {run} asks for the output of `{path}`")]
+    OutputWanted {
+        /// The run.
+        run: RunId,
+        /// The instance.
+        path: InstancePath,
+    },
+    /// An output was given that nobody asked for.
+    #[error("run {run} asks for a yes or a no at `{path}`, not for an output")]
+    NoOutputWanted {
+        /// The run.
+        run: RunId,
+        /// The instance.
+        path: InstancePath,
+    },
+    /// The output that was given does not fit.
+    #[error("the output of `{path}` is not what is asked for: {why}")]
+    Unfit {
+        /// The run.
+        run: RunId,
+        /// The instance.
+        path: InstancePath,
+        /// What is wrong.
+        why: String,
+    },
     /// The run has ended, and there is nothing to stop.
     #[error("run {run} is {status} already")]
     Ended {
@@ -194,6 +222,13 @@ impl EngineError {
             Self::UnknownRun { .. } => Some("`flow runs` lists the runs".into()),
             Self::NothingAsked { run, .. } => Some(format!("`flow show {run}` lists what it asks")),
             Self::Answered { run, .. } => Some(format!("`flow resume {run}` goes on")),
+            Self::OutputWanted { .. } => {
+                Some("give it by `--output JSON`, or `--reject` for none".into())
+            }
+            Self::NoOutputWanted { .. } => Some("leave `--output` out".into()),
+            Self::Unfit { run, .. } => {
+                Some(format!("`flow show {run} --json` shows what is asked for"))
+            }
             Self::Ended { .. } => None,
             Self::Illegal(_) | Self::Stuck { .. } => Some("please report it".into()),
         }
@@ -482,12 +517,45 @@ impl Backend for Embedded {
         if !open.iter().any(|row| row.path == *path) {
             return Err(EngineError::NothingAsked { run: run.clone(), path: path.clone() });
         }
+        fits(run, &approval, &answer)?;
         let answered = ApprovalRow {
             answered: Some(self.setup.clock.now_ms()),
             approved: Some(answer.approved),
             comment: answer.comment,
+            output: answer.output,
             ..approval
         };
         Ok(self.setup.store.commit(Batch { approvals: vec![answered], ..Batch::default() }).await?)
+    }
+}
+
+/// Whether an answer is one to the question: with the output that is asked for, or without.
+fn fits(run: &RunId, question: &ApprovalRow, answer: &Answer) -> Result<(), EngineError> {
+    let (run, path) = (run.clone(), question.path.clone());
+    match (question.output_schema().filter(|_| answer.approved), &answer.output) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(EngineError::NoOutputWanted { run, path }),
+        (Some(_), None) => Err(EngineError::OutputWanted { run, path }),
+        (Some(schema), Some(output)) => {
+            // The workflow's check has seen the schema.
+            let validator = jsonschema::validator_for(schema)
+                .map_err(|error| Failure::internal(format!("the schema is none: {error}")))?;
+            let faults: Vec<_> = validator
+                .iter_errors(output)
+                .take(3)
+                .map(|fault| {
+                    let place = fault.instance_path().to_string();
+                    if place.is_empty() {
+                        fault.to_string()
+                    } else {
+                        format!("at `{place}`: {fault}")
+                    }
+                })
+                .collect();
+            match faults.is_empty() {
+                true => Ok(()),
+                false => Err(EngineError::Unfit { run, path, why: faults.join("; ") }),
+            }
+        }
     }
 }

@@ -136,7 +136,8 @@ fn answered(approval: Option<&ApprovalRow>, hash: ContentHash, attempts: u32) ->
         None => Some(End::Asked { attempt: attempts, hash, show: None }),
         Some(true) if about_loss => None,
         Some(true) => {
-            let output = json!({ "approved": true, "comment": approval.comment });
+            let said = || json!({ "approved": true, "comment": approval.comment });
+            let output = approval.output.clone().unwrap_or_else(said);
             Some(known(hash, output.clone(), Some(output), Origin::Person, None))
         }
         Some(false) => {

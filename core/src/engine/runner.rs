@@ -241,7 +241,9 @@ impl Attempts<'_> {
                 }
                 None if falls_back && in_time(&Duration::ZERO) => {
                     (at, tries, asked_again) = (at + 1, 0, false);
-                    self.earlier = None;
+                    // A person is told what went wrong; another model begins anew.
+                    let person = chain[at].is_person();
+                    self.earlier = person.then(|| Earlier { failure: failure.clone(), reply });
                     Duration::ZERO
                 }
                 None => {

@@ -128,6 +128,16 @@ pub struct ModelChoice {
     pub options: Option<String>,
 }
 
+impl ModelChoice {
+    /// Whether it is a person: the last of a chain, who is asked where no model gave an answer.
+    pub fn is_person(&self) -> bool {
+        self.config.kind == PERSON
+    }
+}
+
+/// The name of the person in a chain of models.
+pub(crate) const PERSON: &str = "human";
+
 /// What a run or a step may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {

@@ -158,6 +158,7 @@ pub(super) fn approval(row: &SqliteRow) -> Decoded<ApprovalRow> {
         answered: row.try_get("answered")?,
         approved: row.try_get("approved")?,
         comment: row.try_get("comment")?,
+        output: maybe_json(row, "output")?,
     })
 }
 

@@ -214,6 +214,7 @@ fn approval(row: &ApprovalRow) -> Row {
         .maybe_int(row.answered)
         .flag(row.approved)
         .maybe_text(row.comment.as_deref())
+        .json(row.output.as_ref())
 }
 
 fn cache(row: &CacheRow) -> Row {

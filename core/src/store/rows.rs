@@ -258,6 +258,15 @@ pub struct ApprovalRow {
     pub approved: Option<bool>,
     /// What the person wrote beside it.
     pub comment: Option<String>,
+    /// The output that the person gave for the step, where it asks for one.
+    pub output: Option<Value>,
+}
+
+impl ApprovalRow {
+    /// The JSON Schema of the output that is asked for; none where only a yes or a no is.
+    pub fn output_schema(&self) -> Option<&Value> {
+        self.show.get("output_schema")
+    }
 }
 
 /// An output that later runs may use again.

@@ -45,7 +45,8 @@ impl fmt::Display for Ambiguous {
 macro_rules! approval_columns {
     ($rest:literal) => {
         concat!(
-            "SELECT r.id AS run, a.path, a.show, a.asked, a.answered, a.approved, a.comment ",
+            "SELECT r.id AS run, a.path, a.show, a.asked, a.answered, a.approved, a.comment, \
+             a.output ",
             "FROM approvals a JOIN runs r ON r.key = a.run ",
             $rest
         )

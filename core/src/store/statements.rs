@@ -73,10 +73,11 @@ INSERT INTO events (run, seq, at, path, kind, body)
 VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6)";
 
 const APPROVALS: &str = "
-INSERT INTO approvals (run, path, show, asked, answered, approved, comment)
-VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7)
+INSERT INTO approvals (run, path, show, asked, answered, approved, comment, output)
+VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (run, path) DO UPDATE SET show = excluded.show, asked = excluded.asked,
-    answered = excluded.answered, approved = excluded.approved, comment = excluded.comment";
+    answered = excluded.answered, approved = excluded.approved, comment = excluded.comment,
+    output = excluded.output";
 
 const CACHE: &str = "
 INSERT INTO cache (hash, output, meta, run, at)

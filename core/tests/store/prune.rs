@@ -314,6 +314,7 @@ async fn files_go_that_no_row_points_to_however_it_points() {
         answered: None,
         approved: None,
         comment: None,
+        output: None,
     };
     let cache = CacheRow {
         hash: ContentHash::of_bytes(b"c"),

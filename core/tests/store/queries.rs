@@ -43,6 +43,7 @@ async fn every_column_of_every_row_survives() {
         answered: Some(NOW + 1),
         approved: Some(false),
         comment: Some("no".into()),
+        output: Some(json!({"a": 1})),
     };
     let cache = CacheRow {
         hash: ContentHash::of_bytes(b"c"),
@@ -303,6 +304,7 @@ async fn open_questions_are_those_that_somebody_still_waits_for() {
         answered,
         approved: answered.map(|_| true),
         comment: None,
+        output: None,
     };
     let step = |name: &str, status| StepRow { path: path(name), status, ..instance(&run, 1) };
     let (waiting, done) = (StepStatus::Waiting, StepStatus::Succeeded);

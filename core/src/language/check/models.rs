@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::document::{Data, Node, Place};
 use super::super::keys;
-use super::super::workflow::{ModelChoice, ProviderConfig};
+use super::super::workflow::{ModelChoice, PERSON, ProviderConfig};
 use super::reader::Fields;
 use super::{Checker, KnownProviders};
 use crate::template::Template;
@@ -206,7 +206,16 @@ impl Checker<'_> {
                 let chains: Vec<_> =
                     items.iter().map(|item| self.model(item, models, providers)).collect();
                 let chains = chains.into_iter().collect::<Option<Vec<_>>>()?;
-                Some(chains.into_iter().flatten().collect())
+                let chain: Vec<_> = chains.into_iter().flatten().collect();
+                if let Some(at) = chain.iter().position(ModelChoice::is_person)
+                    && at + 1 < chain.len()
+                {
+                    let message = format!("`{PERSON}` is the last of a chain");
+                    let hint = "a person answers or declines: nobody is asked after that";
+                    self.error(node.place, message, Some(hint.to_owned()));
+                    return None;
+                }
+                Some(chain)
             }
             Data::Text(text) => self.named_model(node, text, models, providers),
             Data::Map(_) => self.model_object(node, providers).map(|choice| vec![choice]),
@@ -228,9 +237,9 @@ impl Checker<'_> {
         if let Some(chain) = models.get(text) {
             return Some(chain.clone());
         }
-        if text == "auto" {
-            let config = ProviderConfig { kind: "auto".into(), ..ProviderConfig::default() };
-            return Some(vec![choice("auto", "auto", Arc::new(config))]);
+        if matches!(text, "auto" | PERSON) {
+            let config = ProviderConfig { kind: text.into(), ..ProviderConfig::default() };
+            return Some(vec![choice(text, text, Arc::new(config))]);
         }
         let Some((provider, model)) = text.split_once('/') else {
             let names = models.keys().map(String::as_str);

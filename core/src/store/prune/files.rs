@@ -32,6 +32,8 @@ UNION ALL SELECT raw FROM attempts
 WHERE instr(raw, 'sha256:') AND run NOT IN (SELECT value FROM json_each(?1))
 UNION ALL SELECT show FROM approvals
 WHERE instr(show, 'sha256:') AND run NOT IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT output FROM approvals
+WHERE instr(output, 'sha256:') AND run NOT IN (SELECT value FROM json_each(?1))
 UNION ALL SELECT output FROM cache WHERE instr(output, 'sha256:') AND at >= ?2";
 
 impl Store {
