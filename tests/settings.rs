@@ -81,10 +81,7 @@ fn settings_that_are_wrong_are_told_with_their_place_and_nothing_runs() {
             "provider: {}\n",
             "settings.yaml:1:1: error: a file of settings has no key `provider`\n    1 | provider: {}\n      | ^\n      hint: did you mean `providers`?\n",
         ),
-        (
-            "providers: { mine: { type: opnai } }\n",
-            "there is no kind of provider `opnai`\n",
-        ),
+        ("providers: { mine: { type: opnai } }\n", "there is no kind of provider `opnai`\n"),
         (
             "providers: { openai: { api_key: \"{{ inputs.key }}\" } }\n",
             "settings of a provider cannot refer to `inputs.key`\n",

@@ -55,13 +55,13 @@ impl fmt::Display for Finding {
 
 impl Material {
     /// Reads `corpus/TARGET/` and `dictionaries/TARGET.dict` in a folder; files whose name
-    /// begins with a dot or ends in `.md` are about the others.
+    /// begins with a dot are about the others.
     pub fn of(target: &Target, folder: &Path) -> io::Result<Self> {
         let mut corpus = Vec::new();
         for entry in fs::read_dir(folder.join("corpus").join(target.name))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('.') && !name.ends_with(".md") {
+            if !name.starts_with('.') {
                 corpus.push((name, fs::read(entry.path())?));
             }
         }

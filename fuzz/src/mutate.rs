@@ -104,7 +104,7 @@ impl<'m> Mutator<'m> {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    /// The next number of the sequence (SplitMix64).
+    /// The next number of the sequence (`SplitMix64`).
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -129,7 +129,7 @@ fn unescaped(word: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = word.as_bytes();
     while let [first, tail @ ..] = rest {
-        (rest, _) = match (first, tail) {
+        (rest, ()) = match (first, tail) {
             (b'\\', [b'x', high, low, tail @ ..]) => {
                 let digits = [*high, *low];
                 let digits = std::str::from_utf8(&digits).ok()?;

@@ -5,6 +5,7 @@ mod fields;
 mod history;
 mod journal;
 mod names;
+mod reply;
 mod schema;
 mod template;
 mod yaml;
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// All targets, by name.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "fields", check: fields::fields, rounds: 1_500 },
     Target { name: "history", check: history::history, rounds: 20_000 },
     Target { name: "image", check: documents::image, rounds: 1_500 },
@@ -31,9 +32,10 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "names", check: names::names, rounds: 20_000 },
     Target { name: "office", check: documents::office, rounds: 1_500 },
     Target { name: "pdf", check: documents::pdf, rounds: 600 },
+    Target { name: "reply", check: reply::reply, rounds: 2_500 },
     Target { name: "schema", check: schema::schema, rounds: 3_000 },
     Target { name: "template", check: template::template, rounds: 1_500 },
-    Target { name: "yaml", check: yaml::yaml, rounds: 3_000 },
+    Target { name: "yaml", check: yaml::yaml, rounds: 1_500 },
 ];
 
 /// Checks bytes by the target of this name.

@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 
 use flow_core::action::ActionRegistry;
 use flow_core::language::{
-    Bundle, Checked, Diagnostic, Environment, Files, bind_inputs, check, check_bundle,
+    Bundle, Checked, Diagnostic, Environment, Files, Instead, KnownProviders, bind_inputs, check,
+    check_bundle,
 };
 use flow_providers::{ModelFolder, Providers};
 use serde_json::Map;
@@ -18,6 +19,9 @@ pub(super) static ACTIONS: LazyLock<ActionRegistry> = LazyLock::new(|| {
     flow_providers::register(&mut registry, providers, ModelFolder::new("absent".into()), 1);
     registry
 });
+
+static PROVIDERS: LazyLock<KnownProviders> =
+    LazyLock::new(|| KnownProviders { kinds: Providers::KINDS, ..KnownProviders::default() });
 
 /// The file's name, also as a sub-workflow that runs itself.
 const NAME: &str = "w.yaml";
@@ -43,9 +47,9 @@ impl Files for Beside<'_> {
 pub(super) fn checked(bytes: &[u8]) -> Checked {
     let environment = Environment {
         actions: &ACTIONS,
-        provider_kinds: Providers::KINDS,
+        providers: &PROVIDERS,
         files: &Beside(std::str::from_utf8(bytes).unwrap_or_default()),
-        models: &BTreeMap::new(),
+        instead: &Instead::default(),
     };
     check(NAME, bytes, environment)
 }
@@ -90,7 +94,7 @@ fn again(checked: &Checked) {
     let kept = checked.bundle.to_value();
     let bundle: Bundle = serde_json::from_value(kept).expect("a bundle that was kept");
     assert_eq!(bundle, checked.bundle);
-    let second = check_bundle(&bundle, &ACTIONS, Providers::KINDS);
+    let second = check_bundle(&bundle, &ACTIONS, &PROVIDERS);
     assert_eq!(second.diagnostics, checked.diagnostics);
     assert_eq!(format!("{:?}", second.workflow), format!("{:?}", checked.workflow));
     assert_eq!(second.bundle.hash(), checked.bundle.hash());
