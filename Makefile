@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 FLOW := $(TARGET)/debug/flow
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: help demo test check bench soak models setup
+.PHONY: help demo test check bench soak fuzz models setup
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,9 @@ bench: models ## measure against limits and peers (ROWS="chain start" for some)
 soak: models ## run, kill and resume a mix for SECONDS (3600), with SEED
 	cargo build --locked
 	soak/run --flow $(FLOW) --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))
+
+fuzz: setup ## look for inputs that break a promise, for SECONDS each (FUZZ=yaml for one target)
+	scripts/fuzz "$(FUZZ)" $(SECONDS)
 
 models: setup ## fetch the OCR models into the cache folder
 	scripts/fetch-ocr-models

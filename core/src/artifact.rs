@@ -38,7 +38,9 @@ impl ArtifactRef {
     /// Reads a value that is an artifact, if it is one.
     pub fn from_value(value: &Value) -> Option<Self> {
         value.get("$artifact")?;
-        serde_json::from_value(value.clone()).ok()
+        let artifact: Self = serde_json::from_value(value.clone()).ok()?;
+        // A number that fits the JSON may be too large for the field.
+        artifact.dpi.is_none_or(f32::is_finite).then_some(artifact)
     }
 
     /// The reference as a value of a step.
@@ -79,4 +81,18 @@ pub fn for_each_artifact(value: &Value, visit: &mut dyn FnMut(ArtifactRef)) {
 
 fn visit_map(map: &Map<String, Value>, visit: &mut dyn FnMut(ArtifactRef)) {
     map.values().for_each(|value| for_each_artifact(value, visit));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolution_that_no_field_holds_is_no_artifact() {
+        let hash = ContentHash::of_bytes(b"x").to_string();
+        let value = |dpi: f64| json!({ "$artifact": hash, "media_type": "image/png", "name": "a", "size": 1, "dpi": dpi });
+        assert_eq!(ArtifactRef::from_value(&value(1e39)), None);
+        let artifact = ArtifactRef::from_value(&value(300.5)).unwrap();
+        assert_eq!(artifact.to_value(), value(300.5));
+    }
 }

@@ -8,6 +8,9 @@ mod command;
 mod content;
 pub mod documents;
 mod embed;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gemini;
 mod generate;
 mod http;

@@ -332,7 +332,7 @@ pub(crate) fn choice(provider: &str, config: Arc<ProviderConfig>) -> ModelChoice
 }
 
 /// How a service is spoken to.
-fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
+pub(crate) fn dialect(endpoint: &Endpoint) -> Result<Arc<dyn Dialect>, Failure> {
     match endpoint.kind {
         Kind::Ollama => Ok(Arc::new(Ollama)),
         Kind::OpenAi => openai::dialect(endpoint),

@@ -161,7 +161,7 @@ fn lost_call(on_lost: OnLost, hash: ContentHash, attempt: u32) -> Option<End> {
         }
         OnLost::Ask => {
             let show = json!({ "question": "send it again?", "reason": lost.message, "lost_attempt": attempt });
-            Some(End::Asked { attempt: attempt + 1, hash, show: Some(show) })
+            Some(End::Asked { attempt: attempt.saturating_add(1), hash, show: Some(show) })
         }
     }
 }

@@ -280,7 +280,7 @@ impl Attempts<'_> {
     async fn once(&mut self, model: Option<ModelChoice>) -> Tried {
         let action = &self.prepared.action;
         let mut attempt = Attempt {
-            number: self.job.earlier_attempts() + self.made + 1,
+            number: self.job.earlier_attempts().saturating_add(self.made).saturating_add(1),
             hash: self.prepared.hash,
             model,
             started: self.shared.clock.now_ms(),

@@ -128,7 +128,7 @@ pub(super) struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
-        Self { file, lines: text.lines().collect() }
+        Self { file, lines: lines_of(text).collect() }
     }
 
     pub(super) fn fault(
@@ -153,6 +153,11 @@ impl<'t> Lines<'t> {
     pub(super) fn line(&self, line: u32) -> &'t str {
         self.lines.get((line as usize).saturating_sub(1)).copied().unwrap_or_default()
     }
+}
+
+/// The lines as YAML breaks them: at `\n`, at `\r\n`, and at a `\r` alone.
+pub(super) fn lines_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
 /// How many characters of a line are left out before what is shown of it.

@@ -6,7 +6,7 @@
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Options};
 
-use super::diagnostic::{Diagnostic, Lines, Severity};
+use super::diagnostic::{Diagnostic, Lines, Severity, lines_of};
 use super::document::{Data, Node, Place, Root};
 
 /// The most bytes a file may have.
@@ -27,10 +27,10 @@ pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Diagn
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let (at, byte) = (error.valid_up_to(), bytes[error.valid_up_to()]);
-        let line = bytes[..at].split(|b| *b == b'\n').count() as u32;
-        let last = bytes[..at].rsplit(|b| *b == b'\n').next();
-        let before = String::from_utf8_lossy(last.unwrap_or_default());
-        let column = before.chars().count() as u32 + 1;
+        let before = String::from_utf8_lossy(&bytes[..at]);
+        let line = lines_of(&before).count() as u32;
+        let last = lines_of(&before).last().unwrap_or_default();
+        let column = last.chars().count() as u32 + 1;
         let message = format!("the file is not UTF-8: byte 0x{byte:02x} at offset {at}");
         bare(message, "save it as UTF-8", Place { line, column })
     })

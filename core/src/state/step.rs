@@ -86,9 +86,7 @@ impl StepState {
         let (attempts, open) = (self.attempts(), self.is_open());
         let next = match event {
             StepEvent::Opened { .. } if open => Self::Open { attempts },
-            StepEvent::Sent { attempt, hash, .. }
-                if self.may_send() && *attempt == attempts + 1 =>
-            {
+            StepEvent::Sent { attempt, hash, .. } if self.may_send() && self.is_next(*attempt) => {
                 Self::Working { attempt: *attempt, hash: *hash }
             }
             StepEvent::AttemptFailed { attempt, .. } if self.ends(*attempt) => {
@@ -207,7 +205,12 @@ impl StepState {
 
     /// Whether `attempt` may end now: it was sent, or it needed no sending.
     fn ends(&self, attempt: u32) -> bool {
-        self.is_sent(attempt) || (self.may_send() && attempt == self.attempts() + 1)
+        self.is_sent(attempt) || (self.may_send() && self.is_next(attempt))
+    }
+
+    /// Whether `attempt` follows those there were; behind the last number none does.
+    fn is_next(&self, attempt: u32) -> bool {
+        self.attempts().checked_add(1) == Some(attempt)
     }
 
     /// Whether an end that speaks of `attempt` (0: of none) may come now: an attempt ends once.
@@ -286,6 +289,17 @@ mod tests {
                 }
                 state = next;
             }
+        }
+    }
+
+    #[test]
+    fn behind_the_last_number_there_is_no_attempt() {
+        let hash = ContentHash::of_bytes(b"x");
+        let full = StepState::Idle { attempts: u32::MAX };
+        for attempt in [0, u32::MAX] {
+            let sent = StepEvent::Sent { attempt, hash, reserved: None };
+            assert!(full.apply(&sent).is_err(), "{attempt} was sent");
+            assert!(full.apply(&StepEvent::Asked { attempt, hash }).is_err(), "{attempt} ended");
         }
     }
 

@@ -9,6 +9,15 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use serde_json::{Map, Number, Value};
 
+use super::walk::{DEEPEST, too_deep};
+
+/// The most memory that a computed value may take, in bytes: more than any value that fits a
+/// prompt or a file, and less than any machine has.
+const LARGEST_VALUE: usize = 256 << 20;
+
+/// What an entry of a map takes besides its key and its value.
+const ENTRY: usize = 32;
+
 /// A list or a map within a shared value.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -30,7 +39,7 @@ impl Node {
         })
     }
 
-    fn json(&self) -> &Value {
+    pub(super) fn json(&self) -> &Value {
         self.way.iter().fold(self.root.as_ref(), |value, step| match step {
             Step::Key(key) => &value[key.as_ref()],
             Step::Index(index) => &value[*index],
@@ -91,28 +100,74 @@ fn scalar(value: &Value) -> Option<minijinja::Value> {
 
 /// Converts what an expression yielded; an error names what has no form in JSON.
 pub(super) fn to_json(value: &minijinja::Value) -> Result<Value, String> {
-    if let Some(node) = value.downcast_object_ref::<Node>() {
-        return Ok(node.json().clone());
-    }
-    match value.kind() {
-        ValueKind::Undefined => Err("the value is undefined".into()),
-        ValueKind::None => Ok(Value::Null),
-        ValueKind::Bool => Ok(Value::Bool(value.is_true())),
-        ValueKind::Number => number(value),
-        ValueKind::String => Ok(value.as_str().map_or(Value::Null, Value::from)),
-        ValueKind::Seq | ValueKind::Iterable => {
-            let items = value.try_iter().map_err(|error| error.to_string())?;
-            items.map(|item| to_json(&item)).collect()
+    Room(LARGEST_VALUE).json_of(value, 0)
+}
+
+/// The memory that is left for a value. Fuel does not bound it: an expression shares what it
+/// repeats (`[page] * 1000000`), and JSON has a copy for each.
+struct Room(usize);
+
+impl Room {
+    /// `depth` is how many lists and maps the value is in: more than what reads JSON again
+    /// takes would be written and never read.
+    fn json_of(&mut self, value: &minijinja::Value, depth: usize) -> Result<Value, String> {
+        if depth > DEEPEST {
+            return Err(too_deep());
         }
-        ValueKind::Map => {
-            let mut map = Map::new();
-            for key in value.try_iter().map_err(|error| error.to_string())? {
-                let item = value.get_item(&key).map_err(|error| error.to_string())?;
-                map.insert(key.to_string(), to_json(&item)?);
+        if let Some(node) = value.downcast_object_ref::<Node>() {
+            self.take_all(node.json(), depth)?;
+            return Ok(node.json().clone());
+        }
+        self.take(size_of::<Value>())?;
+        match value.kind() {
+            ValueKind::Undefined => Err("the value is undefined".into()),
+            ValueKind::None => Ok(Value::Null),
+            ValueKind::Bool => Ok(Value::Bool(value.is_true())),
+            ValueKind::Number => number(value),
+            ValueKind::String => {
+                let text = value.as_str().unwrap_or_default();
+                self.take(text.len())?;
+                Ok(text.into())
             }
-            Ok(Value::Object(map))
+            ValueKind::Seq | ValueKind::Iterable => {
+                let items = value.try_iter().map_err(|error| error.to_string())?;
+                items.map(|item| self.json_of(&item, depth + 1)).collect()
+            }
+            ValueKind::Map => {
+                let mut map = Map::new();
+                for key in value.try_iter().map_err(|error| error.to_string())? {
+                    let item = value.get_item(&key).map_err(|error| error.to_string())?;
+                    let (key, item) = (key.to_string(), self.json_of(&item, depth + 1)?);
+                    self.take(key.len() + ENTRY)?;
+                    map.insert(key, item);
+                }
+                Ok(Value::Object(map))
+            }
+            kind => Err(format!("the value is {kind}, which has no form in JSON")),
         }
-        kind => Err(format!("the value is {kind}, which has no form in JSON")),
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        let full = || format!("the value grows beyond {} MiB", LARGEST_VALUE >> 20);
+        self.0 = self.0.checked_sub(bytes).ok_or_else(full)?;
+        Ok(())
+    }
+
+    fn take_all(&mut self, value: &Value, depth: usize) -> Result<(), String> {
+        // What is in JSON as it came is as deep as that may be; here it is in something else.
+        if depth > DEEPEST {
+            return Err(too_deep());
+        }
+        self.take(size_of::<Value>())?;
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+            Value::String(text) => self.take(text.len()),
+            Value::Array(items) => items.iter().try_for_each(|item| self.take_all(item, depth + 1)),
+            Value::Object(map) => map.iter().try_for_each(|(key, value)| {
+                self.take(key.len() + ENTRY)?;
+                self.take_all(value, depth + 1)
+            }),
+        }
     }
 }
 

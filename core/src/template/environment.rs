@@ -5,8 +5,10 @@ use std::sync::LazyLock;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
+use super::{guard, walk};
+
 /// Instructions an expression may execute.
-const FUEL: u64 = 2_000_000;
+pub(super) const FUEL: u64 = 2_000_000;
 
 /// Nesting of blocks and calls.
 const RECURSION: usize = 64;
@@ -20,6 +22,9 @@ pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(||
     environment.set_recursion_limit(RECURSION);
     environment.set_syntax(syntax());
     environment.remove_global("debug");
+    // What it makes can hold itself, and no walk through that ends.
+    environment.remove_global("namespace");
+    environment.add_filter(guard::WALK, walk::bounded);
     environment
 });
 

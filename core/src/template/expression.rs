@@ -1,15 +1,19 @@
 //! One expression, or one text with expressions in it.
 
 use std::fmt;
-use std::io;
 use std::sync::OnceLock;
 
+use minijinja::machinery::ast::Expr;
+use minijinja::machinery::{CodeGenerator, eval, make_string_output};
+use minijinja::{AutoEscape, Environment};
 use serde_json::Value;
 
 use super::data::to_json;
-use super::environment::{ENVIRONMENT, syntax};
+use super::environment::{ENVIRONMENT, FUEL, syntax};
+use super::guard::Guard;
 use super::references::{self, Reference, Segment};
 use super::scope::{Scope, StepView};
+use super::walk;
 
 /// The most bytes a rendered text may have.
 const LARGEST_TEXT: usize = 16 << 20;
@@ -43,7 +47,10 @@ enum Compiled {
     /// Empty until it is needed where the expression is a plain reference, which is read
     /// without it: compiled, it takes as much memory as a hundred of its sources.
     Expression(OnceLock<minijinja::Expression<'static, 'static>>),
-    /// The library cannot keep a compiled text beside its own source; it is cheap to parse.
+    /// An expression with a bound in it. What is compiled from a tree cannot be kept beside
+    /// its own source; it is cheap to parse.
+    Guarded,
+    /// A text; the same holds for it.
     Text,
 }
 
@@ -60,11 +67,13 @@ impl Expression {
         let fault = |error: minijinja::Error| syntax_fault(source, &error);
         let tree = minijinja::machinery::parse_expr(source).map_err(fault)?;
         let (references, plain) = (references::of_expression(&tree), references::plain(&tree));
-        let compiled = match plain {
-            Some(_) => OnceLock::new(),
-            None => OnceLock::from(compile(source).map_err(fault)?),
+        let compiled = if plain.is_some() {
+            Compiled::Expression(OnceLock::new())
+        } else if is_guarded(&tree) {
+            Compiled::Guarded
+        } else {
+            Compiled::Expression(OnceLock::from(compile(source).map_err(fault)?))
         };
-        let compiled = Compiled::Expression(compiled);
         Ok(Self { source: source.into(), compiled, references, plain })
     }
 
@@ -72,7 +81,6 @@ impl Expression {
     pub(super) fn compile_text(source: &str) -> Result<Self, TemplateError> {
         let fault = |error: minijinja::Error| syntax_fault(source, &error);
         let tree = minijinja::machinery::parse(source, "<text>", syntax()).map_err(fault)?;
-        ENVIRONMENT.template_from_str(source).map_err(fault)?;
         let references = references::of_text(&tree);
         Ok(Self { source: source.into(), compiled: Compiled::Text, references, plain: None })
     }
@@ -102,42 +110,42 @@ impl Expression {
 
     /// The value by the way that every expression can go.
     fn evaluate_fully(&self, scope: &Scope) -> Result<Value, TemplateError> {
-        let Compiled::Expression(compiled) = &self.compiled else {
-            return self.render(scope).map(Value::String);
-        };
-        let compiled = match compiled.get() {
-            Some(compiled) => compiled,
-            None => {
-                let late = compile(&self.source).map_err(|e| syntax_fault(&self.source, &e))?;
-                compiled.get_or_init(|| late)
-            }
-        };
+        walk::begin();
         let context = minijinja::Value::from_object(scope.clone());
-        let value = compiled.eval(context).map_err(|error| self.fault(scope, &error))?;
+        let value = match &self.compiled {
+            Compiled::Text => return self.render(scope).map(Value::String),
+            Compiled::Guarded => evaluate_guarded(&self.source, context),
+            Compiled::Expression(compiled) => match compiled.get() {
+                Some(compiled) => compiled.eval(context),
+                None => {
+                    let late = compile(&self.source).map_err(|e| syntax_fault(&self.source, &e))?;
+                    compiled.get_or_init(|| late).eval(context)
+                }
+            },
+        };
+        let value = value.map_err(|error| self.fault(scope, &error))?;
         if value.is_undefined() {
-            return Err(self
-                .undefined(scope)
-                .unwrap_or_else(|| TemplateError::new(format!("`{}` is undefined", self.source))));
+            return Err(self.undefined(scope).unwrap_or_else(|| {
+                TemplateError::new(format!("`{}` is undefined", shown(&self.source)))
+            }));
         }
-        to_json(&value).map_err(|why| TemplateError::new(format!("`{}`: {why}", self.source)))
+        to_json(&value)
+            .map_err(|why| TemplateError::new(format!("`{}`: {why}", shown(&self.source))))
     }
 
     /// The text, with the values in their places.
     pub(super) fn render(&self, scope: &Scope) -> Result<String, TemplateError> {
+        walk::begin();
+        let too_long =
+            || TemplateError::new(format!("the text grows beyond {} MiB", LARGEST_TEXT >> 20));
         let context = minijinja::Value::from_object(scope.clone());
-        let mut text = Bounded::default();
-        ENVIRONMENT
-            .template_from_str(&self.source)
-            .and_then(|template| template.render_captured_to(context, &mut text).map(drop))
-            .map_err(|error| {
-                if text.full {
-                    let size = LARGEST_TEXT >> 20;
-                    return TemplateError::new(format!("the text grows beyond {size} MiB"));
-                }
-                self.fault(scope, &error)
-            })?;
-        String::from_utf8(text.bytes)
-            .map_err(|_| TemplateError::new(format!("`{}` is not text", self.source)))
+        let mut text = String::new();
+        let rendered = render_guarded(&self.source, context, &mut text);
+        if text.len() > LARGEST_TEXT {
+            return Err(too_long());
+        }
+        rendered.map_err(|error| self.fault(scope, &error))?;
+        Ok(text)
     }
 
     fn fault(&self, scope: &Scope, error: &minijinja::Error) -> TemplateError {
@@ -146,8 +154,7 @@ impl Expression {
         {
             return error;
         }
-        let shown: String = self.source.chars().take(80).collect();
-        TemplateError::new(format!("`{shown}`: {}", reason(error)))
+        TemplateError::new(format!("`{}`: {}", shown(&self.source), reason(error)))
     }
 
     /// Finds the first name that stands for nothing, and what is there instead.
@@ -160,12 +167,62 @@ fn compile(source: &str) -> Result<minijinja::Expression<'static, 'static>, mini
     ENVIRONMENT.compile_expression_owned(source.to_owned())
 }
 
+fn is_guarded(tree: &Expr<'_>) -> bool {
+    let mut guard = Guard::default();
+    guard.expr(tree);
+    guard.changed
+}
+
+/// Evaluates an expression with the bounds it needs.
+fn evaluate_guarded(
+    source: &str,
+    context: minijinja::Value,
+) -> Result<minijinja::Value, minijinja::Error> {
+    let tree = Guard::default().expr(&minijinja::machinery::parse_expr(source)?);
+    let mut generator = CodeGenerator::new("<expression>", source);
+    generator.compile_expr(&tree);
+    let mut nothing = String::new();
+    run(generator, context, &mut nothing).map(Option::unwrap_or_default)
+}
+
+/// Renders a text with the bounds it needs.
+fn render_guarded(
+    source: &str,
+    context: minijinja::Value,
+    text: &mut String,
+) -> Result<(), minijinja::Error> {
+    let tree = minijinja::machinery::parse(source, "<text>", syntax())?;
+    let mut generator = CodeGenerator::new("<text>", source);
+    generator.compile_stmt(&Guard::default().stmt(&tree));
+    run(generator, context, text).map(drop)
+}
+
+fn run<'s>(
+    generator: CodeGenerator<'s>,
+    context: minijinja::Value,
+    text: &mut String,
+) -> Result<Option<minijinja::Value>, minijinja::Error> {
+    let (instructions, blocks) = generator.finish();
+    let environment: &Environment<'s> = &ENVIRONMENT;
+    let mut output = make_string_output(text);
+    let none = AutoEscape::None;
+    eval(environment, &instructions, context, &blocks, &mut output, none).map(|(value, _)| value)
+}
+
+/// A source as an error shows it: one line, and not all of a long one.
+fn shown(source: &str) -> String {
+    let one_line = |c: char| if c.is_control() { ' ' } else { c };
+    source.chars().take(80).map(one_line).collect()
+}
+
 fn syntax_fault(source: &str, error: &minijinja::Error) -> TemplateError {
-    let shown: String = source.chars().take(80).collect();
-    TemplateError::new(format!("`{shown}` is not an expression: {}", reason(error)))
+    TemplateError::new(format!("`{}` is not an expression: {}", shown(source), reason(error)))
 }
 
 fn reason(error: &minijinja::Error) -> String {
+    if error.kind() == minijinja::ErrorKind::OutOfFuel {
+        return format!("it takes more than {FUEL} steps");
+    }
     let kind = error.kind().to_string();
     error.detail().map_or(kind, str::to_owned)
 }
@@ -255,28 +312,6 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Takes rendered text up to the bound.
-#[derive(Default)]
-struct Bounded {
-    bytes: Vec<u8>,
-    full: bool,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > LARGEST_TEXT {
-            self.full = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Template;
@@ -342,6 +377,107 @@ mod tests {
         let loops =
             "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}";
         assert!(render(loops).is_err());
+    }
+
+    #[test]
+    fn a_value_that_repeats_itself_ends() {
+        for (text, source) in [
+            ("{{ [0] * 99999999 }}", "[0] * 99999999"),
+            ("{{ [[[inputs.page] * 999] * 999] * 999 }}", "[[[inputs.page] * 999] * 999] * 999"),
+            ("{{ ['x' * 99999] * 99999 }}", "['x' * 99999] * 99999"),
+        ] {
+            let message = format!("`{source}`: the value grows beyond 256 MiB");
+            assert_eq!(render(text), Err(message), "{text}");
+        }
+        assert_eq!(render("{{ [inputs.n] * 3 }}"), Ok(json!([3, 3, 3])));
+    }
+
+    #[test]
+    fn what_goes_through_a_value_that_repeats_itself_ends() {
+        for source in [
+            "([[0] * 99999] * 99999) | string | length",
+            "([[0] * 99999] * 99999) == ([[0] * 99999] * 99999)",
+            "[inputs.page] * 99999999 == []",
+        ] {
+            let message = format!("`{source}`: it goes through more than 10 million values");
+            assert_eq!(render(&format!("{{{{ {source} }}}}")), Err(message), "{source}");
+        }
+        for (text, value) in [
+            ("{{ ([[0] * 2] * 2) | string }}", json!("[[0, 0], [0, 0]]")),
+            ("{{ inputs.page == {'text': 'hi'} }}", json!(true)),
+            ("{{ 'h' in inputs.page.text and inputs.n in [1, 3] }}", json!(true)),
+            ("{{ inputs.page ~ inputs.n }}", json!("{'text': 'hi'}3")),
+            ("{{ 1 < inputs.n < 4 }}", json!(true)),
+            ("{{ [3, 1] | select('gt', inputs.n - 1) | list }}", json!([3])),
+            ("{% set a = [inputs.n] * 2 %}{{ a | join('-') }}", json!("3-3")),
+        ] {
+            assert_eq!(render(text), Ok(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_that_share_their_parts_do_not_multiply() {
+        let mut text = "{% set a = [0, 0] %}".to_owned();
+        for _ in 0..60 {
+            text.push_str("{% set a = [a, a] %}");
+        }
+        let error = render(&format!("{text}{{{{ a }}}}")).unwrap_err();
+        let message = "it goes through more than 10 million values";
+        assert!(error.ends_with(message), "{error}");
+        // A loop does not begin to count anew.
+        let each = "{% for a in range(9999) %}{{ inputs.a == inputs.b }}{% endfor %}";
+        let lists = json!({"a": [vec![0; 9999]], "b": [vec![0; 9999]]});
+        let scope = Scope::new().with("inputs", Arc::new(lists));
+        let error = Template::compile(each).unwrap().render(&scope).unwrap_err();
+        assert_eq!(error.message, format!("`{each}`: {message}"));
+    }
+
+    #[test]
+    fn a_value_that_is_too_deep_is_refused() {
+        let message = "a value has more than 120 lists and maps within each other";
+        let source = format!("[0]{}", " | batch(1)".repeat(121));
+        let shown: String = source.chars().take(80).collect();
+        assert_eq!(render(&format!("{{{{ {source} }}}}")), Err(format!("`{shown}`: {message}")));
+        let sets = "{% set a = [a] %}".repeat(200);
+        let text = format!("{{% set a = 0 %}}{sets}{{{{ a }}}}");
+        let error = render(&text).unwrap_err();
+        assert!(error.ends_with(message), "{error}");
+        // What came as JSON counts where it is put into something else.
+        let mut deep = json!(0);
+        for _ in 0..119 {
+            deep = json!([deep]);
+        }
+        let scope = Scope::new().with("inputs", Arc::new(json!({"deep": deep})));
+        let render = |text| Template::compile(text).unwrap().render(&scope);
+        assert!(render("{{ [inputs.deep] }}").is_ok());
+        assert!(render("{{ inputs.deep }}").is_ok());
+        let error = render("{{ [[[inputs.deep]]] }}").unwrap_err().message;
+        assert_eq!(error, format!("`[[[inputs.deep]]]`: {message}"));
+    }
+
+    #[test]
+    fn the_limits_of_a_template_are_named() {
+        for (text, error) in [
+            ("{{ range(99999999999) }}", "`range(99999999999)`: range has too many elements"),
+            ("{{ 'x' * 99999999999 }}", "`'x' * 99999999999`: it takes more than 2000000 steps"),
+            ("{{ [0] * 99999999999 }}", "`[0] * 99999999999`: repeated sequence is too large"),
+            (
+                "{{ range(99999) | join('x' * 99999) }}",
+                "`range(99999) | join('x' * 99999)`: it takes more than 2000000 steps",
+            ),
+            ("a{{ 'x' * 20000000 }}", "the text grows beyond 16 MiB"),
+            ("{{ namespace(a=1) }}", "`namespace(a=1)`: namespace is unknown"),
+        ] {
+            assert_eq!(render(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_its_expression_in_one_line() {
+        assert_eq!(
+            render("{{ inputs.n\n  + [1] }}").unwrap_err(),
+            "`inputs.n   + [1]`: tried to use + operator on unsupported types number and sequence"
+        );
     }
 
     proptest! {

@@ -11,8 +11,10 @@
 mod data;
 mod environment;
 mod expression;
+mod guard;
 mod references;
 mod scope;
+mod walk;
 
 use std::sync::Arc;
 

@@ -32,6 +32,8 @@ const ROWS: &[(&[u8], &[&str])] = &[
     (b" \n\n", &["1:1 the file is empty; a workflow has at least `steps:`"]),
     (b"# nothing but this\n", &["1:1 the file is empty; a workflow has at least `steps:`"]),
     (b"name: x\nb: \xff", &["2:4 the file is not UTF-8: byte 0xff at offset 11; save it as UTF-8"]),
+    // A line may end in a carriage return alone, as on old machines.
+    (b"name: x\rb: \xff", &["2:4 the file is not UTF-8: byte 0xff at offset 11; save it as UTF-8"]),
     (b"a: [1, 2", &["1:4 unclosed bracket '['"]),
     (b"a: b: c", &["1:5 mapping values are not allowed in this context"]),
     (

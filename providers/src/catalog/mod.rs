@@ -24,6 +24,8 @@ use serde::Deserialize;
 
 pub(crate) use overrides::Overrides;
 pub(crate) use price::Price;
+#[cfg(feature = "fuzzing")]
+pub(crate) use price::Rates;
 pub(crate) use quote::{amount, quote};
 pub(crate) use table::Catalog;
 

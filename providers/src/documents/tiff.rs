@@ -11,6 +11,10 @@ const NEW_SUBFILE_TYPE: u16 = 254;
 const X_RESOLUTION: u16 = 282;
 const RESOLUTION_UNIT: u16 = 296;
 
+/// Entries of a directory that is read; a rich one has a hundred. Directories may overlap, so
+/// that without a bound a file is walked whole for each of its pages.
+const MOST_ENTRIES: usize = 4096;
+
 /// A TIFF file of either byte order, classic or with 64-bit offsets.
 #[derive(Clone, Copy)]
 pub(crate) struct Tiff<'a> {
@@ -103,6 +107,9 @@ impl<'a> Tiff<'a> {
         let at = usize::try_from(directory).ok()?;
         let start = at.checked_add(if self.big { 8 } else { 2 })?;
         let count = usize::try_from(self.number(at..start)?).ok()?;
+        if count > MOST_ENTRIES {
+            return None;
+        }
         let end = start.checked_add(count.checked_mul(self.entry_size())?)?;
         (end <= self.bytes.len()).then_some(start..end)
     }
@@ -147,6 +154,17 @@ mod tests {
         bytes.extend_from_slice(&[0, 0]);
         bytes.extend_from_slice(&8_u32.to_le_bytes());
         assert_eq!(Tiff::new(&bytes).expect("a header").pages(100), vec![8]);
+    }
+
+    #[test]
+    fn a_directory_of_more_entries_than_any_has_is_no_page() {
+        for (entries, pages) in [(MOST_ENTRIES, 1), (MOST_ENTRIES + 1, 0)] {
+            let mut bytes = b"II+\0\x08\0\0\0".to_vec();
+            bytes.extend(16_u64.to_le_bytes());
+            bytes.extend((entries as u64).to_le_bytes());
+            bytes.resize(bytes.len() + entries * 20 + 8, 0);
+            assert_eq!(Tiff::new(&bytes).expect("a header").pages(100).len(), pages, "{entries}");
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ mod window;
 
 use std::time::Duration;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use headers::left_of;
 pub(crate) use rules::{Amount, LimitSettings};
 pub(crate) use turn::{Limits, Turn};
 
