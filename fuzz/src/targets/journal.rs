@@ -72,7 +72,7 @@ const COLUMNS: [(&str, &[&str]); 7] = [
             "ended",
         ],
     ),
-    ("approvals", &["path", "show", "asked", "answered", "approved", "comment"]),
+    ("approvals", &["path", "show", "asked", "answered", "approved", "comment", "output"]),
     ("cache", &["hash", "output", "meta", "at"]),
     ("logs", &["at", "path", "attempt", "line"]),
 ];
@@ -305,6 +305,7 @@ fn rows(run: &RunId) -> Batch {
             answered: None,
             approved: None,
             comment: None,
+            output: Some(json!({"total": 4})),
         }],
         cache: vec![CacheRow {
             hash,
