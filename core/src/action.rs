@@ -193,6 +193,9 @@ pub struct CallUsage {
     /// The reply as it came, kept before it was parsed.
     #[serde(default)]
     pub raw: Option<Value>,
+    /// Whether nobody was asked: the answer came from a recording.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 /// What an attempt may use.

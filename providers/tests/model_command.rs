@@ -214,6 +214,7 @@ async fn an_object_says_what_the_call_took() {
             finish: Some("stop".into()),
             request_id: Some("r1".into()),
             raw: usage.raw.clone(),
+            replayed: false,
         }
     );
 }

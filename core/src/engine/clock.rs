@@ -16,6 +16,12 @@ pub trait Clock: Send + Sync {
 
     /// Waits. Dropping the future ends the wait.
     async fn sleep(&self, duration: Duration);
+
+    /// Waits between two attempts, for the sake of whom they ask; not at all where nobody is
+    /// asked. Dropping the future ends the wait.
+    async fn sleep_between(&self, duration: Duration) {
+        self.sleep(duration).await;
+    }
 }
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -562,6 +562,9 @@ fn meta(known: Option<&Value>, usage: Option<&CallUsage>, attempts: u32, cached:
             "output_tokens": usage.output_tokens,
         });
         meta["cost"] = json!(usage.cost.map(Money::usd));
+        if usage.replayed {
+            meta["replayed"] = json!(true);
+        }
     }
     meta
 }

@@ -253,7 +253,7 @@ impl Attempts<'_> {
             };
             self.report_retry(attempt, failure, usage, wait);
             tokio::select! {
-                () = self.shared.clock.sleep(wait) => {}
+                () = self.shared.clock.sleep_between(wait) => {}
                 () = self.shared.cancel.cancelled() => return End::Cancelled { attempt: None },
             }
         }
