@@ -29,6 +29,7 @@ impl Auto {
     pub(crate) fn find(providers: &Providers) -> Result<Self, Failure> {
         for kind in Kind::ALL {
             if let Some(model) = Catalog::usual_model(kind)
+                && providers.may_answer(kind)
                 && let Ok(service) = providers.service(kind, &providers.usual(kind))
             {
                 return Ok(Self { service, model: OnceCell::from(model.to_owned()) });

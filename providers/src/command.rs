@@ -10,12 +10,17 @@
 //! `{"text": …, "input_tokens": …, "output_tokens": …, "cost": …}` (cost in USD) to stdout.
 //! What it writes to stderr goes to the step's log. It needs no network, and whatever
 //! speaks to a model from a shell can serve behind it.
+//!
+//! What it is asked and answers is recorded and replayed like a call of a service, its files by
+//! their hashes: which program it is does not count, as the address of a service does not.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use async_trait::async_trait;
 use flow_core::action::{CallUsage, Quote};
+use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::provider::{
     Answer, CallContext, Capabilities, MediaFile, Message, Part, Provider, Request,
@@ -26,7 +31,12 @@ use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use crate::http::{FilePart, Source};
 use crate::redact::Redactor;
+use crate::tape::{Asked, Heard, Played, Tape, artifact};
+
+/// Its kind, as `type` of a provider says it.
+pub(crate) const KIND: &str = "command";
 
 /// The most bytes of an answer.
 const LARGEST_ANSWER: u64 = 64 << 20;
@@ -47,6 +57,18 @@ pub(crate) struct Program {
     pub(crate) price: Option<Money>,
     /// Keeps the secrets of its settings out of what it says.
     pub(crate) redactor: Redactor,
+    /// What becomes of what it is asked and answers.
+    pub(crate) tape: Tape,
+}
+
+/// What a program came to.
+struct Ended {
+    /// The code it ended with; none where it was killed.
+    code: Option<i32>,
+    /// How it ended, in the system's words.
+    how: String,
+    answer: Vec<u8>,
+    complaint: String,
 }
 
 /// What the program may say besides the text.
@@ -75,14 +97,9 @@ impl Provider for Program {
         request: &Request,
         context: &CallContext<'_>,
     ) -> Result<Answer, Failure> {
-        let input = request_json(request, context)?.to_string();
-        let mut child = self.spawn()?;
-        let (status, answer, complaint) = tokio::select! {
-            done = exchange(&mut child, input) => done.map_err(|error| self.broken(&error))?,
-            () = context.cancel.cancelled() => {
-                // The child is killed when it is dropped.
-                return Err(Failure::new(ErrorClass::Cancelled, "the call was stopped"));
-            }
+        let Ended { code, how, answer, complaint } = match self.tape.is_off() {
+            true => self.run(request, context).await?,
+            false => self.taped(request, context).await?,
         };
         let (answer, complaint) = (self.redactor.bytes(answer), self.redactor.text(&complaint));
         complaint.lines().for_each(|line| (context.log)(line));
@@ -90,8 +107,8 @@ impl Provider for Program {
         let (text, mut usage) = self.read(request, &answer);
         usage.raw = Some(raw.to_value());
         (context.note)(usage);
-        if !status.success() {
-            return Err(self.refused(status, &complaint));
+        if code != Some(0) {
+            return Err(self.refused(code, &how, &complaint));
         }
         Ok(Answer { text })
     }
@@ -106,6 +123,62 @@ impl Provider for Program {
 }
 
 impl Program {
+    /// Answers from a cassette, or runs the program and records that.
+    async fn taped(&self, request: &Request, context: &CallContext<'_>) -> Result<Ended, Failure> {
+        let asked = self.asked(request, context).await?;
+        match self.tape.answer(&asked) {
+            Some(Ok(Played { heard, failure: None })) => return Ok(Ended::heard(heard)),
+            Some(Ok(Played { failure: Some(failure), .. }) | Err(failure)) => return Err(failure),
+            None => {}
+        }
+        let take = self.tape.take(asked, &self.redactor, &context.cancel);
+        let ended = self.run(request, context).await;
+        match (&ended, take) {
+            (Ok(ended), Some(take)) => match ended.code {
+                Some(code) => take.whole(ended.recorded(code)),
+                None => take.broke(&self.refused(None, &ended.how, &ended.complaint)),
+            },
+            (Err(failure), Some(take)) => take.broke(failure),
+            (_, None) => {}
+        }
+        ended
+    }
+
+    /// Runs the program to its end.
+    async fn run(&self, request: &Request, context: &CallContext<'_>) -> Result<Ended, Failure> {
+        let file = |artifact: &ArtifactRef| {
+            let path = context.intake.artifacts().local_path(&artifact.hash)?;
+            Ok(json!({ "path": path, "media_type": artifact.media_type }))
+        };
+        let input = request_json(request, &file)?.to_string();
+        let mut child = self.spawn()?;
+        tokio::select! {
+            done = exchange(&mut child, input) => done.map_err(|error| self.broken(&error)),
+            // The child is killed when it is dropped.
+            () = context.cancel.cancelled() => {
+                Err(Failure::new(ErrorClass::Cancelled, "the call was stopped"))
+            }
+        }
+    }
+
+    /// The request as a cassette knows it.
+    async fn asked(&self, request: &Request, context: &CallContext<'_>) -> Result<Asked, Failure> {
+        let mut hashed = BTreeMap::new();
+        for file in request.messages.iter().flat_map(|message| &message.parts).filter_map(kept) {
+            let path = context.intake.artifacts().local_path(&file.hash)?;
+            let part = FilePart::whole(Source::Path(path), file.size);
+            let mut value = artifact(&part).await.map_err(|error| {
+                Failure::new(ErrorClass::Io, format!("cannot read `{}`: {error}", file.name))
+            })?;
+            value["media_type"] = json!(file.media_type);
+            hashed.insert(file.hash, value);
+        }
+        let file =
+            |artifact: &ArtifactRef| Ok(hashed.get(&artifact.hash).cloned().unwrap_or_default());
+        let body = request_json(request, &file)?;
+        Ok(Asked::of_program(&self.name, &request.model, body, &self.redactor))
+    }
+
     fn spawn(&self) -> Result<Child, Failure> {
         let Some((program, arguments)) = self.command.split_first() else {
             let message = format!("provider `{}` has no `command`", self.name);
@@ -142,10 +215,10 @@ impl Program {
 
     /// A program says by its exit code whether another try may end otherwise: 75
     /// (`EX_TEMPFAIL`) is for what passes, anything else for what does not.
-    fn refused(&self, status: ExitStatus, complaint: &str) -> Failure {
+    fn refused(&self, code: Option<i32>, how: &str, complaint: &str) -> Failure {
         let last = complaint.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no reason");
-        let message = format!("provider `{}` failed ({status}): {last}", self.name);
-        let class = match status.code() {
+        let message = format!("provider `{}` failed ({how}): {last}", self.name);
+        let class = match code {
             Some(75) => ErrorClass::Overloaded,
             Some(_) => ErrorClass::BadRequest,
             None => ErrorClass::Server,
@@ -177,8 +250,49 @@ impl Program {
     }
 }
 
-fn request_json(request: &Request, context: &CallContext<'_>) -> Result<Value, Failure> {
-    let messages = request.messages.iter().map(|message| message_json(message, context));
+impl Ended {
+    fn new(status: ExitStatus, answer: Vec<u8>, complaint: String) -> Self {
+        Self { code: status.code(), how: status.to_string(), answer, complaint }
+    }
+
+    /// What a program came to that is not run.
+    fn heard(heard: Heard) -> Self {
+        Self {
+            code: Some(i32::from(heard.status)),
+            how: format!("exit status: {}", heard.status),
+            answer: heard.pieces.concat(),
+            complaint: heard.stderr.unwrap_or_default(),
+        }
+    }
+
+    fn recorded(&self, code: i32) -> Heard {
+        Heard {
+            status: u16::try_from(code).unwrap_or(u16::MAX),
+            pieces: vec![self.answer.clone().into()],
+            stderr: Some(self.complaint.clone()),
+            ..Heard::default()
+        }
+    }
+}
+
+/// The file of a part that is in the artifact store.
+fn kept(part: &Part) -> Option<&ArtifactRef> {
+    match part {
+        Part::Text(_) => None,
+        Part::Image(media) | Part::Document(media) | Part::Video(media) | Part::Audio(media) => {
+            match &media.file {
+                MediaFile::Artifact(artifact) => Some(artifact),
+                MediaFile::Url(_) | MediaFile::Uploaded { .. } => None,
+            }
+        }
+    }
+}
+
+/// How a file stands in a request.
+type File<'f> = &'f (dyn Fn(&ArtifactRef) -> Result<Value, Failure> + Send + Sync);
+
+fn request_json(request: &Request, file: File<'_>) -> Result<Value, Failure> {
+    let messages = request.messages.iter().map(|message| message_json(message, file));
     let messages = messages.collect::<Result<Vec<_>, _>>()?;
     let mut object = serde_json::to_value(request)
         .map_err(|error| Failure::internal(format!("the request is no JSON: {error}")))?;
@@ -186,7 +300,7 @@ fn request_json(request: &Request, context: &CallContext<'_>) -> Result<Value, F
     Ok(object)
 }
 
-fn message_json(message: &Message, context: &CallContext<'_>) -> Result<Value, Failure> {
+fn message_json(message: &Message, kept: File<'_>) -> Result<Value, Failure> {
     let parts = message.parts.iter().map(|part| {
         let (kind, media) = match part {
             Part::Text(text) => return Ok(json!({ "text": text })),
@@ -201,10 +315,7 @@ fn message_json(message: &Message, context: &CallContext<'_>) -> Result<Value, F
             MediaFile::Uploaded { id, media_type } => {
                 json!({ "file_id": id, "media_type": media_type })
             }
-            MediaFile::Artifact(artifact) => {
-                let path = context.intake.artifacts().local_path(&artifact.hash)?;
-                json!({ "path": path, "media_type": artifact.media_type })
-            }
+            MediaFile::Artifact(artifact) => kept(artifact)?,
         };
         part.insert(kind.to_owned(), file);
         Ok(Value::Object(part))
@@ -216,10 +327,7 @@ fn message_json(message: &Message, context: &CallContext<'_>) -> Result<Value, F
 /// Writes the request and reads what comes back, all at once so that no pipe fills up.
 ///
 /// An answer of more than [`LARGEST_ANSWER`] bytes is an error of kind `FileTooLarge`.
-async fn exchange(
-    child: &mut Child,
-    input: String,
-) -> std::io::Result<(ExitStatus, Vec<u8>, String)> {
+async fn exchange(child: &mut Child, input: String) -> std::io::Result<Ended> {
     let (mut stdin, stdout, stderr) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async move {
@@ -252,5 +360,5 @@ async fn exchange(
     };
     tokio::try_join!(write, read_answer, read_complaint)?;
     let status = child.wait().await?;
-    Ok((status, answer, String::from_utf8_lossy(&complaint).into_owned()))
+    Ok(Ended::new(status, answer, String::from_utf8_lossy(&complaint).into_owned()))
 }

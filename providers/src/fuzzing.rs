@@ -106,6 +106,7 @@ pub fn pieces(protocol: usize, body: &[u8], at_a_time: usize, secret: &str) -> S
         headers: HeaderMap::new(),
         bytes: stream::iter(bytes).boxed(),
         pause: Duration::from_mins(1),
+        take: None,
     };
     let (framing, mut pieces) = SERVICES[protocol].dialect.pieces();
     let mut read = match framing {

@@ -23,6 +23,7 @@ mod registry;
 mod service;
 mod structured;
 mod survey;
+mod tape;
 mod written;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use flow_core::action::ActionRegistry;
 pub use actions::ModelFolder;
 pub use registry::Providers;
 pub use survey::{ModelPrice, Surveyed, SurveyedModel};
+pub use tape::{Counts, Tape, TapeError};
 
 /// Adds the actions of this crate. `models` is where the OCR models are, `threads` how many
 /// threads recognition may use.

@@ -33,6 +33,11 @@ impl Redactor {
         }
     }
 
+    /// Whether it knows no secret.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The bytes without the secrets.
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
         self.0.iter().fold(bytes, |bytes, secret| without(bytes, secret))

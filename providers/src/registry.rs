@@ -22,6 +22,7 @@ use crate::ollama::Ollama;
 use crate::openai;
 use crate::redact::Redactor;
 use crate::service::{Dialect, Endpoint, Fitting, Kind, Outside, Service};
+use crate::tape::{Replayed, Tape};
 
 /// The providers there are, and the secrets that their settings may name.
 pub struct Providers {
@@ -40,7 +41,12 @@ pub struct Providers {
     limits: Mutex<BTreeMap<String, Limits>>,
     /// What makes files fit for all of them.
     fitting: Fitting,
+    /// What becomes of exchanges with them.
+    tape: Tape,
 }
+
+/// What stands for a secret that is not there and not needed: answers come from a cassette.
+const NO_SECRET: &str = "no-secret-on-replay";
 
 impl Providers {
     /// The kinds of providers that are built in.
@@ -65,6 +71,7 @@ impl Providers {
             auto: OnceLock::new(),
             limits: Mutex::default(),
             fitting: Fitting::default(),
+            tape: Tape::default(),
         }
     }
 
@@ -92,12 +99,32 @@ impl Providers {
         )
     }
 
+    /// The same with what becomes of exchanges with them. Answers from a cassette need no keys
+    /// and no other secrets, and nobody waits for a turn.
+    #[must_use]
+    pub fn with_tape(self, tape: Tape) -> Self {
+        Self { tape, ..self }
+    }
+
+    /// Whether a service of this kind can answer, as far as a cassette decides.
+    pub(crate) fn may_answer(&self, kind: Kind) -> bool {
+        self.tape.may_answer(kind.as_str())
+    }
+
     /// The provider of a model. `folder` is the workflow's.
     pub(crate) fn of(
         &self,
         choice: &ModelChoice,
         folder: &Path,
     ) -> Result<Arc<dyn Provider>, Failure> {
+        let provider = self.asked(choice, folder)?;
+        match self.tape.is_replaying() {
+            true => Ok(Arc::new(Replayed(provider))),
+            false => Ok(provider),
+        }
+    }
+
+    fn asked(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {
         match choice.config.kind.as_str() {
             "command" => self.command(choice, folder),
             "auto" => match self.auto.get() {
@@ -142,18 +169,19 @@ impl Providers {
             return Ok(Arc::clone(service));
         }
         let variable = |name: &str| {
-            let value = self.secrets[name].as_str().filter(|value| !value.is_empty())?;
-            Some(value.to_owned())
+            let value = self.secrets[name].as_str().filter(|value| !value.is_empty());
+            let needless = || self.tape.is_replaying() && kind.is_key(name);
+            value.or_else(|| needless().then_some(NO_SECRET)).map(str::to_owned)
         };
         let redactor = self.redactor(&choice.config);
         let computed = Computed::of(&choice.config, &settings);
         let endpoint = Endpoint::new(name, kind, settings, &variable, redactor)
             .map_err(|failure| computed.unquoted(name, failure))?;
-        let http = self.http.get_or_init(Http::new).clone();
+        let http = self.http.get_or_init(|| Http::new(self.tape.clone())).clone();
         let dialect = dialect(&endpoint)?;
         let catalog = self.catalog;
         let limits = self.limits(&endpoint);
-        let outside = Outside::default();
+        let outside = Outside::new(self.tape.clone());
         let fitting = self.fitting.clone();
         let service =
             Arc::new(Service { endpoint, dialect, http, catalog, outside, limits, fitting });
@@ -162,6 +190,9 @@ impl Providers {
     }
 
     fn limits(&self, endpoint: &Endpoint) -> Limits {
+        if self.tape.is_replaying() {
+            return Limits::none();
+        }
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         limits.entry(endpoint.account()).or_insert_with(|| Limits::new(endpoint.limits)).clone()
     }
@@ -197,7 +228,8 @@ impl Providers {
         }
         let folder = folder.to_path_buf();
         let redactor = self.redactor(&choice.config);
-        Ok(Arc::new(Program { name: name.clone(), command, folder, price, redactor }))
+        let (name, tape) = (name.clone(), self.tape.clone());
+        Ok(Arc::new(Program { name, command, folder, price, redactor, tape }))
     }
 
     /// Knows the secrets that the settings of a provider name, and what is made of them there.
@@ -217,12 +249,29 @@ impl Providers {
         redactor
     }
 
+    /// The secrets that a provider's settings name, with something for each that is not there.
+    fn secrets_of(&self, config: &ProviderConfig) -> Arc<Value> {
+        let mut secrets = Value::clone(&self.secrets);
+        for reference in config.settings.values().flat_map(Template::references) {
+            if let Some(Segment::Key(name)) = reference.segments.first()
+                && reference.root == "secrets"
+                && secrets[name].is_null()
+            {
+                secrets[name] = json!(NO_SECRET);
+            }
+        }
+        Arc::new(secrets)
+    }
+
     fn scope(&self) -> Scope {
         Scope::new().with("secrets", Arc::clone(&self.secrets))
     }
 
     fn settings(&self, name: &str, config: &ProviderConfig) -> Result<Map<String, Value>, Failure> {
-        let scope = self.scope();
+        let scope = match self.tape.is_replaying() {
+            true => Scope::new().with("secrets", self.secrets_of(config)),
+            false => self.scope(),
+        };
         let mut settings = Map::new();
         for (key, template) in &config.settings {
             let value = template.render(&scope).map_err(|error| {

@@ -32,9 +32,12 @@ pub(crate) enum Body {
 #[derive(Clone, Debug)]
 pub(crate) struct Json(Vec<Piece>);
 
+/// A piece of JSON that is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
+    /// JSON as it is.
     Text(Bytes),
+    /// A file, in base64.
     Base64(FilePart),
 }
 
@@ -65,19 +68,23 @@ pub(crate) enum Source {
     Memory(Arc<[u8]>),
 }
 
+/// A marker that no text of a request holds: it is random.
+pub(crate) fn nonce() -> String {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let random = || RandomState::new().build_hasher().finish();
+    format!("attached-{:016x}{:016x}-", random(), random())
+}
+
 /// The files of a JSON body that is being made.
 #[derive(Debug)]
 pub(crate) struct Attachments {
-    /// Random, so that no text of a request can be taken for a marker.
     nonce: String,
     files: Vec<FilePart>,
 }
 
 impl Attachments {
     pub(crate) fn new() -> Self {
-        use std::hash::{BuildHasher, Hasher, RandomState};
-        let random = || RandomState::new().build_hasher().finish();
-        Self { nonce: format!("attached-{:016x}{:016x}-", random(), random()), files: Vec::new() }
+        Self { nonce: nonce(), files: Vec::new() }
     }
 
     /// The text to put into the JSON where the file belongs, in base64.
@@ -119,6 +126,11 @@ impl Body {
 }
 
 impl Json {
+    /// Its pieces, in order.
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.0
+    }
+
     /// Its length in bytes as it is sent.
     pub(crate) fn length(&self) -> u64 {
         self.0

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flow_core::error::{ErrorClass, Failure};
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::header::HeaderMap;
 
 use super::LARGEST_ANSWER;
+use crate::tape::{Played, Take};
 
 /// An answer whose head has come.
 ///
@@ -23,6 +24,8 @@ pub(crate) struct Incoming {
     pub(crate) bytes: BoxStream<'static, Result<Bytes, Failure>>,
     /// How long the next piece may take.
     pub(crate) pause: Duration,
+    /// Takes down what comes, where it is recorded.
+    pub(crate) take: Option<Take>,
 }
 
 /// An answer that came to its end.
@@ -37,6 +40,21 @@ pub(crate) struct Reply {
 }
 
 impl Incoming {
+    /// An answer that came before.
+    pub(super) fn played(provider: String, played: Played) -> Self {
+        let Played { heard, failure } = played;
+        let pieces = heard.pieces.into_iter().map(Ok).chain(failure.map(Err));
+        Self {
+            provider,
+            status: heard.status,
+            headers: heard.headers,
+            bytes: stream::iter(pieces.collect::<Vec<_>>()).boxed(),
+            // Nobody is waited for.
+            pause: Duration::MAX,
+            take: None,
+        }
+    }
+
     /// Whether the status says that all is well.
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
@@ -46,14 +64,18 @@ impl Incoming {
     ///
     /// Dropping the future loses nothing that came.
     pub(crate) async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
-        match tokio::time::timeout(self.pause, self.bytes.next()).await {
+        let next = match tokio::time::timeout(self.pause, self.bytes.next()).await {
             Ok(next) => next,
             Err(_) => {
                 let (provider, pause) = (&self.provider, self.pause);
                 let message = format!("provider `{provider}` sent nothing for {pause:?}");
                 Some(Err(Failure::new(ErrorClass::Timeout, message)))
             }
+        };
+        if let Some(take) = &mut self.take {
+            take.came(next.as_ref());
         }
+        next
     }
 
     /// Reads to the end. Dropping the future ends the exchange.

@@ -137,6 +137,7 @@ mod tests {
             headers: HeaderMap::new(),
             bytes: stream::iter(pieces).boxed(),
             pause: Duration::from_secs(1),
+            take: None,
         }
     }
 

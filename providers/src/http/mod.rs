@@ -4,6 +4,7 @@
 //! Call ──► tape: is it on the cassette? ──► the wire ──► tape: keep it ──► Incoming
 //!                      └───────────────────────────────────────────────────────┘
 //! ```
+//! (The tape is [`Tape`](crate::tape::Tape); without one, a call goes to the wire.)
 //!
 //! Every call of every provider passes here, uploads included, so that what must hold of all
 //! of them is said once: time limits on connecting, on the first byte and on each pause; a
@@ -24,7 +25,7 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-pub(crate) use body::{Attachments, Body, FilePart, Source};
+pub(crate) use body::{Attachments, Body, FilePart, Json, Piece, Source, nonce};
 pub(crate) use guard::{Allowed, is_public};
 pub(crate) use hints::retry_after;
 pub(crate) use incoming::{Incoming, Reply};
@@ -37,6 +38,11 @@ use crate::redact::Redactor;
 pub(crate) struct Call {
     /// Who is called, for messages: the provider's name in the workflow.
     pub(crate) provider: String,
+    /// The kind of service that is called, which a cassette knows it by.
+    pub(crate) kind: &'static str,
+    /// The address of the service, which a cassette leaves out; empty where all of the address
+    /// is what is asked for.
+    pub(crate) base_url: String,
     /// GET, POST, DELETE.
     pub(crate) method: Method,
     /// Where to, query included. It holds no secret.
@@ -52,6 +58,18 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The part of the address that says what is asked, wherever the service is: what follows
+    /// its own address, or a path elsewhere that it named.
+    pub(crate) fn path(&self) -> &str {
+        if self.base_url.is_empty() {
+            return &self.url;
+        }
+        match self.url.strip_prefix(&self.base_url) {
+            Some(path) => path,
+            None => &self.url[send::origin(&self.url).len()..],
+        }
+    }
+
     /// Sets a header field.
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         // Values come from settings that were checked when the endpoint was made, or are

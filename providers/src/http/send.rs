@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::guard::{Allowed, Guard, NotPublic};
 use super::{Body, Call, Incoming, Reply};
 use crate::redact::Redactor;
+use crate::tape::{Asked, Tape};
 
 /// Bodies up to this size are sent in one piece.
 const SMALL: u64 = 256 << 10;
@@ -20,19 +21,20 @@ const SMALL: u64 = 256 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: reqwest::Client,
+    tape: Tape,
 }
 
 impl Http {
     /// Makes the one client of a process. It connects to nobody yet.
-    pub(crate) fn new() -> Self {
-        Self::of(Self::builder())
+    pub(crate) fn new(tape: Tape) -> Self {
+        Self::of(Self::builder(), tape)
     }
 
     /// Makes a client that asks only addresses that are allowed, and no proxy, which would
     /// look names up by itself. Addresses that stand in a URL as they are, are the caller's
     /// to check.
-    pub(crate) fn guarded(allowed: Allowed) -> Self {
-        Self::of(Self::builder().no_proxy().dns_resolver(Arc::new(Guard(allowed))))
+    pub(crate) fn guarded(allowed: Allowed, tape: Tape) -> Self {
+        Self::of(Self::builder().no_proxy().dns_resolver(Arc::new(Guard(allowed))), tape)
     }
 
     fn builder() -> reqwest::ClientBuilder {
@@ -44,9 +46,14 @@ impl Http {
             .connect_timeout(super::Patience::default().connect)
     }
 
-    fn of(builder: reqwest::ClientBuilder) -> Self {
+    fn of(builder: reqwest::ClientBuilder, tape: Tape) -> Self {
         let client = builder.build();
-        Self { client: client.expect("a client without settings from outside can be made") }
+        Self { client: client.expect("a client without settings from outside can be made"), tape }
+    }
+
+    /// Whether answers come from a cassette.
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.tape.is_replaying()
     }
 
     /// Makes an exchange and reads the answer to its end, whatever its status.
@@ -59,7 +66,7 @@ impl Http {
         cancel: &CancellationToken,
     ) -> Result<Reply, Failure> {
         tokio::select! {
-            reply = async { self.open_now(call).await?.read().await } => reply,
+            reply = async { self.open_now(call, cancel).await?.read().await } => reply,
             () = cancel.cancelled() => Err(stopped()),
         }
     }
@@ -75,13 +82,37 @@ impl Http {
         cancel: &CancellationToken,
     ) -> Result<Incoming, Failure> {
         tokio::select! {
-            incoming = self.open_now(call) => incoming,
+            incoming = self.open_now(call, cancel) => incoming,
             () = cancel.cancelled() => Err(stopped()),
         }
     }
 
-    async fn open_now(&self, call: Call) -> Result<Incoming, Failure> {
-        let Call { provider, method, url, headers, body, patience, redactor } = call;
+    /// Asks the tape, and then the wire.
+    async fn open_now(&self, call: Call, cancel: &CancellationToken) -> Result<Incoming, Failure> {
+        if self.tape.is_off() {
+            return self.ask(call).await;
+        }
+        let asked = Asked::of(&call).await?;
+        if let Some(played) = self.tape.answer(&asked) {
+            return Ok(Incoming::played(call.provider, played?));
+        }
+        let take = self.tape.take(asked, &call.redactor, cancel);
+        match (self.ask(call).await, take) {
+            (Ok(mut incoming), Some(mut take)) => {
+                take.answered(incoming.status, &incoming.headers);
+                incoming.take = Some(take);
+                Ok(incoming)
+            }
+            (Err(failure), Some(take)) => {
+                take.broke(&failure);
+                Err(failure)
+            }
+            (asked, None) => asked,
+        }
+    }
+
+    async fn ask(&self, call: Call) -> Result<Incoming, Failure> {
+        let Call { provider, method, url, headers, body, patience, redactor, .. } = call;
         let told = Told { provider: provider.clone(), url: url.clone(), redactor };
         let request = self.client.request(method, &url).headers(headers);
         let request = request.header(USER_AGENT, concat!("flow/", env!("CARGO_PKG_VERSION")));
@@ -98,7 +129,8 @@ impl Http {
         };
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes_stream().map(move |bytes| bytes.map_err(|e| told.broken(&e)));
-        Ok(Incoming { provider, status, headers, bytes: bytes.boxed(), pause: patience.pause })
+        let (bytes, pause) = (bytes.boxed(), patience.pause);
+        Ok(Incoming { provider, status, headers, bytes, pause, take: None })
     }
 }
 
@@ -169,7 +201,7 @@ impl Told {
 }
 
 /// Scheme, host and port of a URL: what follows may be long and says nothing of a connection.
-fn origin(url: &str) -> &str {
+pub(super) fn origin(url: &str) -> &str {
     let start = url.find("://").map_or(0, |at| at + 3);
     url[start..].find('/').map_or(url, |at| &url[..start + at])
 }

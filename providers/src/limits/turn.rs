@@ -30,6 +30,8 @@ struct Shared {
     changed: Notify,
     /// Who watches.
     watch: Semaphore,
+    /// Whether nothing counts.
+    none: bool,
 }
 
 struct State {
@@ -47,6 +49,15 @@ pub(crate) struct Turn {
 
 impl Limits {
     pub(crate) fn new(settings: LimitSettings) -> Self {
+        Self::of(settings, false)
+    }
+
+    /// No limits, whatever a model's are and whatever a service says: nobody is asked.
+    pub(crate) fn none() -> Self {
+        Self::of(LimitSettings::default(), true)
+    }
+
+    fn of(settings: LimitSettings, none: bool) -> Self {
         let limiter = Limiter::new(settings);
         let state = State { limiter, waiting: HashMap::new(), next: None };
         Self(Arc::new(Shared {
@@ -54,6 +65,7 @@ impl Limits {
             state: Mutex::new(state),
             changed: Notify::new(),
             watch: Semaphore::new(1),
+            none,
         }))
     }
 
@@ -68,6 +80,7 @@ impl Limits {
         order: u64,
         amount: Amount,
     ) -> Turn {
+        let own = if self.0.none { LimitSettings::default() } else { own };
         let (go, mut may_go) = oneshot::channel();
         let turn = {
             let mut state = self.state();
@@ -151,7 +164,7 @@ impl Turn {
 
     /// The head of the answer is there.
     pub(crate) fn answered(&self, headers: &HeaderMap) {
-        let said = left_of(headers, Timestamp::now());
+        let said = if self.limits.0.none { Vec::new() } else { left_of(headers, Timestamp::now()) };
         self.tell(|limiter, now| limiter.answered(self.id, &said, now));
     }
 
@@ -163,7 +176,8 @@ impl Turn {
     /// The call failed: what that says of the limits counts.
     pub(crate) fn refused(&self, failure: &Failure) {
         let too_many = failure.class == ErrorClass::RateLimit;
-        if too_many || failure.class == ErrorClass::Overloaded {
+        let is_busy = too_many || failure.class == ErrorClass::Overloaded;
+        if is_busy && !self.limits.0.none {
             // Who asks for longer than anybody waits is not waited for.
             let pause = failure.retry_after.filter(|pause| *pause <= PATIENCE);
             self.tell(|limiter, now| limiter.refused(self.id, too_many, pause, now));

@@ -53,6 +53,11 @@ impl Kind {
         keys.iter().map(|key| format!("`{key}`"))
     }
 
+    /// Whether a variable may hold its key.
+    pub(crate) fn is_key(self, variable: &str) -> bool {
+        self.usual().keys.contains(&variable)
+    }
+
     /// The kind of this name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
@@ -282,6 +287,8 @@ impl Endpoint {
     pub(crate) fn call_to(&self, method: Method, url: String, body: Body) -> Call {
         Call {
             provider: self.name.clone(),
+            kind: self.kind.as_str(),
+            base_url: self.base_url.clone(),
             method,
             url,
             headers: self.headers.clone(),

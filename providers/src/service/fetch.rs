@@ -19,6 +19,7 @@ use reqwest::{Method, Url};
 use super::status::class_of_status;
 use crate::http::{Allowed, Body, Call, Http, Incoming, Patience, is_public};
 use crate::redact::Redactor;
+use crate::tape::Tape;
 
 /// The most bytes of a file.
 const LARGEST: usize = 20 << 20;
@@ -32,17 +33,19 @@ const WAIT: Duration = Duration::from_mins(1);
 /// Who fetches.
 pub(crate) struct Outside {
     allowed: Allowed,
+    tape: Tape,
     /// Made when something is first fetched.
     http: OnceLock<Http>,
 }
 
-impl Default for Outside {
-    fn default() -> Self {
-        Self { allowed: is_public, http: OnceLock::new() }
-    }
-}
+/// The kind of what is fetched, as a cassette knows it.
+const KIND: &str = "fetch";
 
 impl Outside {
+    pub(crate) fn new(tape: Tape) -> Self {
+        Self { allowed: is_public, tape, http: OnceLock::new() }
+    }
+
     /// The request with every address in it fetched; as it is where there is none.
     ///
     /// Ends soon after the context's token is cancelled. Dropping the future leaves behind
@@ -96,7 +99,7 @@ impl Outside {
         url: &str,
         context: &CallContext<'_>,
     ) -> Result<ArtifactRef, Failure> {
-        let http = self.http.get_or_init(|| Http::guarded(self.allowed));
+        let http = self.http.get_or_init(|| Http::guarded(self.allowed, self.tape.clone()));
         let mut at = parsed(url)?;
         for _ in 0..=REDIRECTS {
             self.check(&at)?;
@@ -174,6 +177,8 @@ fn call(provider: &str, url: &Url) -> Call {
     let patience = Patience { answer: WAIT, pause: WAIT, ..Patience::default() };
     Call {
         provider: provider.to_owned(),
+        kind: KIND,
+        base_url: String::new(),
         method: Method::GET,
         url: url.to_string(),
         headers: HeaderMap::new(),
@@ -289,6 +294,14 @@ mod tests {
 
     async fn fetched(path: &str) -> Result<ArtifactRef, Failure> {
         let (address, _serving) = server().await;
+        fetched_from(address, path, Tape::default()).await
+    }
+
+    async fn fetched_from(
+        address: SocketAddr,
+        path: &str,
+        tape: Tape,
+    ) -> Result<ArtifactRef, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let intake = Intake::new(store.artifacts().clone(), crate::documents::sniff);
@@ -301,7 +314,7 @@ mod tests {
             log: &|_| {},
             note: &|_| {},
         };
-        let outside = Outside { allowed: |address| address.is_loopback(), http: OnceLock::new() };
+        let outside = Outside { allowed: |address| address.is_loopback(), ..Outside::new(tape) };
         let file = MediaFile::Url(format!("http://{address}{path}"));
         let part = Part::Image(Media { file, options: BTreeMap::new() });
         let messages = vec![Message { role: Role::User, parts: vec![part] }];
@@ -320,6 +333,28 @@ mod tests {
             ("image/png", "red.png")
         );
         assert_eq!(artifact.size, PNG.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn what_was_fetched_is_recorded_with_its_redirects_and_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, serving) = server().await;
+        let tape = Tape::recording(folder.path()).unwrap();
+        let fetched = fetched_from(address, "/moved", tape).await.unwrap();
+        drop(serving);
+        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        let port = address.port();
+        let [moved, image, bytes] = names.as_slice() else { panic!("{names:?}") };
+        assert!(moved.starts_with(&format!("0001-fetch-127-0-0-1-{port}-moved-")), "{moved}");
+        assert!(image.starts_with(&format!("0002-fetch-127-0-0-1-{port}-red-png-")), "{image}");
+        assert_eq!(bytes, &format!("{}.bin", fetched.hash.hex()));
+        let tape = Tape::replaying(folder.path()).unwrap();
+        assert_eq!(fetched_from(address, "/moved", tape.clone()).await.unwrap(), fetched);
+        assert_eq!(tape.counts().exchanges, 2);
     }
 
     #[tokio::test]
