@@ -89,9 +89,22 @@ pub(crate) struct Run {
     /// Do everything again, even what the step cache knows.
     #[arg(long)]
     pub(crate) no_cache: bool,
+    #[command(flatten)]
+    pub(crate) cassette: Cassette,
     /// Check the workflow and its inputs, say what would run, and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// What becomes of exchanges with model services.
+#[derive(Args, Debug)]
+pub(crate) struct Cassette {
+    /// Write every exchange with a model service into this folder, for `--replay`.
+    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
+    pub(crate) record: Option<PathBuf>,
+    /// Take the answers of model services from this folder: no network, no keys, no cost.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) replay: Option<PathBuf>,
 }
 
 /// What counts instead of what the workflow says, for the rest of the run's life.
@@ -222,6 +235,8 @@ pub(crate) struct Resume {
     /// Do again what the step cache knows; what the run itself has done is kept.
     #[arg(long)]
     pub(crate) no_cache: bool,
+    #[command(flatten)]
+    pub(crate) cassette: Cassette,
 }
 
 #[derive(Args, Debug)]

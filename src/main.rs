@@ -1,6 +1,7 @@
 //! The `flow` binary: reads the command line, does what it says, and ends with a code that
 //! tells how it went.
 
+mod cassette;
 mod cli;
 mod commands;
 mod failpoint;

@@ -16,9 +16,10 @@ use flow_core::language::{
 };
 use flow_core::store::{RunRow, Store};
 use flow_providers::documents::OcrRuntime;
-use flow_providers::{ModelFolder, Providers};
+use flow_providers::{ModelFolder, Providers, Tape};
 use serde_json::{Value, json};
 
+use crate::cassette::Cassette;
 use crate::cli::Global;
 use crate::failpoint;
 use crate::output;
@@ -43,8 +44,13 @@ pub(crate) struct Machine {
 
 /// What workflows find on this machine; `secrets` is a file of more of them.
 pub(crate) fn machine(secrets: Option<&Path>) -> Result<Machine, CommandError> {
+    taped_machine(secrets, Tape::default())
+}
+
+/// The same, and what becomes of exchanges with model services.
+pub(crate) fn taped_machine(secrets: Option<&Path>, tape: Tape) -> Result<Machine, CommandError> {
     let known = known_providers()?;
-    let providers = configured(&known, self::secrets(secrets)?);
+    let providers = configured(&known, self::secrets(secrets)?).with_tape(tape);
     Ok(Machine { actions: actions_of(providers), providers: known })
 }
 
@@ -276,14 +282,29 @@ pub(crate) async fn run_named(store: &Store, part: &str) -> Result<RunRow, Comma
 
 /// An engine over a store.
 pub(crate) fn engine(store: Store, actions: ActionRegistry, use_cache: bool) -> Embedded {
-    Embedded::new(Setup {
+    Embedded::new(setup(store, actions, use_cache))
+}
+
+/// An engine over a store, for a run that may have a cassette.
+pub(crate) fn taped_engine(
+    store: Store,
+    actions: ActionRegistry,
+    use_cache: bool,
+    cassette: &Cassette,
+) -> Embedded {
+    let setup = setup(store, actions, use_cache && cassette.allows_cache());
+    Embedded::new(Setup { clock: cassette.clock(setup.clock), ..setup })
+}
+
+fn setup(store: Store, actions: ActionRegistry, use_cache: bool) -> Setup {
+    Setup {
         store,
         actions,
         clock: failpoint::clock(),
         sniff: flow_providers::documents::sniff,
         parallel: (cores() * 4).max(8),
         use_cache,
-    })
+    }
 }
 
 /// The time, in milliseconds since 1970.

@@ -5,13 +5,16 @@ use flow_core::language::{InputType, Workflow, bind_inputs};
 use flow_core::store::Store;
 use serde_json::{Map, Value};
 
+use crate::cassette::Cassette;
 use crate::cli::{Global, Run};
 use crate::commands::{drive, plan};
 use crate::report::{CommandError, Exit};
 use crate::{progress, world};
 
 pub(crate) async fn run(global: &Global, args: Run) -> Result<Exit, CommandError> {
-    let machine = world::machine(args.secrets.as_deref())?;
+    // What runs nothing records nothing.
+    let cassette = if args.dry_run { Cassette::none() } else { Cassette::of(args.cassette)? };
+    let machine = world::taped_machine(args.secrets.as_deref(), cassette.tape())?;
     let program = world::program(&args.file, &machine, &args.instead.into())?;
     let inputs = inputs(&program.workflow, args.inputs)?;
     if args.dry_run {
@@ -19,7 +22,7 @@ pub(crate) async fn run(global: &Global, args: Run) -> Result<Exit, CommandError
         return Ok(Exit::Done);
     }
     let store = Store::open(&world::store_beside(global, &args.file)).await?;
-    let engine = world::engine(store, machine.actions, !args.no_cache);
+    let engine = world::taped_engine(store, machine.actions, !args.no_cache, &cassette);
     let submission = Submission {
         id: world::new_run_id(),
         program: program.clone(),
@@ -27,7 +30,9 @@ pub(crate) async fn run(global: &Global, args: Run) -> Result<Exit, CommandError
         observer: progress::watcher(),
     };
     let handle = engine.submit(submission).await?;
-    drive::to_the_end(global, &engine, &program, handle).await
+    let exit = drive::to_the_end(global, &engine, &program, handle).await;
+    cassette.say();
+    exit
 }
 
 /// Binds what was typed to the workflow's inputs.

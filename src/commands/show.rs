@@ -90,6 +90,9 @@ async fn step_line(store: &Store, run: &RunRow, row: &StepRow) -> Result<String,
     if row.cached {
         line.push_str("  known");
     }
+    if row.meta.as_ref().is_some_and(|meta| meta["replayed"] == true) {
+        line.push_str("  replayed");
+    }
     if let Some(error) = &row.error {
         line.push_str(&format!("\n    {error}"));
     }
