@@ -1,4 +1,4 @@
-//! What the README shows runs as it stands there.
+//! What the README and the pages of the guide show runs as it stands there.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -70,4 +70,9 @@ fn runs(page: &str) {
 #[test]
 fn the_readme_runs() {
     runs("README.md");
+}
+
+#[test]
+fn the_page_about_cassettes_runs() {
+    runs("docs/cassettes.md");
 }
