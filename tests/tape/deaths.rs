@@ -75,3 +75,38 @@ async fn what_flow_stopped_by_itself_is_not_recorded() {
     assert!(recorded.stderr.ends_with("\nrecorded in tape: 1 exchange\n"), "{}", recorded.stderr);
     assert_eq!(exchanges(&world.path("tape")).len(), 1);
 }
+
+/// An answer that was paid is worth more than its recording.
+#[test]
+fn what_cannot_be_recorded_is_told_and_fails_nothing() {
+    let world = World::with(
+        "name: lost\nproviders: { here: { type: command, command: [./break.sh] } }\nsteps: [{ id: ask, uses: model.generate, model: here/m, with: { prompt: x } }]\noutputs: { said: '{{ steps.ask.output }}' }\n",
+    );
+    world.script("break.sh", "#!/bin/sh\nrm -r tape\necho yes\n");
+    let output = world.flow(&["run", "w.yaml", "--record", "tape"]).exits(0);
+    assert_eq!(output.stdout, "{\n  \"said\": \"yes\"\n}\n");
+    let (before, why) = output.stderr.rsplit_once(": cannot use the cassette `tape/0001-").unwrap();
+    assert!(
+        before.ends_with(
+            "\nrecorded in tape: 0 exchanges\nwarning: 1 exchange could not be recorded"
+        ),
+        "{}",
+        output.stderr
+    );
+    assert!(why.ends_with(".json`: No such file or directory (os error 2)\n"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_records_into_a_folder_at_a_time() {
+    let (server, _) = stalling().await;
+    let world = world(&server, "");
+    let child = world.start(&["run", "w.yaml", "--record", "tape"]);
+    until("the second question", || server.received().len() == 2);
+    let other = world.flow(&["run", "w.yaml", "--record", "tape"]).exits(2);
+    assert_eq!(
+        other.stderr,
+        "error: another process records into `tape`\nhint: wait until it is done, or name another folder\n"
+    );
+    signal(child.id(), "KILL");
+    assert_eq!(ended(child).code, None);
+}

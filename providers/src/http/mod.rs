@@ -65,8 +65,8 @@ impl Call {
             return &self.url;
         }
         match self.url.strip_prefix(&self.base_url) {
-            Some(path) => path,
-            None => &self.url[send::origin(&self.url).len()..],
+            Some(path) if path.is_empty() || path.starts_with(['/', '?']) => path,
+            Some(_) | None => &self.url[send::origin(&self.url).len()..],
         }
     }
 
@@ -106,3 +106,33 @@ impl Default for Patience {
 
 /// The most bytes of an answer that are taken.
 pub(crate) const LARGEST_ANSWER: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_does_not_depend_on_where_a_service_is() {
+        for (base_url, url, path) in [
+            ("https://host/v1", "https://host/v1/chat?a=b", "/chat?a=b"),
+            ("https://host/v1", "https://host/v1beta/chat", "/v1beta/chat"),
+            ("https://host/v1", "https://host/upload/v1/files?id=1", "/upload/v1/files?id=1"),
+            ("https://host/v1", "http://127.0.0.1:80/files", "/files"),
+            ("https://host", "https://host", ""),
+            ("", "https://host/red.png", "https://host/red.png"),
+        ] {
+            let call = Call {
+                provider: "mine".into(),
+                kind: "openai",
+                base_url: base_url.into(),
+                method: Method::GET,
+                url: url.into(),
+                headers: HeaderMap::new(),
+                body: Body::Empty,
+                patience: Patience::default(),
+                redactor: Redactor::default(),
+            };
+            assert_eq!(call.path(), path, "{url} of {base_url}");
+        }
+    }
+}

@@ -284,7 +284,54 @@ fn failure_value(failure: &Failure) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::tape::read;
+
+    fn anything() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            any::<Vec<u8>>(),
+            any::<String>().prop_map(String::into_bytes),
+            any::<f64>().prop_map(|number| format!("[{number:?}, 1]").into_bytes()),
+            "(data: \\PC{0,8}\n\n){0,4}".prop_map(String::into_bytes),
+            any::<BTreeMap<String, u64>>().prop_map(|map| json!(map).to_string().into_bytes()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_came_comes_again(bytes in anything(), length in 1_usize..9) {
+            let folder = tempfile::tempdir().unwrap();
+            let pieces = bytes.chunks(length).map(Bytes::copy_from_slice).collect();
+            let heard = Heard { status: 200, pieces, ..Heard::default() };
+            let asked = Asked {
+                kind: "openai".into(),
+                provider: "mine".into(),
+                method: "POST".into(),
+                url: "/x".into(),
+                headers: BTreeMap::new(),
+                body: Value::Null,
+            };
+            let response = Some(Response::of(heard, &Redactor::default()));
+            let exchange = Exchange { origin: Origin::Recorded, asked, response, failure: None };
+            if let Some(Response { content: Content::File(name, bytes), .. }) = &exchange.response {
+                std::fs::write(folder.path().join(name), bytes).unwrap();
+            }
+            let file = folder.path().join("1-x.json");
+            std::fs::write(&file, exchange.to_value().to_string()).unwrap();
+            let read = read::exchange(&file).unwrap();
+            prop_assert_eq!(&read, &exchange);
+            let again = read.response.unwrap().heard().pieces.concat();
+            match exchange.response.unwrap().content {
+                Content::Json(_) => {
+                    let value = |bytes| serde_json::from_slice::<Value>(bytes).unwrap();
+                    prop_assert_eq!(value(&again), value(&bytes));
+                }
+                _ => prop_assert_eq!(again, bytes),
+            }
+        }
+    }
 
     fn content(pieces: &[&[u8]]) -> Content {
         let pieces: Vec<_> = pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
