@@ -6,7 +6,7 @@ mod deaths;
 mod faults;
 mod services;
 
-#[allow(dead_code, reason = "what a test of services needs and these do not")]
+#[expect(dead_code, reason = "what a test of services needs and these do not")]
 #[path = "../../providers/tests/support/server.rs"]
 mod server;
 #[path = "../support/mod.rs"]
