@@ -365,7 +365,7 @@ pub enum OnError {
 /// Time, tries and money of a step, with the workflow's defaults merged in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// The most an attempt may take.
+    /// The most an attempt may take; what is usual for the action where it is not said.
     pub timeout: Option<Duration>,
     /// The most all attempts together may take, waits included.
     pub deadline: Option<Duration>,
@@ -430,7 +430,7 @@ impl Default for Retry {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            timeout: Some(Duration::from_mins(5)),
+            timeout: None,
             deadline: None,
             retry: Retry::default(),
             cache: None,
