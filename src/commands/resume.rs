@@ -16,5 +16,5 @@ pub(crate) async fn run(global: &Global, args: Resume) -> Result<Exit, CommandEr
     let engine = world::engine(store, machine.actions, !args.no_cache);
     let resume = Taken { id: run.id, program: program.clone(), observer: progress::watcher() };
     let handle = engine.resume(resume).await?;
-    drive::to_the_end(global, &engine, &program, handle).await
+    drive::to_the_end(global, &engine, &machine.services, &program, handle).await
 }

@@ -27,7 +27,7 @@ pub(crate) async fn run(global: &Global, args: Run) -> Result<Exit, CommandError
         observer: progress::watcher(),
     };
     let handle = engine.submit(submission).await?;
-    drive::to_the_end(global, &engine, &program, handle).await
+    drive::to_the_end(global, &engine, &machine.services, &program, handle).await
 }
 
 /// Binds what was typed to the workflow's inputs.

@@ -50,6 +50,14 @@ impl Workflow {
         let blocks = [&self.steps, &self.on_failure, &self.finally];
         blocks.into_iter().any(|block| block.has_step_budget())
     }
+
+    /// The models that its steps may ask, those of bodies and sub-workflows included.
+    pub fn models_of_steps(&self) -> Vec<&ModelChoice> {
+        let blocks = [&self.steps, &self.on_failure, &self.finally];
+        let mut models = Vec::new();
+        blocks.into_iter().for_each(|block| block.gather_models(&mut models));
+        models
+    }
 }
 
 /// A value that a run is started with.
@@ -250,6 +258,16 @@ impl Block {
                     Work::Workflow { workflow, .. } => workflow.has_step_budget(),
                 }
         })
+    }
+
+    fn gather_models<'b>(&'b self, models: &mut Vec<&'b ModelChoice>) {
+        for step in &self.steps {
+            match &step.work {
+                Work::Action { models: own, .. } => models.extend(own),
+                Work::Body { block, .. } => block.gather_models(models),
+                Work::Workflow { workflow, .. } => models.extend(workflow.models_of_steps()),
+            }
+        }
     }
 
     /// An order in which every step comes after those it waits for, the file's where it can be.

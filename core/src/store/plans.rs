@@ -97,6 +97,7 @@ async fn everything_asked(store: &Store) -> BTreeSet<String> {
     let key = UploadKey { account: hash, content: hash };
     uploads.find(&key, Keep::Run, 0).await.unwrap();
     uploads.unneeded(&hash, 0).await.unwrap();
+    store.unneeded_uploads(&hash).await.unwrap();
     store.integrity_check().await.unwrap();
     store.space().await.unwrap();
     let mut asked: BTreeSet<_> = store.inner.asked.lock().unwrap().drain(..).collect();

@@ -89,13 +89,26 @@ impl UploadLedger for RunUploads {
     }
 
     async fn unneeded(&self, account: &ContentHash, now: i64) -> Result<Vec<Upload>, Failure> {
+        // Most runs upload nothing, and need write nothing at their end.
+        if !self.store.has_uploads(account).await? {
+            return Ok(Vec::new());
+        }
         self.store.write(Encoded::unneeded_uploads(account, now)).await?;
         Ok(self.store.unneeded_uploads(account).await?)
     }
 }
 
 impl Store {
-    async fn unneeded_uploads(&self, account: &ContentHash) -> Result<Vec<Upload>, StoreError> {
+    async fn has_uploads(&self, account: &ContentHash) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM remote_files WHERE account = unhex(?) LIMIT 1";
+        let found = self.one(sqlx::query(sql).bind(account.hex()), |_| Ok(())).await?;
+        Ok(found.is_some())
+    }
+
+    pub(super) async fn unneeded_uploads(
+        &self,
+        account: &ContentHash,
+    ) -> Result<Vec<Upload>, StoreError> {
         let sql = columns!(
             "FROM remote_files WHERE account = unhex(?) AND state = 'deleting' ORDER BY key"
         );

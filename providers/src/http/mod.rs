@@ -13,6 +13,8 @@
 //! the service's own business ([`Dialect`](crate::service::Dialect)).
 
 mod body;
+mod file;
+mod form;
 mod guard;
 mod hints;
 mod incoming;
@@ -24,7 +26,9 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-pub(crate) use body::{Attachments, Body, FilePart, Source};
+pub(crate) use body::{Attachments, Body};
+pub(crate) use file::{FilePart, Source};
+pub(crate) use form::Form;
 pub(crate) use guard::{Allowed, is_public};
 pub(crate) use hints::retry_after;
 pub(crate) use incoming::{Incoming, Reply};
