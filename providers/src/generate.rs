@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::content;
 use crate::registry::Providers;
+use crate::service::UploadOptions;
 use crate::structured::{Structured, once_more, structured};
 use crate::written::Written;
 
@@ -104,7 +105,9 @@ impl Action for Generate {
     }
 
     fn literal_faults(&self, with: &Value) -> Vec<(&'static str, Failure)> {
-        content::literal_faults(with)
+        let upload = UploadOptions::of(&with["options"]["upload"]);
+        let upload = upload.err().map(|failure| ("options", failure));
+        content::literal_faults(with).into_iter().chain(upload).collect()
     }
 
     /// A video is uploaded, made ready by the service and watched before anything is said.

@@ -98,6 +98,14 @@ impl Asking {
         }
     }
 
+    /// Ends the run that the step belongs to, and says what it left at services.
+    pub(crate) async fn end(&self) -> Vec<Failure> {
+        let run = self.store.run(&RunId::from_parts(1, 1)).await.expect("a store").expect("begun");
+        let ended = RunRow { status: RunStatus::Succeeded, ..run };
+        self.store.commit(Batch { runs: vec![ended], ..Batch::default() }).await.expect("a store");
+        self.providers.tidy([], &*self.context.uploads).await
+    }
+
     /// What the last call took, and the reply as it was kept.
     pub(crate) async fn usage(&self) -> Option<(CallUsage, Vec<u8>)> {
         let usage = self.context.usage.take()?;
