@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 FLOW := $(TARGET)/debug/flow
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: help demo test check bench soak fuzz models setup
+.PHONY: help demo test large check bench soak fuzz models setup
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,6 +21,9 @@ test: setup ## run every test
 		set -x; cargo test --locked --workspace --all-targets; \
 	fi
 	cargo test --locked --workspace --doc
+
+large: setup ## upload 2 GB, and measure the memory that takes
+	cargo test --locked --test uploads -- --ignored --nocapture
 
 check: setup ## format, lints and docs, as the checks want them
 	cargo fmt --all --check

@@ -40,6 +40,8 @@ pub(crate) struct Machine {
     pub(crate) actions: ActionRegistry,
     /// The providers there are, the user's own among them.
     pub(crate) providers: KnownProviders,
+    /// What serves the model calls of the actions.
+    pub(crate) services: Arc<Providers>,
 }
 
 /// What workflows find on this machine; `secrets` is a file of more of them.
@@ -50,20 +52,20 @@ pub(crate) fn machine(secrets: Option<&Path>) -> Result<Machine, CommandError> {
 /// The same, and what becomes of exchanges with model services.
 pub(crate) fn taped_machine(secrets: Option<&Path>, tape: Tape) -> Result<Machine, CommandError> {
     let known = known_providers()?;
-    let providers = configured(&known, self::secrets(secrets)?).with_tape(tape);
-    Ok(Machine { actions: actions_of(providers), providers: known })
+    let services = Arc::new(configured(&known, self::secrets(secrets)?).with_tape(tape));
+    Ok(Machine { actions: actions_of(&services), providers: known, services })
 }
 
 /// The actions there are, for commands that run nothing.
 pub(crate) fn actions() -> ActionRegistry {
-    actions_of(Providers::new(BTreeMap::new()))
+    actions_of(&Arc::new(Providers::new(BTreeMap::new())))
 }
 
-fn actions_of(providers: Providers) -> ActionRegistry {
+fn actions_of(providers: &Arc<Providers>) -> ActionRegistry {
     let mut registry = ActionRegistry::default();
     flow_core::actions::register(&mut registry);
     let models = ModelFolder::new(ocr_models()).run_by(ocr_runtime());
-    flow_providers::register(&mut registry, Arc::new(providers), models, cores());
+    flow_providers::register(&mut registry, Arc::clone(providers), models, cores());
     registry
 }
 
@@ -204,7 +206,7 @@ pub(crate) fn checked(
         CommandError::invalid(format!("cannot read `{name}`: {why}"))
     })?;
     let files = Beside(folder_of(file));
-    let Machine { actions, providers } = machine;
+    let Machine { actions, providers, .. } = machine;
     let environment = Environment { actions, providers, files: &files, instead };
     Ok(check(&name, &bytes, environment))
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,10 @@ use crate::error::Failure;
 use crate::intake::Intake;
 use crate::language::ModelChoice;
 use crate::units::Money;
+use crate::uploads::UploadLedger;
+
+/// The most an attempt may take where neither the workflow nor the action says otherwise.
+pub const USUAL_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What running an action does to the world, and so what must be durable before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +98,11 @@ pub trait Action: Send + Sync {
     /// future gives the turn up.
     async fn admit(&self, _input: &Value, _context: &StepContext) -> Result<Admission, Failure> {
         Ok(Admission::free())
+    }
+
+    /// The most an attempt with this input may take where the workflow does not say.
+    fn usual_timeout(&self, _input: &Value) -> Duration {
+        USUAL_TIMEOUT
     }
 
     /// Whether an answer that is not what was asked for is worth one more question, which says
@@ -212,6 +222,8 @@ pub struct StepContext {
     pub cancel: CancellationToken,
     /// Takes files in, and reads those that were taken in.
     pub intake: Intake,
+    /// Knows what was uploaded to services, and keeps what is.
+    pub uploads: Arc<dyn UploadLedger>,
     /// The model to ask, of the step's chain; none where the step names none.
     pub model: Option<ModelChoice>,
     /// Which paths it may touch.

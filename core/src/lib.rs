@@ -19,3 +19,4 @@ pub mod state;
 pub mod store;
 pub mod template;
 pub mod units;
+pub mod uploads;

@@ -16,6 +16,7 @@ use crate::action::{Admission, CallUsage, Quote};
 use crate::artifact::ArtifactRef;
 use crate::error::{ErrorClass, Failure};
 use crate::intake::Intake;
+use crate::uploads::UploadLedger;
 
 /// A backend that serves model calls.
 #[async_trait]
@@ -194,6 +195,8 @@ pub enum MediaFile {
 pub struct CallContext<'c> {
     /// Reads the files of the request, and keeps the raw reply.
     pub intake: &'c Intake,
+    /// Knows what was uploaded to services, and keeps what is.
+    pub uploads: &'c dyn UploadLedger,
     /// The turn that the call was given; where nobody waited for one, the provider does.
     pub turn: &'c Admission,
     /// Where the call stands in the order in which steps became ready.

@@ -138,6 +138,18 @@ pub(crate) fn literal_faults(with: &Value) -> Vec<(&'static str, Failure)> {
     found
 }
 
+/// Whether something of what is asked is a video.
+pub(crate) fn has_video(input: &Value) -> bool {
+    let within = |content: &Value| {
+        let parts = content.as_array().into_iter().flatten();
+        parts.into_iter().any(|part| part.get("video").is_some())
+    };
+    let mut turns = input["messages"].as_array().into_iter().flatten();
+    !input["video"].is_null()
+        || within(&input["content"])
+        || turns.any(|turn| within(&turn["content"]))
+}
+
 /// A value in one line, not all of one that is long.
 fn shown(value: &Value) -> String {
     let text = value.to_string();

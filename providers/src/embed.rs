@@ -144,6 +144,7 @@ impl Action for Embed {
         }
         let call = CallContext {
             intake: &context.intake,
+            uploads: &*context.uploads,
             turn: &context.turn,
             order: context.order,
             cancel: context.cancel.clone(),

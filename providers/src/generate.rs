@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::action::{
-    Action, ActionSpec, Admission, Earlier, Effect, Outcome, Quote, StepContext,
+    Action, ActionSpec, Admission, Earlier, Effect, Outcome, Quote, StepContext, USUAL_TIMEOUT,
 };
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
@@ -18,8 +19,12 @@ use serde_json::{Value, json};
 
 use crate::content;
 use crate::registry::Providers;
+use crate::service::UploadOptions;
 use crate::structured::{Structured, once_more, structured};
 use crate::written::Written;
+
+/// The most that an answer about a video may take where the workflow does not say.
+const VIDEO_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// Asks a model.
 pub(crate) struct Generate {
@@ -100,7 +105,14 @@ impl Action for Generate {
     }
 
     fn literal_faults(&self, with: &Value) -> Vec<(&'static str, Failure)> {
-        content::literal_faults(with)
+        let upload = UploadOptions::of(&with["options"]["upload"]);
+        let upload = upload.err().map(|failure| ("options", failure));
+        content::literal_faults(with).into_iter().chain(upload).collect()
+    }
+
+    /// A video is uploaded, made ready by the service and watched before anything is said.
+    fn usual_timeout(&self, input: &Value) -> Duration {
+        if content::has_video(input) { VIDEO_TIMEOUT } else { USUAL_TIMEOUT }
     }
 
     fn quote(&self, input: &Value, context: &StepContext) -> Quote {
@@ -138,6 +150,7 @@ impl Action for Generate {
         let written = Written::new(&context.text, &context.log);
         let call = CallContext {
             intake: &context.intake,
+            uploads: &*context.uploads,
             turn: &context.turn,
             order: context.order,
             cancel: context.cancel.clone(),

@@ -56,7 +56,8 @@ impl PartKind {
         }
     }
 
-    fn as_noun(self) -> &'static str {
+    /// Its name with an article.
+    pub(crate) fn as_noun(self) -> &'static str {
         match self {
             Self::Image => "an image",
             Self::Document => "a document",

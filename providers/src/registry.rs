@@ -9,6 +9,7 @@ use flow_core::language::{KnownProviders, ModelChoice, ProviderConfig};
 use flow_core::provider::Provider;
 use flow_core::template::{Reference, Scope, Segment, Template};
 use flow_core::units::Money;
+use flow_core::uploads::UploadLedger;
 use serde_json::{Map, Value, json};
 
 use crate::anthropic::Anthropic;
@@ -21,7 +22,7 @@ use crate::limits::Limits;
 use crate::ollama::Ollama;
 use crate::openai;
 use crate::redact::Redactor;
-use crate::service::{Dialect, Endpoint, Fitting, Kind, Outside, Service};
+use crate::service::{Dialect, Endpoint, Fitting, Flights, Kind, Outside, Service};
 use crate::tape::{Replayed, Tape};
 
 /// The providers there are, and the secrets that their settings may name.
@@ -43,6 +44,8 @@ pub struct Providers {
     fitting: Fitting,
     /// What becomes of exchanges with them.
     tape: Tape,
+    /// The uploads under way, whichever name of a service they go by.
+    flights: Flights,
 }
 
 /// What stands for a secret that is not there and not needed: answers come from a cassette.
@@ -72,6 +75,7 @@ impl Providers {
             limits: Mutex::default(),
             fitting: Fitting::default(),
             tape: Tape::default(),
+            flights: Flights::default(),
         }
     }
 
@@ -182,11 +186,39 @@ impl Providers {
         let catalog = self.catalog;
         let limits = self.limits(&endpoint);
         let outside = Outside::new(self.tape.clone());
-        let fitting = self.fitting.clone();
+        let (fitting, flights) = (self.fitting.clone(), self.flights.clone());
         let service =
-            Arc::new(Service { endpoint, dialect, http, catalog, outside, limits, fitting });
+            Service { endpoint, dialect, http, catalog, outside, limits, fitting, flights };
+        let service = Arc::new(service);
         services.insert(key, Arc::clone(&service));
         Ok(service)
+    }
+
+    /// Removes files that no run needs any more from the services of these models and from
+    /// those that were asked before, and says what could not be removed; that is tried again
+    /// when this is called again.
+    ///
+    /// Takes half a minute a service at most. Dropping the future leaves some of them there.
+    pub async fn tidy(
+        &self,
+        models: impl IntoIterator<Item = &ModelChoice>,
+        uploads: &dyn UploadLedger,
+    ) -> Vec<Failure> {
+        for choice in models {
+            if let Some(kind) = Kind::from_name(&choice.config.kind) {
+                // One that cannot be asked keeps what it has.
+                let _ = self.service(kind, choice);
+            }
+        }
+        let services: Vec<_> = {
+            let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+            services.values().cloned().collect()
+        };
+        let mut left = Vec::new();
+        for service in services {
+            left.extend(service.tidy(uploads).await);
+        }
+        left
     }
 
     fn limits(&self, endpoint: &Endpoint) -> Limits {

@@ -15,6 +15,7 @@ use flow_core::action::{
 };
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
+use flow_core::ids::RunId;
 use flow_core::intake::Intake;
 use flow_core::language::{ModelChoice, ProviderConfig};
 use flow_core::store::Store;
@@ -57,6 +58,7 @@ impl Bench {
             turn: Admission::free(),
             cancel: CancellationToken::new(),
             intake: Intake::new(store.artifacts().clone(), sniff),
+            uploads: Arc::new(store.uploads(RunId::from_parts(1, 1))),
             model: Some(choice(&[("command", json!(["./answer.sh", "--fast"]))])),
             paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,

@@ -13,6 +13,7 @@ use flow_core::engine::{
 use flow_core::ids::RunId;
 use flow_core::store::{ApprovalRow, RunStatus};
 use flow_core::template::StepView;
+use flow_providers::Providers;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Global;
@@ -26,6 +27,7 @@ use crate::world;
 pub(crate) async fn to_the_end(
     global: &Global,
     engine: &Embedded,
+    providers: &Providers,
     program: &Program,
     mut handle: RunHandle,
 ) -> Result<Exit, CommandError> {
@@ -36,11 +38,28 @@ pub(crate) async fn to_the_end(
             && std::io::stderr().is_terminal()
             && ask(engine, &report.run.id).await?;
         if !answered {
+            if report.run.status.has_ended() {
+                tidy(engine, providers, program, &report.run.id).await;
+            }
             engine.store().close().await;
             return Ok(finish(global, engine.store().folder(), &report));
         }
         let (id, program, observer) = (report.run.id, program.clone(), progress::watcher());
         handle = engine.resume(Resume { id, program, observer }).await?;
+    }
+}
+
+/// Removes what was uploaded for runs that have ended. What cannot be removed now is told, and
+/// is tried again when the next run ends; Ctrl-C leaves the rest to that, too.
+async fn tidy(engine: &Embedded, providers: &Providers, program: &Program, run: &RunId) {
+    let uploads = engine.store().uploads(run.clone());
+    let models = program.workflow.models_of_steps();
+    let left = tokio::select! {
+        left = providers.tidy(models, &uploads) => left,
+        () = stop_signal() => return,
+    };
+    for failure in left {
+        output::note(&format!("warning: {}\n", failure.message));
     }
 }
 

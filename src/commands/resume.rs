@@ -18,7 +18,7 @@ pub(crate) async fn run(global: &Global, args: Resume) -> Result<Exit, CommandEr
     let engine = world::taped_engine(store, machine.actions, !args.no_cache, &cassette);
     let resume = Taken { id: run.id, program: program.clone(), observer: progress::watcher() };
     let handle = engine.resume(resume).await?;
-    let exit = drive::to_the_end(global, &engine, &program, handle).await;
+    let exit = drive::to_the_end(global, &engine, &machine.services, &program, handle).await;
     cassette.say();
     exit
 }

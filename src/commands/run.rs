@@ -30,7 +30,7 @@ pub(crate) async fn run(global: &Global, args: Run) -> Result<Exit, CommandError
         observer: progress::watcher(),
     };
     let handle = engine.submit(submission).await?;
-    let exit = drive::to_the_end(global, &engine, &program, handle).await;
+    let exit = drive::to_the_end(global, &engine, &machine.services, &program, handle).await;
     cassette.say();
     exit
 }

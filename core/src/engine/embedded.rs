@@ -339,6 +339,7 @@ impl Embedded {
         let shared = Arc::new(Shared {
             run: id.clone(),
             workshop: self.workshop(program.folder),
+            uploads: Arc::new(self.setup.store.uploads(id.clone())),
             clock: Arc::clone(&self.setup.clock),
             reports,
             cancel: cancel.clone(),

@@ -30,6 +30,7 @@ use crate::retry;
 use crate::state::Origin;
 use crate::store::{ApprovalRow, StepRow, StoreError};
 use crate::template::Scope;
+use crate::uploads::UploadLedger;
 
 /// How long work that was told to stop may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -38,6 +39,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Shared {
     pub(crate) run: RunId,
     pub(crate) workshop: Workshop,
+    pub(crate) uploads: Arc<dyn UploadLedger>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reports: mpsc::UnboundedSender<Report>,
     pub(crate) cancel: CancellationToken,
@@ -390,16 +392,14 @@ impl Attempts<'_> {
 
     /// Lets the action act, within its time and until somebody says stop.
     async fn act(&self, context: &StepContext) -> Result<Outcome, Failure> {
-        let timeout = self.job.step().policy.timeout;
-        let limit = [timeout, self.left()].into_iter().flatten().min();
+        let policy = &self.job.step().policy;
+        let timeout = policy
+            .timeout
+            .unwrap_or_else(|| self.prepared.action.usual_timeout(&self.prepared.input));
+        let limit = self.left().map_or(timeout, |left| left.min(timeout));
         let action = self.prepared.action.run(self.prepared.input.clone(), context);
         let mut action = std::pin::pin!(AssertUnwindSafe(action).catch_unwind());
-        let out_of_time = async {
-            match limit {
-                Some(limit) => self.shared.clock.sleep(limit).await,
-                None => std::future::pending().await,
-            }
-        };
+        let out_of_time = self.shared.clock.sleep(limit);
         let unwound = |result: std::thread::Result<_>| {
             result.unwrap_or_else(|_| {
                 let name = self.prepared.action.spec().name;
@@ -418,12 +418,9 @@ impl Attempts<'_> {
             }
         }
         context.cancel.cancel();
-        let (what, limit, key) = match (timeout, self.job.step().policy.deadline) {
-            (None, Some(deadline)) => ("the deadline of ", deadline, "deadline"),
-            (Some(timeout), Some(deadline)) if limit < Some(timeout) => {
-                ("the deadline of ", deadline, "deadline")
-            }
-            (timeout, _) => ("", timeout.unwrap_or_default(), "timeout"),
+        let (what, limit, key) = match policy.deadline {
+            Some(deadline) if limit < timeout => ("the deadline of ", deadline, "deadline"),
+            Some(_) | None => ("", timeout, "timeout"),
         };
         Err(Failure::new(ErrorClass::Timeout, format!("no result within {what}{limit:?}"))
             .with_hint(format!("raise `{key}` of the step, or under `defaults`")))
@@ -442,6 +439,7 @@ impl Attempts<'_> {
             turn: Admission::free(),
             cancel: self.shared.cancel.child_token(),
             intake: self.shared.workshop.intake.clone(),
+            uploads: Arc::clone(&self.shared.uploads),
             model: attempt.model.clone(),
             paths: self.prepared.paths.clone(),
             log,

@@ -50,6 +50,14 @@ impl Workflow {
         let blocks = [&self.steps, &self.on_failure, &self.finally];
         blocks.into_iter().any(|block| block.has_step_budget())
     }
+
+    /// The models that its steps may ask, those of bodies and sub-workflows included.
+    pub fn models_of_steps(&self) -> Vec<&ModelChoice> {
+        let blocks = [&self.steps, &self.on_failure, &self.finally];
+        let mut models = Vec::new();
+        blocks.into_iter().for_each(|block| block.gather_models(&mut models));
+        models
+    }
 }
 
 /// A value that a run is started with.
@@ -252,6 +260,16 @@ impl Block {
         })
     }
 
+    fn gather_models<'b>(&'b self, models: &mut Vec<&'b ModelChoice>) {
+        for step in &self.steps {
+            match &step.work {
+                Work::Action { models: own, .. } => models.extend(own),
+                Work::Body { block, .. } => block.gather_models(models),
+                Work::Workflow { workflow, .. } => models.extend(workflow.models_of_steps()),
+            }
+        }
+    }
+
     /// An order in which every step comes after those it waits for, the file's where it can be.
     pub fn in_order(&self) -> Vec<usize> {
         let mut missing: Vec<_> = self.steps.iter().map(|step| step.after.len()).collect();
@@ -365,7 +383,7 @@ pub enum OnError {
 /// Time, tries and money of a step, with the workflow's defaults merged in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// The most an attempt may take.
+    /// The most an attempt may take; what is usual for the action where it is not said.
     pub timeout: Option<Duration>,
     /// The most all attempts together may take, waits included.
     pub deadline: Option<Duration>,
@@ -430,7 +448,7 @@ impl Default for Retry {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            timeout: Some(Duration::from_mins(5)),
+            timeout: None,
             deadline: None,
             retry: Retry::default(),
             cache: None,

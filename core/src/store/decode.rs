@@ -19,7 +19,11 @@ fn wrong(column: &str, what: impl std::fmt::Display) -> sqlx::Error {
 }
 
 /// Reads a column through the type that rules its spelling.
-fn parsed<T>(row: &SqliteRow, column: &str, parse: impl Fn(&str) -> Option<T>) -> Decoded<T> {
+pub(super) fn parsed<T>(
+    row: &SqliteRow,
+    column: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Decoded<T> {
     let text: &str = row.try_get(column)?;
     parse(text).ok_or_else(|| wrong(column, format!("`{text}` is unknown")))
 }

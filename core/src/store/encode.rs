@@ -16,6 +16,7 @@ use crate::content::ContentHash;
 use crate::error::ErrorClass;
 use crate::ids::{InstancePath, RunId};
 use crate::units::Money;
+use crate::uploads::{Keep, Upload};
 
 /// A group takes no more in once its texts have this size, in bytes.
 pub(super) const GROUP: usize = 4 << 20;
@@ -35,6 +36,12 @@ pub(super) enum Statement {
     UsedCache,
     Logs,
     Artifacts,
+    RemoteFiles,
+    UseRemoteFile,
+    KeepRemoteFile,
+    ForgetRemoteFile,
+    ForgetExpired,
+    TakeUnneeded,
     RequestCancel,
     ClearCancel,
 }
@@ -102,6 +109,52 @@ impl Encoded {
     pub(super) fn used_cache(hash: &ContentHash, at: i64) -> Self {
         let mut encoded = Self::default();
         encoded.push(Statement::UsedCache, Row::new().hash(Some(hash)).int(at));
+        encoded
+    }
+
+    /// Encodes a file that was uploaded, and that a run uses it.
+    pub(super) fn upload(run: &RunId, upload: &Upload) -> Self {
+        let mut encoded = Self::used_upload(run, upload, upload.keep);
+        let row = Row::new()
+            .hash(Some(&upload.key.account))
+            .hash(Some(&upload.key.content))
+            .text(&upload.provider)
+            .text(&upload.id)
+            .text(&upload.uri)
+            .text(&upload.name)
+            .text(&upload.media_type)
+            .unsigned(Some(upload.size))
+            .text(upload.state.as_str())
+            .text(upload.keep.as_str())
+            .int(upload.uploaded)
+            .maybe_int(upload.expires);
+        encoded.push(Statement::RemoteFiles, row);
+        encoded
+    }
+
+    /// Encodes that a run uses a file that was uploaded, and how long it wants it kept.
+    pub(super) fn used_upload(run: &RunId, upload: &Upload, keep: Keep) -> Self {
+        let mut encoded = Self::default();
+        let row = || Row::new().hash(Some(&upload.key.account)).text(&upload.id);
+        encoded.push(Statement::UseRemoteFile, row().text(run.as_str()));
+        if keep == Keep::Expiry {
+            encoded.push(Statement::KeepRemoteFile, row());
+        }
+        encoded
+    }
+
+    /// Encodes that a file is at a service no more.
+    pub(super) fn forgotten_upload(account: &ContentHash, id: &str) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::ForgetRemoteFile, Row::new().hash(Some(account)).text(id));
+        encoded
+    }
+
+    /// Encodes that what expired is forgotten, and that what no run needs is taken out.
+    pub(super) fn unneeded_uploads(account: &ContentHash, now: i64) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::ForgetExpired, Row::new().int(now));
+        encoded.push(Statement::TakeUnneeded, Row::new().hash(Some(account)));
         encoded
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! .flow/
-//!   flow.db          runs, steps, attempts, events, approvals, cache (WAL beside it)
+//!   flow.db          runs, steps, attempts, events, approvals, cache, uploads (WAL beside it)
 //!   artifacts/       files by content hash
 //!   locks/RUN.lock   held by the process that drives the run, with its pid in it
 //! ```
@@ -27,6 +27,7 @@ mod runs;
 mod spill;
 mod statements;
 mod steps;
+mod uploads;
 mod writer;
 
 use std::path::Path;
@@ -51,6 +52,7 @@ pub use rows::{
 };
 pub use runs::{Ambiguous, RunFilter};
 pub use steps::StepCursor;
+pub use uploads::RunUploads;
 
 use encode::Encoded;
 use open::Layout;

@@ -11,6 +11,7 @@ use super::prune::{REFERENCES, statements};
 use super::{LogFilter, Retention, RunFilter, RunStatus, Store, open};
 use crate::content::ContentHash;
 use crate::ids::{InstancePath, RunId};
+use crate::uploads::{Keep, UploadKey, UploadLedger};
 
 /// What may be gone through: parameters, and in a view of SQL those that it is made for.
 const SCANNED: [&str; 3] = ["json_each", "jsonb_each", "pragma_"];
@@ -92,6 +93,11 @@ async fn everything_asked(store: &Store) -> BTreeSet<String> {
         store.place_of_last_logs(&run, path, 10).await.unwrap();
         store.count_logs(&run, path, 10).await.unwrap();
     }
+    let uploads = store.uploads(run.clone());
+    let key = UploadKey { account: hash, content: hash };
+    uploads.find(&key, Keep::Run, 0).await.unwrap();
+    uploads.unneeded(&hash, 0).await.unwrap();
+    store.unneeded_uploads(&hash).await.unwrap();
     store.integrity_check().await.unwrap();
     store.space().await.unwrap();
     let mut asked: BTreeSet<_> = store.inner.asked.lock().unwrap().drain(..).collect();
@@ -130,6 +136,12 @@ async fn what_is_written_is_placed_by_an_index() {
         Statement::UsedCache,
         Statement::Logs,
         Statement::Artifacts,
+        Statement::RemoteFiles,
+        Statement::UseRemoteFile,
+        Statement::KeepRemoteFile,
+        Statement::ForgetRemoteFile,
+        Statement::ForgetExpired,
+        Statement::TakeUnneeded,
         Statement::RequestCancel,
         Statement::ClearCancel,
     ];

@@ -23,6 +23,14 @@ impl Statement {
             Self::UsedCache => USED_CACHE,
             Self::Logs => LOGS,
             Self::Artifacts => ARTIFACTS,
+            Self::RemoteFiles => REMOTE_FILES,
+            Self::UseRemoteFile => USE_REMOTE_FILE,
+            Self::KeepRemoteFile => {
+                "UPDATE remote_files SET keep = 'expiry' WHERE account = ?1 AND id = ?2"
+            }
+            Self::ForgetRemoteFile => "DELETE FROM remote_files WHERE account = ?1 AND id = ?2",
+            Self::ForgetExpired => "DELETE FROM remote_files WHERE expires < ?1",
+            Self::TakeUnneeded => TAKE_UNNEEDED,
             Self::RequestCancel => "UPDATE runs SET cancel_requested = 1 WHERE id = ?1",
             Self::ClearCancel => "UPDATE runs SET cancel_requested = 0 WHERE id = ?1",
         }
@@ -95,3 +103,24 @@ const ARTIFACTS: &str = "
 INSERT INTO artifacts (hash, size, media_type, created)
 VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (hash) DO NOTHING";
+
+const REMOTE_FILES: &str = "
+INSERT INTO remote_files (account, content, provider, id, uri, name, media_type, size, state,
+    keep, uploaded, expires)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+ON CONFLICT (account, id) DO UPDATE SET uri = excluded.uri, media_type = excluded.media_type,
+    state = iif(state = 'deleting', state, excluded.state), expires = excluded.expires";
+
+const USE_REMOTE_FILE: &str = "
+INSERT INTO remote_file_uses (file, run)
+SELECT f.key, r.key FROM remote_files f CROSS JOIN runs r
+WHERE f.account = ?1 AND f.id = ?2 AND f.state <> 'deleting' AND r.id = ?3
+ON CONFLICT (file, run) DO NOTHING";
+
+/// A file that no run uses any more has nobody who waits for it; one that a run which can go
+/// on uses is left to that.
+const TAKE_UNNEEDED: &str = "
+UPDATE remote_files SET state = 'deleting'
+WHERE account = ?1 AND keep = 'run' AND state <> 'deleting' AND NOT EXISTS (
+    SELECT 1 FROM remote_file_uses u JOIN runs r ON r.key = u.run
+    WHERE u.file = remote_files.key AND r.status IN ('running', 'waiting', 'interrupted'))";

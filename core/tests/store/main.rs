@@ -13,3 +13,4 @@ mod prune;
 mod queries;
 mod rates;
 mod support;
+mod uploads;

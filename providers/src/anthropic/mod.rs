@@ -7,6 +7,7 @@
 //! one is refused, the other is a wish and left out. Left out as well: tools of the user's
 //! own (but as `options`), thoughts, citations.
 
+mod files;
 mod pieces;
 mod read;
 mod schema;
@@ -18,7 +19,7 @@ use reqwest::Method;
 
 use crate::http::{Body, Call, Reply};
 use crate::service::{
-    Ask, Content, Dialect, Endpoint, Fault, Framing, Listed, Pieces, Place, Told,
+    Ask, Content, Dialect, Endpoint, Fault, FileService, Framing, Listed, Pieces, Place, Told,
 };
 
 /// The version that is spoken where the settings name none.
@@ -33,12 +34,16 @@ const PAGE: u32 = 1000;
 pub(crate) struct Anthropic;
 
 impl Dialect for Anthropic {
+    fn files(&self) -> Option<&dyn FileService> {
+        Some(self)
+    }
+
     fn generate(&self, ask: Ask<'_>) -> Result<Call, Failure> {
         let body = write::body(&ask)?;
-        let trial = version(ask.endpoint) < FILES_VERSION && names_uploaded_files(&ask);
-        let path = if trial { "/v1/messages?beta=true" } else { "/v1/messages" };
+        let is_trial = version(ask.endpoint) < FILES_VERSION && names_uploaded_files(&ask);
+        let path = if is_trial { "/v1/messages?beta=true" } else { "/v1/messages" };
         let call = called(ask.endpoint, Method::POST, path, body);
-        Ok(if trial { call.header("anthropic-beta", "files-api-2025-04-14") } else { call })
+        Ok(if is_trial { trial(call) } else { call })
     }
 
     fn read(&self, body: &[u8]) -> Result<Told, Fault> {
@@ -70,6 +75,11 @@ fn version(endpoint: &Endpoint) -> &str {
 
 fn called(endpoint: &Endpoint, method: Method, path: &str, body: Body) -> Call {
     endpoint.call(method, path, body).header("anthropic-version", version(endpoint))
+}
+
+/// Says that files which were uploaded are spoken of, which is a trial in the older version.
+fn trial(call: Call) -> Call {
+    call.header("anthropic-beta", "files-api-2025-04-14")
 }
 
 fn names_uploaded_files(ask: &Ask<'_>) -> bool {

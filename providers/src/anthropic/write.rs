@@ -14,7 +14,7 @@ use crate::service::{Ask, Content, Place, ReadyFile, overlay};
 const MAX_TOKENS: u64 = 4096;
 
 /// The images that are taken.
-const IMAGES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
+pub(super) const IMAGES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
 
 /// The body of a request.
 pub(super) fn body(ask: &Ask<'_>) -> Result<Body, Failure> {

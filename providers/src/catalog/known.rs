@@ -33,6 +33,7 @@ pub(crate) struct Known {
     pub(super) document_bytes: Option<u64>,
     pub(super) request_bytes: Option<u64>,
     pub(super) image_tokens: Option<ImageTokens>,
+    pub(super) inline_bytes: Option<u64>,
     pub(super) retired: Option<Retired>,
 }
 
@@ -87,6 +88,7 @@ impl Known {
         facts.max_output = self.max_output.or(facts.max_output);
         facts.images.side = self.image_side.or(facts.images.side);
         facts.images.bytes = self.image_bytes.or(facts.images.bytes);
+        facts.inline_bytes = self.inline_bytes.or(facts.inline_bytes);
         facts.images.most = self.max_images.or(facts.images.most);
         facts.images.of_many = self.image_side_of_many.or(facts.images.of_many);
         facts.documents.pages = self.document_pages.or(facts.documents.pages);

@@ -55,6 +55,9 @@ pub(crate) struct ModelFacts {
     pub(crate) request_bytes: Option<u64>,
     /// How many tokens an image is.
     pub(crate) image_tokens: ImageTokens,
+    /// The most bytes that the files of a request have as they are sent, for those that are more
+    /// to be uploaded; what a request may hold where this is not said.
+    pub(crate) inline_bytes: Option<u64>,
     /// Since when it is not served any more, and what serves in its place; the day may be one
     /// to come.
     pub(crate) retired: Option<Retired>,

@@ -47,6 +47,7 @@ const KEYS: &[&str] = &[
     "document_pages",
     "document_bytes",
     "request_bytes",
+    "inline_bytes",
     "concurrency",
     "requests_per_second",
     "requests_per_minute",
@@ -166,6 +167,7 @@ impl Place<'_> {
             document_pages: small("document_pages")?,
             document_bytes: count("document_bytes")?,
             request_bytes: count("request_bytes")?,
+            inline_bytes: count("inline_bytes")?,
             ..Known::default()
         })
     }
@@ -227,7 +229,7 @@ mod tests {
                 json!({ "imges": true }),
                 "provider `gpu`: model `mine`: a model has no `imges`",
                 Some(
-                    "it has: images, documents, video, audio, schema, temperature, reasoning, price, context, max_output, image_types, image_side, image_bytes, max_images, document_types, document_pages, document_bytes, request_bytes, concurrency, requests_per_second, requests_per_minute, tokens_per_minute",
+                    "it has: images, documents, video, audio, schema, temperature, reasoning, price, context, max_output, image_types, image_side, image_bytes, max_images, document_types, document_pages, document_bytes, request_bytes, inline_bytes, concurrency, requests_per_second, requests_per_minute, tokens_per_minute",
                 ),
             ),
             (

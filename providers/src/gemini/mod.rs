@@ -7,6 +7,7 @@
 //! answer that was cut by the limit of one request, which is told as cut.
 
 mod fault;
+mod files;
 mod pieces;
 mod read;
 mod schema;
@@ -18,7 +19,9 @@ use reqwest::Method;
 
 use crate::catalog::ModelFacts;
 use crate::http::{Body, Call, Reply};
-use crate::service::{Ask, Dialect, Endpoint, Fault, Framing, Listed, Pieces, Tokens, Told};
+use crate::service::{
+    Ask, Dialect, Endpoint, Fault, FileService, Framing, Listed, Pieces, Tokens, Told,
+};
 
 /// Models on a page of the list: the most that are given.
 const PAGE: u32 = 1000;
@@ -28,6 +31,10 @@ const PAGE: u32 = 1000;
 pub(crate) struct Gemini;
 
 impl Dialect for Gemini {
+    fn files(&self) -> Option<&dyn FileService> {
+        Some(self)
+    }
+
     fn generate(&self, ask: Ask<'_>) -> Result<Call, Failure> {
         let method = if ask.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
         let path = path_of(&ask.request.model, method);

@@ -1,22 +1,19 @@
-//! What is sent: JSON with files in it.
+//! What is sent: JSON with files in it, a form with a file, a piece of a file.
 //!
 //! A file of megabytes that travels as base64 within JSON would cost its size several times
 //! over if the JSON were built in memory. So the JSON is made with a marker where the file
 //! belongs, and the file is read, encoded and sent piece by piece.
 
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-/// Bytes of a file that are read at once; a multiple of 3, so that pieces of base64 join.
-const PIECE: u64 = 48 << 10;
+use super::file::FilePart;
+use super::form::Form;
 
 /// What is sent.
 #[derive(Clone, Debug, Default)]
@@ -25,47 +22,26 @@ pub(crate) enum Body {
     #[default]
     Empty,
     /// JSON, with files in base64 where it says so.
-    Json(Json),
+    Json(Pieces),
+    /// A form, with files as they are.
+    Form(Form),
+    /// Bytes of a file as they are.
+    File(FilePart),
 }
 
-/// JSON that is sent, in pieces.
+/// What is sent in pieces.
 #[derive(Clone, Debug)]
-pub(crate) struct Json(Vec<Piece>);
+pub(crate) struct Pieces(pub(super) Vec<Piece>);
 
-/// A piece of JSON that is sent.
+/// A piece of what is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
-    /// JSON as it is.
+    /// Text.
     Text(Bytes),
-    /// A file, in base64.
+    /// A file in base64.
     Base64(FilePart),
-}
-
-/// Bytes from `start`, `len` of them, of something.
-#[derive(Clone, Debug)]
-pub(crate) struct FilePart {
-    /// Where they are.
-    pub(crate) source: Source,
-    /// The first byte.
-    pub(crate) start: u64,
-    /// How many.
-    pub(crate) len: u64,
-}
-
-impl FilePart {
-    /// All of a file of this size.
-    pub(crate) fn whole(source: Source, len: u64) -> Self {
-        Self { source, start: 0, len }
-    }
-}
-
-/// Where the bytes of a file are.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// On the disk.
-    Path(PathBuf),
-    /// In memory: what was made for this call, e.g. an image that was scaled.
-    Memory(Arc<[u8]>),
+    /// A file as it is.
+    Plain(FilePart),
 }
 
 /// A marker that no text of a request holds: it is random.
@@ -106,7 +82,7 @@ impl Attachments {
             rest = &rest[at + self.nonce.len() + 8..];
         }
         pieces.push(Piece::Text(Bytes::copy_from_slice(rest.as_bytes())));
-        Body::Json(Json(pieces))
+        Body::Json(Pieces(pieces))
     }
 }
 
@@ -120,14 +96,29 @@ impl Body {
     pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Empty => 0,
-            Self::Json(json) => json.length(),
+            Self::Json(pieces) => pieces.length(),
+            Self::Form(form) => form.length(),
+            Self::File(part) => part.len,
+        }
+    }
+
+    /// Its media type, if it says one, and its pieces; none where nothing is sent.
+    pub(super) fn into_pieces(self) -> Option<(Option<String>, Pieces)> {
+        match self {
+            Self::Empty => None,
+            Self::Json(pieces) => Some((Some("application/json".to_owned()), pieces)),
+            Self::Form(form) => {
+                let (media_type, pieces) = form.into_pieces();
+                Some((Some(media_type), pieces))
+            }
+            Self::File(part) => Some((None, Pieces(vec![Piece::Plain(part)]))),
         }
     }
 }
 
-impl Json {
+impl Pieces {
     /// Its pieces, in order.
-    pub(crate) fn pieces(&self) -> &[Piece] {
+    pub(crate) fn all(&self) -> &[Piece] {
         &self.0
     }
 
@@ -138,6 +129,7 @@ impl Json {
             .map(|piece| match piece {
                 Piece::Text(text) => text.len() as u64,
                 Piece::Base64(file) => file.len.div_ceil(3) * 4,
+                Piece::Plain(file) => file.len,
             })
             .sum()
     }
@@ -149,59 +141,21 @@ impl Json {
             Piece::Base64(file) => {
                 file.stream().map_ok(|bytes| Bytes::from(STANDARD.encode(&bytes))).boxed()
             }
-        })
-    }
-}
-
-impl FilePart {
-    /// Its bytes in pieces of the same size but for the last. A file that turns out shorter
-    /// than it was is an error: what is sent would not be what was announced.
-    pub(crate) fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send {
-        enum At {
-            Closed(Source),
-            File(tokio::fs::File),
-            Memory(Arc<[u8]>),
-        }
-        let Self { source, start, len } = self;
-        stream::try_unfold((At::Closed(source), start, len), async |(at, from, left)| {
-            if left == 0 {
-                return Ok(None);
-            }
-            let take = left.min(PIECE);
-            let mut at = match at {
-                At::Closed(Source::Memory(bytes)) => At::Memory(bytes),
-                At::Closed(Source::Path(path)) => {
-                    let mut file = tokio::fs::File::open(path).await?;
-                    file.seek(io::SeekFrom::Start(from)).await?;
-                    At::File(file)
-                }
-                open => open,
-            };
-            let bytes = match &mut at {
-                At::File(file) => {
-                    let mut bytes = vec![0; take as usize];
-                    file.read_exact(&mut bytes).await?;
-                    Bytes::from(bytes)
-                }
-                At::Memory(bytes) => {
-                    let range = from as usize..(from + take) as usize;
-                    let part = bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
-                    Bytes::copy_from_slice(part)
-                }
-                At::Closed(_) => return Err(io::ErrorKind::NotFound.into()),
-            };
-            Ok(Some((bytes, (at, from + take, left - take))))
+            Piece::Plain(file) => file.stream().boxed(),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
+    use super::super::file::Source;
     use super::*;
 
-    async fn sent(json: Json) -> Vec<u8> {
+    async fn sent(json: Pieces) -> Vec<u8> {
         json.stream().try_collect::<Vec<_>>().await.unwrap().concat()
     }
 
@@ -225,15 +179,5 @@ mod tests {
         let bytes = sent(body).await;
         assert_eq!(bytes.len() as u64, length);
         assert_eq!(serde_json::from_slice::<serde_json::Value>(&bytes).unwrap(), expected);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_shrank_breaks_the_request_off() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("short");
-        std::fs::write(&path, b"ab").unwrap();
-        let part = FilePart::whole(Source::Path(path), 3);
-        let error = part.stream().try_collect::<Vec<_>>().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

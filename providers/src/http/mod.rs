@@ -14,6 +14,8 @@
 //! the service's own business ([`Dialect`](crate::service::Dialect)).
 
 mod body;
+mod file;
+mod form;
 mod guard;
 mod hints;
 mod incoming;
@@ -25,7 +27,9 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-pub(crate) use body::{Attachments, Body, FilePart, Json, Piece, Source, nonce};
+pub(crate) use body::{Attachments, Body, Piece, Pieces, nonce};
+pub(crate) use file::{FilePart, Source};
+pub(crate) use form::Form;
 pub(crate) use guard::{Allowed, is_public};
 pub(crate) use hints::retry_after;
 pub(crate) use incoming::{Incoming, Reply};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flow_core::error::{ErrorClass, Failure};
 use futures::StreamExt;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use reqwest::redirect::Policy;
 use tokio_util::sync::CancellationToken;
 
@@ -138,22 +138,20 @@ async fn with_body(
     request: reqwest::RequestBuilder,
     body: Body,
 ) -> std::io::Result<reqwest::RequestBuilder> {
-    Ok(match body {
-        Body::Empty => request,
-        Body::Json(json) => {
-            let request =
-                request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let length = json.length();
-            if length <= SMALL {
-                let pieces: Vec<_> = json.stream().collect().await;
-                let pieces = pieces.into_iter().collect::<std::io::Result<Vec<Bytes>>>()?;
-                request.body(pieces.concat())
-            } else {
-                let request = request.header(CONTENT_LENGTH, length);
-                request.body(reqwest::Body::wrap_stream(json.stream()))
-            }
-        }
-    })
+    let Some((media_type, pieces)) = body.into_pieces() else { return Ok(request) };
+    let request = match media_type {
+        Some(media_type) => request.header(CONTENT_TYPE, media_type),
+        None => request,
+    };
+    let length = pieces.length();
+    if length <= SMALL {
+        let pieces: Vec<_> = pieces.stream().collect().await;
+        let pieces = pieces.into_iter().collect::<std::io::Result<Vec<Bytes>>>()?;
+        Ok(request.body(pieces.concat()))
+    } else {
+        let request = request.header(CONTENT_LENGTH, length);
+        Ok(request.body(reqwest::Body::wrap_stream(pieces.stream())))
+    }
 }
 
 fn stopped() -> Failure {

@@ -4,6 +4,7 @@ use flow_core::error::Failure;
 use flow_core::provider::Role;
 use reqwest::Method;
 
+use super::files::Files;
 use super::pieces::ChatPieces;
 use super::schema::{self, Format};
 use super::wire::{
@@ -14,14 +15,18 @@ use super::{cannot, data_url, detail, embeddings, fault, models};
 use crate::catalog::ModelFacts;
 use crate::http::{Attachments, Call, Reply};
 use crate::service::{
-    self, Ask, Dialect, Endpoint, Fault, Finish, Framing, Listed, Pieces, Place, ReadyFile, Tokens,
-    Told, Turn, parse,
+    self, Ask, Dialect, Endpoint, Fault, FileService, Finish, Framing, Listed, Pieces, Place,
+    ReadyFile, Tokens, Told, Turn, parse,
 };
 
 /// Speaks chat completions.
 pub(super) struct Chat;
 
 impl Dialect for Chat {
+    fn files(&self) -> Option<&dyn FileService> {
+        Some(&Files { images: false })
+    }
+
     fn generate(&self, ask: Ask<'_>) -> Result<Call, Failure> {
         let mut files = Attachments::new();
         let format = ask.request.schema.as_ref().map(schema::format);

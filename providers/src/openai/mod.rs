@@ -3,7 +3,7 @@
 //! ```text
 //! api: chat (default)   POST /chat/completions   chat.rs       wire.rs   pieces.rs
 //! api: responses        POST /responses          responses.rs
-//! both                  POST /embeddings, GET /models, errors, the rewriting of schemas
+//! both                  POST /embeddings, GET /models, /files, errors, the rewriting of schemas
 //! ```
 //!
 //! What is sent is what the official library sends for the same question. Answers are read
@@ -13,6 +13,7 @@
 mod chat;
 mod embeddings;
 mod fault;
+mod files;
 mod models;
 mod pieces;
 mod responses;

@@ -7,6 +7,7 @@ use flow_core::provider::Role;
 use reqwest::Method;
 use serde_json::Value;
 
+use super::files::Files;
 use super::responses_wire::{
     Content, Input, Item, OutputContent, Part, Request, Response, Text, TextFormat, Usage,
 };
@@ -15,14 +16,18 @@ use super::{cannot, data_url, detail, embeddings, fault, models};
 use crate::catalog::ModelFacts;
 use crate::http::{Attachments, Call, Event, Reply};
 use crate::service::{
-    self, Ask, Dialect, Endpoint, Fault, Finish, Framing, Listed, Pieces, Place, ReadyFile, Tokens,
-    Told, Turn, cut_off, parse,
+    self, Ask, Dialect, Endpoint, Fault, FileService, Finish, Framing, Listed, Pieces, Place,
+    ReadyFile, Tokens, Told, Turn, cut_off, parse,
 };
 
 /// Speaks the Responses interface.
 pub(super) struct Responses;
 
 impl Dialect for Responses {
+    fn files(&self) -> Option<&dyn FileService> {
+        Some(&Files { images: true })
+    }
+
     fn generate(&self, ask: Ask<'_>) -> Result<Call, Failure> {
         let mut files = Attachments::new();
         for (what, set) in

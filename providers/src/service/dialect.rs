@@ -3,7 +3,7 @@
 use flow_core::error::Failure;
 
 use super::told::Fault;
-use super::{Ask, Endpoint, Told};
+use super::{Ask, Endpoint, FileService, Told};
 use crate::catalog::ModelFacts;
 use crate::http::{Call, Event, Reply};
 
@@ -16,6 +16,11 @@ pub(crate) trait Dialect: Send + Sync {
     /// it and sent.
     fn takes_urls(&self) -> bool {
         true
+    }
+
+    /// How files are uploaded to the service; none where it keeps no files.
+    fn files(&self) -> Option<&dyn FileService> {
+        None
     }
 
     /// Writes a request.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use flow_core::content::ContentHash;
 use flow_core::error::{ErrorClass, Failure};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -260,6 +261,15 @@ impl Endpoint {
         account
     }
 
+    /// What stands for the account in the ledger of uploads: a hash of who is asked by whom.
+    pub(crate) fn fingerprint(&self) -> ContentHash {
+        let mut account = format!("{} {}", self.kind.as_str(), self.base_url);
+        for (field, value) in &self.headers {
+            account.push_str(&format!("\n{field}: {}", String::from_utf8_lossy(value.as_bytes())));
+        }
+        ContentHash::of_bytes(account.as_bytes())
+    }
+
     /// Whether it is where its kind usually is, and so has the models of its kind.
     pub(crate) fn is_usual(&self) -> bool {
         self.base_url == self.kind.usual().base_url
@@ -283,15 +293,20 @@ impl Endpoint {
         self.call_to(method, format!("{}{path}", self.base_url), body)
     }
 
-    /// A call of an address that the service named.
+    /// A call of an address of the service.
     pub(crate) fn call_to(&self, method: Method, url: String, body: Body) -> Call {
+        Call { headers: self.headers.clone(), ..self.bare_call(method, url, body) }
+    }
+
+    /// A call of an address that the service named, which may be anybody's: without the key.
+    pub(crate) fn bare_call(&self, method: Method, url: String, body: Body) -> Call {
         Call {
             provider: self.name.clone(),
             kind: self.kind.as_str(),
             base_url: self.base_url.clone(),
             method,
             url,
-            headers: self.headers.clone(),
+            headers: HeaderMap::new(),
             body,
             patience: self.patience,
             redactor: self.redactor.clone(),

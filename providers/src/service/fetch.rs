@@ -307,6 +307,7 @@ mod tests {
         let intake = Intake::new(store.artifacts().clone(), crate::documents::sniff);
         let context = CallContext {
             intake: &intake,
+            uploads: &store.uploads(flow_core::ids::RunId::from_parts(1, 1)),
             turn: &Admission::free(),
             order: 0,
             cancel: CancellationToken::new(),

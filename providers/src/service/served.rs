@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use flow_core::action::{Admission, CallUsage, Quote};
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::provider::{Answer, CallContext, Capabilities, Part, Provider, Request};
+use flow_core::uploads::Upload;
 use futures::StreamExt;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
@@ -18,7 +19,8 @@ use super::files;
 use super::fit::Fit;
 use super::fitting::Fitting;
 use super::told::{Fault, Finish, Tokens, Told};
-use super::{Ask, Endpoint};
+use super::upload::Uploader;
+use super::{Ask, Endpoint, Flights, UploadOptions};
 use crate::catalog::{Catalog, Day, ModelFacts};
 use crate::http::{Event, Http, Incoming, Reply, events, json_lines, retry_after};
 use crate::limits::{Amount, Limits, Turn};
@@ -36,6 +38,7 @@ pub(crate) struct Service {
     pub(crate) outside: Outside,
     pub(crate) limits: Limits,
     pub(crate) fitting: Fitting,
+    pub(crate) flights: Flights,
 }
 
 #[async_trait]
@@ -79,29 +82,26 @@ impl Provider for Service {
             () = context.cancel.cancelled() => return Err(stopped()),
         };
         let request = &*fitted.request;
-        let turns = files::ready(request, &self.endpoint, &facts, context).await?;
-        let stream = request.options.get("stream").and_then(serde_json::Value::as_bool);
-        let stream = stream.unwrap_or(false);
-        let ask = Ask { endpoint: &self.endpoint, request, turns, facts: &facts, stream };
-        let call = self.dialect.generate(ask)?;
-        self.refuse_too_large(&request.model, &facts, call.body.length())?;
-        let amount = || crate::catalog::amount(request, &facts);
-        let turn = &*self.turn_of(context, &request.model, amount).await?;
-        turn.sent();
-        let incoming = self.http.open(call, &context.cancel).await?;
-        turn.answered(&incoming.headers);
-        let came = Came { service: self, request, context, facts: &facts, turn };
-        let reading = async {
-            match stream && incoming.is_success() && !is_whole(&incoming.headers) {
-                true => came.in_pieces(incoming).await,
-                false => came.whole(incoming).await,
-            }
+        let options = UploadOptions::read(&request.options)?;
+        let Some(files) = self.dialect.files() else {
+            return self.ask(request, &[], &facts, context).await;
         };
-        let answer = tokio::select! {
-            answer = reading => answer,
-            () = context.cancel.cancelled() => return Err(stopped()),
+        let uploader = Uploader::new(self, files, options, context);
+        let uploads = files::uploaded(request, &uploader, &facts).await?;
+        let answer = self.ask(request, &uploads, &facts, context).await;
+        // A file may be deleted there before it expires. Once more is enough to know.
+        let gone: Vec<_> = match &answer {
+            Err(failure) => uploads.iter().filter(|upload| is_gone(upload, failure)).collect(),
+            Ok(_) => Vec::new(),
         };
-        answer.inspect_err(|failure| turn.refused(failure))
+        if gone.is_empty() {
+            return answer;
+        }
+        for upload in gone {
+            uploader.forget(upload).await?;
+        }
+        let uploads = files::uploaded(request, &uploader, &facts).await?;
+        self.ask(request, &uploads, &facts, context).await
     }
 
     async fn embed(
@@ -139,6 +139,39 @@ impl Provider for Service {
 }
 
 impl Service {
+    /// Asks, with the files of `uploads` named and the others within the request.
+    async fn ask(
+        &self,
+        request: &Request,
+        uploads: &[Upload],
+        facts: &ModelFacts,
+        context: &CallContext<'_>,
+    ) -> Result<Answer, Failure> {
+        let turns = files::ready(request, uploads, &self.endpoint, facts, context).await?;
+        let stream = request.options.get("stream").and_then(serde_json::Value::as_bool);
+        let stream = stream.unwrap_or(false);
+        let ask = Ask { endpoint: &self.endpoint, request, turns, facts, stream };
+        let call = self.dialect.generate(ask)?;
+        self.refuse_too_large(&request.model, facts, call.body.length())?;
+        let amount = || crate::catalog::amount(request, facts);
+        let turn = &*self.turn_of(context, &request.model, amount).await?;
+        turn.sent();
+        let incoming = self.http.open(call, &context.cancel).await?;
+        turn.answered(&incoming.headers);
+        let came = Came { service: self, request, context, facts, turn };
+        let reading = async {
+            match stream && incoming.is_success() && !is_whole(&incoming.headers) {
+                true => came.in_pieces(incoming).await,
+                false => came.whole(incoming).await,
+            }
+        };
+        let answer = tokio::select! {
+            answer = reading => answer,
+            () = context.cancel.cancelled() => return Err(stopped()),
+        };
+        answer.inspect_err(|failure| turn.refused(failure))
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.endpoint.name
     }
@@ -254,8 +287,16 @@ impl Deref for Held<'_> {
     }
 }
 
-fn stopped() -> Failure {
+pub(super) fn stopped() -> Failure {
     Failure::new(ErrorClass::Cancelled, "the call was stopped")
+}
+
+/// Whether a failure says that a file is not there: it names it, and services differ in whether
+/// one is missing or forbidden.
+fn is_gone(upload: &Upload, failure: &Failure) -> bool {
+    let name = upload.id.rsplit('/').next().unwrap_or_default();
+    let named = !name.is_empty() && failure.message.contains(name);
+    named && matches!(failure.status, Some(403 | 404 | 410))
 }
 
 /// The day, by which prices and ends of service count.

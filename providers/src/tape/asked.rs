@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::secrets;
-use crate::http::{Body, Call, FilePart, Json, Piece};
+use crate::http::{Body, Call, FilePart, Form, Piece, Pieces};
 
 /// Header fields that identify somebody, though they hold no secret.
 const PERSONAL: &[&str] = &["openai-organization", "openai-project"];
@@ -100,7 +100,25 @@ async fn body(body: &Body) -> io::Result<Value> {
     match body {
         Body::Empty => Ok(Value::Null),
         Body::Json(json) => with_hashes(json).await,
+        Body::Form(form) => parts(form).await,
+        Body::File(file) => artifact(file).await,
     }
+}
+
+/// A form as a list of what it is made of: texts without its boundary, which is another each
+/// time, and files by their hashes.
+async fn parts(form: &Form) -> io::Result<Value> {
+    let mut parts = Vec::new();
+    for piece in form.pieces() {
+        parts.push(match piece {
+            Piece::Text(bytes) => {
+                let text = String::from_utf8_lossy(bytes);
+                Value::from(text.replace(form.boundary(), "boundary"))
+            }
+            Piece::Base64(file) | Piece::Plain(file) => artifact(file).await?,
+        });
+    }
+    Ok(json!({ "form": parts }))
 }
 
 /// A file by its hash, read piece by piece.
@@ -114,13 +132,13 @@ pub(crate) async fn artifact(file: &FilePart) -> io::Result<Value> {
 }
 
 /// JSON with each file in it replaced by its hash.
-async fn with_hashes(json: &Json) -> io::Result<Value> {
+async fn with_hashes(json: &Pieces) -> io::Result<Value> {
     let nonce = crate::http::nonce();
     let (mut text, mut files) = (Vec::new(), Vec::new());
-    for piece in json.pieces() {
+    for piece in json.all() {
         match piece {
             Piece::Text(bytes) => text.extend_from_slice(bytes),
-            Piece::Base64(file) => {
+            Piece::Base64(file) | Piece::Plain(file) => {
                 text.extend_from_slice(format!("{nonce}{:08}", files.len()).as_bytes());
                 files.push(artifact(file).await?);
             }

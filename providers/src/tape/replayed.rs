@@ -71,6 +71,7 @@ fn noting<'c>(
 ) -> CallContext<'c> {
     CallContext {
         intake: context.intake,
+        uploads: context.uploads,
         turn: context.turn,
         order: context.order,
         cancel: context.cancel.clone(),

@@ -92,7 +92,7 @@ async fn what_is_said_wrongly_of_a_model_is_told_before_anything_is_sent() {
     assert_eq!(
         failure.hint.as_deref(),
         Some(
-            "it has: images, documents, video, audio, schema, temperature, reasoning, price, context, max_output, image_types, image_side, image_bytes, max_images, document_types, document_pages, document_bytes, request_bytes, concurrency, requests_per_second, requests_per_minute, tokens_per_minute"
+            "it has: images, documents, video, audio, schema, temperature, reasoning, price, context, max_output, image_types, image_side, image_bytes, max_images, document_types, document_pages, document_bytes, request_bytes, inline_bytes, concurrency, requests_per_second, requests_per_minute, tokens_per_minute"
         )
     );
     assert_eq!(server.received().len(), 0);

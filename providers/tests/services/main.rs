@@ -15,6 +15,7 @@ mod limits;
 mod parts;
 mod secrets;
 mod structured;
+mod uploads;
 
 #[path = "../support/asking.rs"]
 mod asking;

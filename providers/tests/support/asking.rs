@@ -9,11 +9,14 @@ use flow_core::action::{
     UsageSlot,
 };
 use flow_core::artifact::ArtifactRef;
+use flow_core::content::ContentHash;
 use flow_core::error::Failure;
+use flow_core::ids::RunId;
 use flow_core::intake::Intake;
 use flow_core::language::{ModelChoice, ProviderConfig};
-use flow_core::store::Store;
+use flow_core::store::{Batch, RunRow, RunStatus, Store};
 use flow_core::template::Template;
+use flow_core::units::Money;
 use flow_providers::documents::sniff;
 use flow_providers::{ModelFolder, Providers};
 use serde_json::Value;
@@ -26,7 +29,7 @@ pub(crate) struct Asking {
     action: Arc<dyn Action>,
     embed: Arc<dyn Action>,
     log: Arc<Mutex<Vec<String>>>,
-    store: Store,
+    pub(crate) store: Store,
     _folder: tempfile::TempDir,
 }
 
@@ -45,6 +48,8 @@ impl Asking {
     ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&folder.path().join("store")).await.expect("a store");
+        let run = RunId::from_parts(1, 1);
+        begin(&store, &run).await;
         let mut actions = ActionRegistry::default();
         let providers = Arc::new(Providers::new(variables));
         let models = ModelFolder::new(PathBuf::from("none"));
@@ -63,6 +68,7 @@ impl Asking {
             turn: Admission::free(),
             cancel: CancellationToken::new(),
             intake: Intake::new(store.artifacts().clone(), sniff),
+            uploads: Arc::new(store.uploads(run)),
             model: Some(choice(kind, settings, model)),
             paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,
@@ -90,6 +96,14 @@ impl Asking {
             Outcome::Done(value) => Ok(value),
             Outcome::Wait { .. } => panic!("a model does not wait for people"),
         }
+    }
+
+    /// Ends the run that the step belongs to, and says what it left at services.
+    pub(crate) async fn end(&self) -> Vec<Failure> {
+        let run = self.store.run(&RunId::from_parts(1, 1)).await.expect("a store").expect("begun");
+        let ended = RunRow { status: RunStatus::Succeeded, ..run };
+        self.store.commit(Batch { runs: vec![ended], ..Batch::default() }).await.expect("a store");
+        self.providers.tidy([], &*self.context.uploads).await
     }
 
     /// What the last call took, and the reply as it was kept.
@@ -126,6 +140,26 @@ impl Asking {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// Keeps a run that drives nothing, for what has to belong to one.
+async fn begin(store: &Store, run: &RunId) {
+    let definition = ContentHash::of_bytes(b"asking");
+    store.put_definition(&definition, "asking", &Value::Null).await.expect("a store");
+    let row = RunRow {
+        id: run.clone(),
+        workflow: "asking".into(),
+        definition,
+        status: RunStatus::Running,
+        inputs: Value::Null,
+        outputs: None,
+        error: None,
+        cost: Money::ZERO,
+        cost_uncertain: false,
+        started: 0,
+        ended: None,
+    };
+    store.commit(Batch { runs: vec![row], ..Batch::default() }).await.expect("a store");
 }
 
 fn choice(kind: &str, settings: &Value, model: &str) -> ModelChoice {

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 pub(crate) struct Running {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Store,
+    pub(crate) providers: Arc<Providers>,
     actions: ActionRegistry,
 }
 
@@ -56,11 +57,16 @@ impl Running {
         let store = Store::open(&folder.path().join("store")).await.expect("a store");
         let secrets: BTreeMap<_, _> =
             secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut actions = ActionRegistry::default();
-        let models = ModelFolder::new(PathBuf::from("none"));
-        flow_providers::register(&mut actions, Arc::new(Providers::new(secrets)), models, 1);
-        flow_core::actions::register(&mut actions);
-        Self { folder, store, actions }
+        let providers = Arc::new(Providers::new(secrets));
+        let actions = actions(&providers);
+        Self { folder, store, providers, actions }
+    }
+
+    /// The same as another process has it: what is in the store is all that is left.
+    pub(crate) fn in_another_process(self, secrets: &[(&str, &str)]) -> Self {
+        let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let providers = Arc::new(Providers::new(secrets.collect()));
+        Self { actions: actions(&providers), providers, ..self }
     }
 
     /// What the checker says of a workflow; nothing where it is fine.
@@ -80,6 +86,11 @@ impl Running {
 
     /// Runs a workflow without inputs to its end.
     pub(crate) async fn run(&self, text: &str) -> Ran {
+        self.run_as(1, text).await
+    }
+
+    /// The same as the run of this number.
+    pub(crate) async fn run_as(&self, number: u128, text: &str) -> Ran {
         let checked = self.checked(text);
         let faults = checked.diagnostics.to_string();
         let workflow = checked.workflow.unwrap_or_else(|| panic!("{faults}"));
@@ -96,7 +107,7 @@ impl Running {
             use_cache: false,
         });
         let submission = Submission {
-            id: RunId::from_parts(1, 1),
+            id: RunId::from_parts(1, number),
             program: Program { workflow, definition, bundle, folder },
             inputs: Map::new(),
             observer: Arc::clone(&lines) as Arc<dyn Observer>,
@@ -112,6 +123,14 @@ impl Running {
         let path = InstancePath::from_stored(step);
         self.store.attempts(&RunId::from_parts(1, 1), &path).await.expect("a store")
     }
+}
+
+fn actions(providers: &Arc<Providers>) -> ActionRegistry {
+    let mut actions = ActionRegistry::default();
+    let models = ModelFolder::new(PathBuf::from("none"));
+    flow_providers::register(&mut actions, Arc::clone(providers), models, 1);
+    flow_core::actions::register(&mut actions);
+    actions
 }
 
 impl Ran {

@@ -12,7 +12,6 @@ const URL: &str = "https://example.com/images/boardwalk.jpg";
 const LEFT_OUT: &[(&str, &str)] = &[
     ("batch_lifecycle", "no step goes through a batch yet"),
     ("count_tokens", "tokens are estimated and not asked for"),
-    ("files_lifecycle", "no step uploads a file to Anthropic yet"),
 ];
 
 #[tokio::test]

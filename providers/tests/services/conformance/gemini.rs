@@ -12,8 +12,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("batch_file", "no step goes through a batch yet"),
     ("batch_inline", "no step goes through a batch yet"),
     ("files_list", "files that were uploaded are kept in a ledger and not asked for"),
-    ("files_upload_20mb_resumable", "no step uploads a file to Gemini yet"),
-    ("files_upload_chunk_retry", "no step uploads a file to Gemini yet"),
     ("models_list", "the library was told to ask for 5 models a page, and we ask for more"),
 ];
 

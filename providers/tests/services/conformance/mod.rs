@@ -8,6 +8,7 @@ mod anthropic;
 mod gemini;
 mod ollama;
 mod openai;
+mod uploads;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -81,10 +82,10 @@ async fn hold(kind: &str, folder: &str, path: &str, rows: &[Row], left_out: &[(&
         say("skipped: there is no folder shared/recordings beside the checkout");
         return;
     };
-    let folder = all.join(folder);
+    let (name, folder) = (folder, all.join(folder));
     let mut faults = String::new();
     for case in recordings::cases(&folder) {
-        let has_row = rows.iter().any(|row| row.case == case);
+        let has_row = rows.iter().any(|row| row.case == case) || uploads::holds(name, &case);
         let reason = left_out.iter().find(|(name, _)| *name == case);
         match (has_row, reason) {
             (true, None) => {}
