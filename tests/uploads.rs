@@ -232,6 +232,31 @@ fn what_was_uploaded_when_the_process_was_killed_is_not_uploaded_again() {
     }
 }
 
+#[test]
+fn an_upload_is_replayed_from_its_cassette_without_the_service_and_its_key() {
+    let keeper = Keeper::new(Silent::Never);
+    let recording = world(&keeper, 9_000_000);
+    let record: Vec<_> = RUN.iter().copied().chain(["--record", "tape"]).collect();
+    run(&mut flow(&recording, &record)).exits(0);
+    let exchanges = files(&recording.path("tape"));
+    for file in &exchanges {
+        let bytes = std::fs::read(file).expect("it can be read");
+        assert!(bytes.len() < 10_000, "{} holds a file", file.display());
+        let holds = bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes());
+        assert!(!holds, "{} holds the key", file.display());
+    }
+    // A start, two chunks, a look, the question, and the end of the file there.
+    assert_eq!(exchanges.len(), 6, "{exchanges:?}");
+    *keeper.seen() = Seen::default();
+    let replaying = world(&keeper, 9_000_000);
+    let tape = recording.path("tape").display().to_string();
+    let replay: Vec<_> = RUN.iter().copied().chain(["--replay", &tape]).collect();
+    let output = run(&mut replaying.command(&replay)).exits(0);
+    assert_eq!(output.json()["outputs"]["said"], "yes");
+    let seen = keeper.seen();
+    assert_eq!((seen.starts, seen.bytes, seen.questions, seen.removed), (0, 0, 0, 0));
+}
+
 /// Reading and hashing so much takes a while: `make large`.
 #[test]
 #[ignore = "takes a minute and 2 GB of disk"]
