@@ -155,7 +155,7 @@ async fn a_file_of_too_many_bytes_becomes_a_jpeg_and_then_smaller() {
         match size {
             Some(size) => assert_eq!((width, height), size),
             None => {
-                assert!(width < 400 && (width * 3).abs_diff(height * 4) < 8, "{width}x{height}")
+                assert!(width < 400 && (width * 3).abs_diff(height * 4) < 8, "{width}x{height}");
             }
         }
     }
@@ -170,7 +170,7 @@ async fn a_file_of_too_many_bytes_becomes_a_jpeg_and_then_smaller() {
 fn sideways(image: &DynamicImage) -> Vec<u8> {
     let tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     let exif = [b"Exif\0\0".as_slice(), &tiff].concat();
-    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
+    let length = u16::try_from(exif.len() + 2).expect("it is short").to_be_bytes();
     let jpeg = encoded(image, ImageFormat::Jpeg);
     [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
 }
@@ -211,7 +211,7 @@ fn tiff(sizes: &[(u16, u16)]) -> Vec<u8> {
         }
         let pixels = usize::from(*width) * usize::from(*height);
         let next = if at + 1 < sizes.len() { file.len() + 4 + pixels } else { 0 };
-        file.extend(u32::try_from(next).unwrap().to_le_bytes());
+        file.extend(u32::try_from(next).expect("it is short").to_le_bytes());
         file.extend(vec![0; pixels]);
     }
     file
