@@ -381,7 +381,7 @@ pub enum OnError {
 }
 
 /// Time, tries and money of a step, with the workflow's defaults merged in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     /// The most an attempt may take; what is usual for the action where it is not said.
     pub timeout: Option<Duration>,
@@ -441,19 +441,6 @@ impl Default for Retry {
                 ErrorClass::Connection,
                 ErrorClass::Server,
             ],
-        }
-    }
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            timeout: None,
-            deadline: None,
-            retry: Retry::default(),
-            cache: None,
-            budget: None,
-            on_lost: OnLost::default(),
         }
     }
 }

@@ -28,6 +28,7 @@ mod flights;
 mod options;
 mod picture;
 mod scale;
+mod sending;
 mod served;
 mod shown;
 mod status;

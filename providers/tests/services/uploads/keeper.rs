@@ -163,7 +163,7 @@ impl State {
             return refused(400, "that is not the next byte");
         }
         let step = self.habits.granularity.unwrap_or(256 << 10);
-        if command == "upload" && request.body.len() % step != 0 {
+        if command == "upload" && !request.body.len().is_multiple_of(step) {
             return refused(400, "that is no multiple");
         }
         let taken = match broken {

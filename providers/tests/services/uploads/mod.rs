@@ -342,7 +342,10 @@ async fn what_a_service_takes_no_uploaded_file_of_goes_within_the_request() {
     std::fs::write(folder.path().join("a.png"), b"\x89PNG\r\n\x1a\n").expect("written");
     let input = json!({ "image": "@a.png", "prompt": "x", "options": { "upload": {} } });
     assert_eq!(asking.ask(&input, folder.path()).await, Ok(json!("yes")));
-    assert_eq!(asking.log(), ["a.png is not uploaded: mine takes no uploaded image of this type"]);
+    assert_eq!(
+        asking.log(),
+        ["a.png is not uploaded: mine takes an image of its type within a request only"]
+    );
 }
 
 #[tokio::test]
