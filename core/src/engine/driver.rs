@@ -125,6 +125,8 @@ pub(crate) struct Driver {
     /// Announced attempts that wait until what is set aside for others is free.
     held: Vec<Announced>,
     active: usize,
+    /// Instances that wait for a batch: at work for hours, and in nobody's way.
+    aside: BTreeSet<Slot>,
     waiting: usize,
     /// Whether how this life of the run ends is written.
     finished: bool,
@@ -176,6 +178,7 @@ impl Driver {
             in_flight: None,
             held: Vec::new(),
             active: 0,
+            aside: BTreeSet::new(),
             waiting: 0,
             finished: false,
             look_again: BTreeSet::new(),
@@ -207,7 +210,7 @@ impl Driver {
                 if at_rest && self.finished {
                     break;
                 }
-                if at_rest && self.active == 0 {
+                if at_rest && self.active == 0 && self.aside.is_empty() {
                     self.rest(&cancel, stop())?;
                     continue;
                 }
@@ -251,6 +254,7 @@ impl Driver {
         let store = &self.shared.workshop.store;
         // Where nothing is at work, nothing can be taken meanwhile.
         if self.active == 0
+            && self.aside.is_empty()
             && let Some(result) = store.commit_here(&batch)
         {
             result?;

@@ -4,6 +4,7 @@
 mod addresses;
 mod anthropic;
 mod auto;
+mod batches;
 mod conformance;
 mod embed;
 mod facts;
@@ -22,6 +23,8 @@ mod asking;
 #[path = "../support/pdf.rs"]
 #[expect(dead_code, reason = "other tests use all of it")]
 mod pdf;
+#[path = "../support/batching.rs"]
+mod batching;
 #[path = "../support/recordings.rs"]
 mod recordings;
 #[path = "../support/running.rs"]
