@@ -321,11 +321,11 @@ impl Driver {
 
     /// Takes a report and those that came with it.
     fn take_all(&mut self, first: Report) -> Result<(), EngineError> {
-        let mut next = Some(first);
-        for _ in 0..TURN {
-            let Some(report) = next else { break };
+        self.take(first)?;
+        for _ in 1..TURN {
+            // Received only to be taken: what is received at the end of a turn would be lost.
+            let Ok(report) = self.reports.try_recv() else { break };
             self.take(report)?;
-            next = self.reports.try_recv().ok();
         }
         while self.runners.try_join_next().is_some() {}
         Ok(())
