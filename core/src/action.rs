@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::batches::BatchAccess;
 use crate::error::Failure;
 use crate::intake::Intake;
 use crate::language::ModelChoice;
@@ -108,6 +109,13 @@ pub trait Action: Send + Sync {
     /// Whether an answer that is not what was asked for is worth one more question, which says
     /// what was wrong with it ([`StepContext::earlier`]).
     fn asks_again(&self) -> bool {
+        false
+    }
+
+    /// Whether an attempt with this input goes by a batch of a service, which answers within
+    /// hours: it takes no place among those at work, waits for no turn, and its step's
+    /// `deadline` is all that ends it. Asked before the attempt is announced; must not act.
+    fn goes_by_batch(&self, _input: &Value, _context: &StepContext) -> bool {
         false
     }
 
@@ -234,6 +242,8 @@ pub struct StepContext {
     pub text: LogSink,
     /// The attempt before, when this one asks again.
     pub earlier: Option<Earlier>,
+    /// What it may do where it can wait for a batch; none where its step has no `deadline`.
+    pub batches: Option<BatchAccess>,
     /// What calls of this attempt took, kept whether it succeeds or fails.
     pub usage: UsageSlot,
 }

@@ -7,6 +7,7 @@
 pub mod action;
 pub mod actions;
 pub mod artifact;
+pub mod batches;
 pub mod content;
 pub mod engine;
 pub mod error;

@@ -6,6 +6,7 @@
 //! says so by [`Capabilities`], and the request is refused before it is sent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::action::{Admission, CallUsage, Quote};
 use crate::artifact::ArtifactRef;
+use crate::batches::BatchAccess;
 use crate::error::{ErrorClass, Failure};
 use crate::intake::Intake;
 use crate::uploads::UploadLedger;
@@ -26,6 +28,11 @@ pub trait Provider: Send + Sync {
 
     /// What a request may cost at most. Never by a call.
     fn quote(&self, request: &Request) -> Quote;
+
+    /// Which way a request goes that can wait for so long. Never by a call.
+    fn lane(&self, _request: &Request, _left: Duration) -> Lane {
+        Lane::Usual { why: None }
+    }
 
     /// Waits until a request may be sent, where only so many may; what it returns is held until
     /// the call has ended. Of those that wait the one of the lowest `order` goes first.
@@ -127,6 +134,22 @@ pub struct Request {
     pub detail: Option<String>,
     /// Fields of the provider's own, passed through.
     pub options: BTreeMap<String, Value>,
+    /// Whether it goes by a batch, as [`Provider::lane`] said that it may. No part of what is
+    /// asked.
+    #[serde(skip)]
+    pub by_batch: bool,
+}
+
+/// Which way a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// It is asked by itself, and answered as soon as can be.
+    Usual {
+        /// Why it does not go by a batch though it could wait, where that is worth a word.
+        why: Option<String>,
+    },
+    /// It is gathered with others, and answered within hours at a lower price.
+    Batch,
 }
 
 /// A turn of a conversation.
@@ -203,6 +226,8 @@ pub struct CallContext<'c> {
     pub order: u64,
     /// Cancelled when the call must end.
     pub cancel: CancellationToken,
+    /// What a call that goes by a batch may do; none where it must not.
+    pub batches: Option<&'c BatchAccess>,
     /// Takes text as it comes.
     pub sink: &'c (dyn Fn(&str) + Send + Sync),
     /// Takes lines for the step's log.

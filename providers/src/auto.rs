@@ -6,11 +6,12 @@
 //! shows what there is. Nobody is asked before the first call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::action::{Admission, Quote};
 use flow_core::error::{ErrorClass, Failure};
-use flow_core::provider::{Answer, CallContext, Capabilities, Part, Provider, Request};
+use flow_core::provider::{Answer, CallContext, Capabilities, Lane, Part, Provider, Request};
 use tokio::sync::OnceCell;
 
 use crate::catalog::Catalog;
@@ -72,6 +73,10 @@ impl Provider for Auto {
     fn quote(&self, request: &Request) -> Quote {
         let model = self.model.get().cloned().unwrap_or_default();
         self.service.quote(&Request { model, ..request.clone() })
+    }
+
+    fn lane(&self, request: &Request, left: Duration) -> Lane {
+        self.service.lane(request, left)
     }
 
     async fn admit(&self, request: &Request, order: u64) -> Result<Admission, Failure> {

@@ -17,13 +17,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::action::{CallUsage, Quote};
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::provider::{
-    Answer, CallContext, Capabilities, MediaFile, Message, Part, Provider, Request,
+    Answer, CallContext, Capabilities, Lane, MediaFile, Message, Part, Provider, Request,
 };
 use flow_core::units::Money;
 use serde::Deserialize;
@@ -33,6 +34,7 @@ use tokio::process::{Child, Command};
 
 use crate::http::{FilePart, Source};
 use crate::redact::Redactor;
+use crate::service::batch::WINDOW;
 use crate::tape::{Asked, Heard, Played, Tape, artifact};
 
 /// Its kind, as `type` of a provider says it.
@@ -90,6 +92,11 @@ impl Provider for Program {
 
     fn quote(&self, _request: &Request) -> Quote {
         self.price.map_or(Quote::Unknown, Quote::AtMost)
+    }
+
+    fn lane(&self, _request: &Request, left: Duration) -> Lane {
+        let why = || format!("provider `{}` has no batches", self.name);
+        Lane::Usual { why: (left >= WINDOW).then(why) }
     }
 
     async fn generate(

@@ -148,6 +148,7 @@ impl Action for Embed {
             turn: &context.turn,
             order: context.order,
             cancel: context.cancel.clone(),
+            batches: None,
             sink: &|_| {},
             log: &*context.log,
             note: &|usage| context.usage.note(usage),

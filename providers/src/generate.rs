@@ -4,8 +4,8 @@
 //! schema the answer is data that fits it or the attempt has failed. The raw reply is kept
 //! before it is read.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use flow_core::action::{
 };
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
-use flow_core::provider::{CallContext, Capabilities, Part, Request};
+use flow_core::provider::{CallContext, Capabilities, Lane, Part, Provider, Request};
 use serde_json::{Value, json};
 
 use crate::content;
@@ -30,11 +30,42 @@ const VIDEO_TIMEOUT: Duration = Duration::from_mins(15);
 pub(crate) struct Generate {
     spec: ActionSpec,
     providers: Arc<Providers>,
+    /// Why requests that could wait do not go by batches, as far as it was told.
+    told: Mutex<BTreeSet<String>>,
+}
+
+/// What is asked, and whom.
+struct Asked<'c> {
+    choice: &'c ModelChoice,
+    provider: Arc<dyn Provider>,
+    request: Request,
+    /// Why it does not go by a batch though it could wait.
+    why: Option<String>,
 }
 
 impl Generate {
     pub(crate) fn new(providers: Arc<Providers>) -> Self {
-        Self { spec: spec(), providers }
+        Self { spec: spec(), providers, told: Mutex::default() }
+    }
+
+    fn asked<'c>(&self, input: &Value, context: &'c StepContext) -> Result<Asked<'c>, Failure> {
+        let (choice, mut request) = prepared(input, context)?;
+        let provider = self.providers.of(choice, &context.paths.folder)?;
+        let left = context.batches.as_ref().map(|access| access.left);
+        let why = match left.map(|left| provider.lane(&request, left)) {
+            None => None,
+            Some(Lane::Usual { why }) => why,
+            Some(Lane::Batch) => {
+                request.by_batch = true;
+                None
+            }
+        };
+        Ok(Asked { choice, provider, request, why })
+    }
+
+    /// Whether something is said for the first time.
+    fn is_news(&self, why: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(why.to_owned())
     }
 }
 
@@ -116,11 +147,8 @@ impl Action for Generate {
     }
 
     fn quote(&self, input: &Value, context: &StepContext) -> Quote {
-        let Ok((choice, request)) = prepared(input, context) else {
-            return Quote::Free;
-        };
-        match self.providers.of(choice, &context.paths.folder) {
-            Ok(provider) => provider.quote(&request),
+        match self.asked(input, context) {
+            Ok(Asked { provider, request, .. }) => provider.quote(&request),
             // What cannot be asked costs nothing.
             Err(_) => Quote::Free,
         }
@@ -130,11 +158,14 @@ impl Action for Generate {
         true
     }
 
+    fn goes_by_batch(&self, input: &Value, context: &StepContext) -> bool {
+        context.batches.is_some()
+            && self.asked(input, context).is_ok_and(|asked| asked.request.by_batch)
+    }
+
     async fn admit(&self, input: &Value, context: &StepContext) -> Result<Admission, Failure> {
-        let asked = prepared(input, context)
-            .and_then(|(choice, r)| Ok((self.providers.of(choice, &context.paths.folder)?, r)));
-        match asked {
-            Ok((provider, request)) => provider.admit(&request, context.order).await,
+        match self.asked(input, context) {
+            Ok(Asked { provider, request, .. }) => provider.admit(&request, context.order).await,
             // Running it says why, and another model of the chain may be asked then.
             Err(_) => Ok(Admission::free()),
         }
@@ -144,8 +175,10 @@ impl Action for Generate {
         if context.model.as_ref().is_some_and(ModelChoice::is_person) {
             return Ok(Outcome::Wait { show: self.question(&input, context.earlier.as_ref()) });
         }
-        let (choice, request) = prepared(&input, context)?;
-        let provider = self.providers.of(choice, &context.paths.folder)?;
+        let Asked { choice, provider, request, why } = self.asked(&input, context)?;
+        if let Some(why) = why.filter(|why| self.is_news(why)) {
+            (context.log)(&format!("{why}; asked as usual"));
+        }
         refuse_what_it_cannot_take(choice, &request, provider.capabilities(&request.model))?;
         let written = Written::new(&context.text, &context.log);
         let call = CallContext {
@@ -154,6 +187,7 @@ impl Action for Generate {
             turn: &context.turn,
             order: context.order,
             cancel: context.cancel.clone(),
+            batches: context.batches.as_ref(),
             sink: &|text| written.take(text),
             log: &*context.log,
             note: &|usage| context.usage.note(usage),
@@ -231,6 +265,7 @@ fn prepared<'c>(
         seed: input["seed"].as_i64(),
         detail: text("detail"),
         options,
+        by_batch: false,
     };
     Ok((choice, once_more(request, context.earlier.as_ref())))
 }

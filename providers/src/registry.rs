@@ -22,6 +22,7 @@ use crate::limits::Limits;
 use crate::ollama::Ollama;
 use crate::openai;
 use crate::redact::Redactor;
+use crate::service::batch::Batches;
 use crate::service::{Dialect, Endpoint, Fitting, Flights, Kind, Outside, Service};
 use crate::tape::{Replayed, Tape};
 
@@ -187,8 +188,18 @@ impl Providers {
         let limits = self.limits(&endpoint);
         let outside = Outside::new(self.tape.clone());
         let (fitting, flights) = (self.fitting.clone(), self.flights.clone());
-        let service =
-            Service { endpoint, dialect, http, catalog, outside, limits, fitting, flights };
+        let batches = Batches::default();
+        let service = Service {
+            endpoint,
+            dialect,
+            http,
+            catalog,
+            outside,
+            limits,
+            fitting,
+            flights,
+            batches,
+        };
         let service = Arc::new(service);
         services.insert(key, Arc::clone(&service));
         Ok(service)

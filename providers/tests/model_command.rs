@@ -64,6 +64,7 @@ impl Bench {
             log: sink,
             text: Arc::new(|_: &str| {}),
             earlier: None,
+            batches: None,
             usage: UsageSlot::default(),
         };
         Self { folder, action, context, log, store }

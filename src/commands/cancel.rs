@@ -1,5 +1,6 @@
 //! `flow cancel`: stops a run.
 
+use flow_core::batches::BatchRecord;
 use flow_core::engine::Backend;
 use serde_json::json;
 
@@ -13,6 +14,10 @@ pub(crate) async fn run(global: &Global, args: &OneRun) -> Result<Exit, CommandE
     let engine = world::engine(store, world::actions(), true);
     engine.cancel(&run.id).await?;
     let run = engine.attach(&run.id).await?;
+    for BatchRecord { provider, remote, .. } in engine.store().open_batches(&run.id).await? {
+        let remote = remote.map(|id| format!(" `{id}`")).unwrap_or_default();
+        output::note(&format!("what it gave to batch{remote} of `{provider}` may still be paid\n"));
+    }
     if global.json {
         output::json(&json!({ "run": run.id, "status": run.status }));
     } else {

@@ -145,6 +145,9 @@ fn attempt_line(attempt: &AttemptRow) -> String {
     if let (Some(provider), Some(model)) = (&attempt.provider, &attempt.model) {
         line.push_str(&format!("  {provider}/{model}"));
     }
+    if attempt.batch {
+        line.push_str("  by batch");
+    }
     if let Some(millis) = attempt.latency_ms {
         line.push_str(&format!("  {}", output::duration(millis)));
     }
@@ -190,5 +193,6 @@ fn attempt_json(row: &AttemptRow) -> Value {
         "latency_ms": row.latency_ms,
         "request_id": row.request_id,
         "raw": row.raw,
+        "batch": row.batch,
     })
 }

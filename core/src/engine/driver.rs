@@ -125,6 +125,8 @@ pub(crate) struct Driver {
     /// Announced attempts that wait until what is set aside for others is free.
     held: Vec<Announced>,
     active: usize,
+    /// Instances that wait for a batch: at work for hours, and in nobody's way.
+    aside: BTreeSet<Slot>,
     waiting: usize,
     /// Whether how this life of the run ends is written.
     finished: bool,
@@ -176,6 +178,7 @@ impl Driver {
             in_flight: None,
             held: Vec::new(),
             active: 0,
+            aside: BTreeSet::new(),
             waiting: 0,
             finished: false,
             look_again: BTreeSet::new(),
@@ -207,7 +210,7 @@ impl Driver {
                 if at_rest && self.finished {
                     break;
                 }
-                if at_rest && self.active == 0 {
+                if at_rest && self.active == 0 && self.aside.is_empty() {
                     self.rest(&cancel, stop())?;
                     continue;
                 }
@@ -251,6 +254,7 @@ impl Driver {
         let store = &self.shared.workshop.store;
         // Where nothing is at work, nothing can be taken meanwhile.
         if self.active == 0
+            && self.aside.is_empty()
             && let Some(result) = store.commit_here(&batch)
         {
             result?;
@@ -317,11 +321,11 @@ impl Driver {
 
     /// Takes a report and those that came with it.
     fn take_all(&mut self, first: Report) -> Result<(), EngineError> {
-        let mut next = Some(first);
-        for _ in 0..TURN {
-            let Some(report) = next else { break };
+        self.take(first)?;
+        for _ in 1..TURN {
+            // Received only to be taken: what is received at the end of a turn would be lost.
+            let Ok(report) = self.reports.try_recv() else { break };
             self.take(report)?;
-            next = self.reports.try_recv().ok();
         }
         while self.runners.try_join_next().is_some() {}
         Ok(())

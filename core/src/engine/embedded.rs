@@ -343,6 +343,7 @@ impl Embedded {
             clock: Arc::clone(&self.setup.clock),
             reports,
             cancel: cancel.clone(),
+            interrupted: Arc::clone(&interrupted),
             permits: Arc::clone(&self.permits),
             ready: Arc::clone(&self.ready),
             use_cache: self.setup.use_cache,
@@ -493,6 +494,9 @@ impl Backend for Embedded {
         let mut ledger = Ledger::new(row, state, seq, None);
         ledger.run_event(&RunEvent::Resumed { definition }, now, None)?;
         self.record_lost(&mut ledger).await?;
+        if !self.setup.store.open_batches(run).await?.is_empty() {
+            ledger.gave_up_batches();
+        }
         let error = Some("the run was cancelled".to_owned());
         let ended = RunEvent::Finished { status: RunStatus::Cancelled, error };
         ledger.run_event(&ended, now, None)?;

@@ -399,11 +399,13 @@ impl Ledger {
         number: u32,
         model: Option<&ModelChoice>,
         now: i64,
+        batch: bool,
     ) {
         if let Some(mut entry) = self.entries.remove(&slot) {
             let mut row = self.new_attempt(&entry, number, now);
             row.provider = model.map(|m| m.provider.clone());
             row.model = model.map(|m| m.model.clone());
+            row.batch = batch;
             entry.attempt = Some(row);
             self.entries.insert(slot, entry);
         }
@@ -428,6 +430,7 @@ impl Ledger {
             raw: None,
             started: now,
             ended: None,
+            batch: false,
         }
     }
 
@@ -486,6 +489,14 @@ impl Ledger {
         }
     }
 
+    /// Notes that requests in batches were given up with the run: some may have been paid.
+    pub(crate) fn gave_up_batches(&mut self) {
+        if !self.run.cost_uncertain {
+            self.run.cost_uncertain = true;
+            self.book();
+        }
+    }
+
     /// What the budgets say to a call of an instance under way.
     pub(crate) fn allows(&self, slot: Slot, of_step: Option<Budget>, quote: Quote) -> Allowance {
         match self.entries.get(&slot) {
@@ -515,9 +526,12 @@ pub(crate) fn lost(attempt: u32) -> Failure {
 
 /// Whether an attempt was cut off while a model may have been at work for it: nobody told
 /// what it cost.
+///
+/// One whose place is in a batch is not cut off with its process: who comes after it is given
+/// the answer, and told what that cost.
 pub(crate) fn may_be_paid(row: &AttemptRow) -> bool {
-    let cut_off = matches!(row.status, AttemptStatus::Lost | AttemptStatus::Cancelled)
-        || row.error_class == Some(ErrorClass::Timeout);
+    let stopped = matches!(row.status, AttemptStatus::Lost | AttemptStatus::Cancelled);
+    let cut_off = (stopped && !row.batch) || row.error_class == Some(ErrorClass::Timeout);
     cut_off && row.provider.is_some()
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn reuse(
 ) -> Result<Option<End>, StoreError> {
     let store = &shared.workshop.store;
     let (row, approval) = (job.recorded.as_ref(), job.approval.as_ref());
-    let on_lost = job.step().policy.on_lost;
+    let on_lost = on_lost(shared, job).await?;
     match recall(on_lost, prepared.hash, row, approval, shared.retry_failed) {
         Recalled::Done(row) => {
             let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
@@ -98,6 +98,17 @@ pub(super) async fn reuse(
     }
     store.used_cached(&row, shared.clock.now_ms()).await?;
     Ok(Some(known(prepared.hash, output, Some(row.output), Origin::Cache, row.meta)))
+}
+
+/// What becomes of a call that was in flight when its process died. One that is in a batch was
+/// not lost with it: it is asked for again, and takes its place in the batch.
+async fn on_lost(shared: &Shared, job: &Job) -> Result<OnLost, StoreError> {
+    let said = job.step().policy.on_lost;
+    if said == OnLost::Resend || job.recorded.as_ref().is_none_or(|row| row.attempts == 0) {
+        return Ok(said);
+    }
+    let attempts = shared.workshop.store.attempts(&shared.run, &job.path).await?;
+    Ok(if attempts.last().is_some_and(|last| last.batch) { OnLost::Resend } else { said })
 }
 
 fn known(

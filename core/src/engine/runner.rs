@@ -7,7 +7,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::action::{
     Admission, CallUsage, Earlier, Effect, LogSink, Outcome, Quote, StepContext, UsageSlot,
 };
+use crate::batches::{Asker, BatchAccess};
 use crate::content::ContentHash;
 use crate::engine::clock::Clock;
 use crate::engine::prepare::{Prepared, Workshop};
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reports: mpsc::UnboundedSender<Report>,
     pub(crate) cancel: CancellationToken,
+    /// Set where the run is stopped only to go on later.
+    pub(crate) interrupted: Arc<AtomicBool>,
     /// Attempts of the whole process.
     pub(crate) permits: Arc<Semaphore>,
     /// How many instances of the whole process became ready so far.
@@ -89,6 +92,10 @@ pub(crate) enum Report {
         usage: Option<Box<CallUsage>>,
         wait: Duration,
     },
+    /// An attempt waits for a batch, and takes no place among those at work until it is over.
+    Aside { slot: Slot },
+    /// The attempt that stood aside failed, and what follows takes a place again.
+    Back { slot: Slot },
     /// A line for the log.
     Line { slot: Slot, attempt: u32, text: String },
     /// Text as it comes, for whoever watches.
@@ -113,6 +120,8 @@ pub(crate) struct Attempt {
     pub(crate) model: Option<ModelChoice>,
     pub(crate) started: i64,
     pub(crate) external: bool,
+    /// Whether it goes by a batch of its service.
+    pub(crate) batch: bool,
 }
 
 /// How an instance ended.
@@ -287,8 +296,13 @@ impl Attempts<'_> {
             model,
             started: self.shared.clock.now_ms(),
             external: action.effect(&self.prepared.input) == Effect::External,
+            batch: false,
         };
         let mut context = self.context(&attempt);
+        attempt.batch = attempt.external && action.goes_by_batch(&self.prepared.input, &context);
+        if attempt.batch {
+            let _ = self.shared.reports.send(Report::Aside { slot: self.job.slot });
+        }
         let (turn, permit) = match self.turn(&attempt, &context).await {
             Ok(turn) => turn,
             Err(tried) => return *tried,
@@ -301,7 +315,7 @@ impl Attempts<'_> {
         {
             return Tried::Ended(End::failed(failure));
         }
-        let outcome = self.act(&context).await;
+        let outcome = self.act(&attempt, &context).await;
         context.turn = Admission::free();
         drop(permit);
         self.made += 1;
@@ -316,6 +330,9 @@ impl Attempts<'_> {
                 Tried::Ended(End::Cancelled { attempt: Some(attempt) })
             }
             Err(failure) => {
+                if attempt.batch {
+                    let _ = self.shared.reports.send(Report::Back { slot: self.job.slot });
+                }
                 let reply = context.usage.take_reply();
                 Tried::Failed(Failed { attempt, failure, usage, reply })
             }
@@ -335,7 +352,9 @@ impl Attempts<'_> {
             ended(past_deadline(deadline, self.prepared.hash))
         };
         let turn = async {
-            if attempt.external {
+            if attempt.batch {
+                Ok((Admission::free(), None))
+            } else if attempt.external {
                 Ok((self.prepared.action.admit(&self.prepared.input, context).await?, None))
             } else {
                 let permit = self.shared.permits.acquire().await;
@@ -391,11 +410,15 @@ impl Attempts<'_> {
     }
 
     /// Lets the action act, within its time and until somebody says stop.
-    async fn act(&self, context: &StepContext) -> Result<Outcome, Failure> {
+    async fn act(&self, attempt: &Attempt, context: &StepContext) -> Result<Outcome, Failure> {
         let policy = &self.job.step().policy;
-        let timeout = policy
-            .timeout
-            .unwrap_or_else(|| self.prepared.action.usual_timeout(&self.prepared.input));
+        let timeout = match attempt.batch {
+            // What a service works through in hours has no time of its own.
+            true => Duration::MAX,
+            false => policy
+                .timeout
+                .unwrap_or_else(|| self.prepared.action.usual_timeout(&self.prepared.input)),
+        };
         let limit = self.left().map_or(timeout, |left| left.min(timeout));
         let action = self.prepared.action.run(self.prepared.input.clone(), context);
         let mut action = std::pin::pin!(AssertUnwindSafe(action).catch_unwind());
@@ -418,6 +441,13 @@ impl Attempts<'_> {
             }
         }
         context.cancel.cancel();
+        if attempt.batch {
+            // It tells the service that nobody waits any more.
+            tokio::select! {
+                _ = &mut action => {}
+                () = self.shared.clock.sleep(GRACE) => {}
+            }
+        }
         let (what, limit, key) = match policy.deadline {
             Some(deadline) if limit < timeout => ("the deadline of ", deadline, "deadline"),
             Some(_) | None => ("", timeout, "timeout"),
@@ -445,8 +475,23 @@ impl Attempts<'_> {
             log,
             text: self.text(),
             earlier: self.earlier.clone(),
+            batches: self.batches(attempt.number),
             usage: UsageSlot::default(),
         }
+    }
+
+    /// What an attempt may do where its step has a deadline. Until the first of this life has
+    /// failed, all of the deadline is left: what preparing took is no matter of hours.
+    fn batches(&self, attempt: u32) -> Option<BatchAccess> {
+        let deadline = self.job.step().policy.deadline?;
+        let left = if self.made == 0 { deadline } else { self.left()? };
+        let (run, path) = (self.shared.run.clone(), self.job.path.clone());
+        Some(BatchAccess {
+            ledger: Arc::new(self.shared.workshop.store.clone()),
+            asker: Asker { run, path, attempt },
+            left,
+            interrupted: Arc::clone(&self.shared.interrupted),
+        })
     }
 
     fn text(&self) -> LogSink {

@@ -143,10 +143,12 @@ struct Loop {
     active: u64,
     /// Those of the active whose work is over.
     released: u64,
-    /// Those of the active that wait for a person, or hold what does.
+    /// Those of the active that wait for a person or a batch, or hold what does.
     waiting: u64,
     /// The most that may be at work.
     window: u64,
+    /// Whether the file says so, and means those that wait for a batch as well.
+    bounded: bool,
     /// Whether every item has begun.
     drained: bool,
     failed: bool,
@@ -173,11 +175,18 @@ pub struct Scheduler {
     window: u64,
     /// Instances that wait for a person, or that hold what does.
     waiting: BTreeSet<Slot>,
+    /// Instances that wait for a batch, or how many below them do.
+    aside: BTreeMap<Slot, u64>,
     failed: bool,
 }
 
-/// The most instances that wait beside those at work. Each is held until the life ends.
+/// The most instances that wait for a person beside those at work. Each is held until the
+/// life ends.
 const MOST_WAITING: usize = 4096;
+
+/// The most instances that wait for a batch beside those at work: as many as the largest batch
+/// of a service holds, and a bound on the memory they take.
+const MOST_ASIDE: usize = 50_000;
 
 impl Scheduler {
     /// Starts at the beginning of a workflow. `window` is the most instances of one loop
@@ -191,6 +200,7 @@ impl Scheduler {
             blocked: Vec::new(),
             window,
             waiting: BTreeSet::new(),
+            aside: BTreeMap::new(),
             failed: false,
         };
         scheduler.open_frame(None, Arc::clone(&workflow.steps), Some(Arc::clone(workflow)));
@@ -253,7 +263,8 @@ impl Scheduler {
     pub fn open(&mut self, slot: Slot, max_parallel: Option<usize>) {
         let window = max_parallel.map_or(self.window, |n| n as u64);
         if let Some(node) = self.node_mut(slot) {
-            *node = Node::Loop(Loop { window, ..Loop::default() });
+            let bounded = max_parallel.is_some();
+            *node = Node::Loop(Loop { window, bounded, ..Loop::default() });
             self.loops.push(slot.whole());
         }
     }
@@ -300,9 +311,52 @@ impl Scheduler {
             if slot.ordinal.is_some()
                 && held
                 && self.waiting.insert(slot)
+                && !self.aside.contains_key(&slot)
                 && let Some(open) = self.open_loop_mut(slot)
             {
                 open.waiting += 1;
+            }
+            at = self.holder(slot.frame);
+        }
+    }
+
+    /// Tells that a step or an instance waits for a batch, for hours perhaps. Neither it nor
+    /// what it stands in is at work: others may be in their places, unless the file bounds the
+    /// loop, as long as not too many are held.
+    pub fn stand_aside(&mut self, slot: Slot) {
+        let mut at = Some(slot);
+        while let Some(slot) = at {
+            let below = self.aside.get(&slot).copied();
+            let waits = self.waiting.contains(&slot);
+            if slot.ordinal.is_some()
+                && (below.is_some() || self.aside.len() < MOST_ASIDE)
+                && let Some(open) = self.open_loop_mut(slot)
+                && !open.bounded
+            {
+                if below.is_none() && !waits {
+                    open.waiting += 1;
+                }
+                self.aside.insert(slot, below.unwrap_or_default() + 1);
+            }
+            at = self.holder(slot.frame);
+        }
+    }
+
+    /// Tells that what stood aside goes on, or has ended: it and what it stands in take their
+    /// places again.
+    pub fn come_back(&mut self, slot: Slot) {
+        let mut at = Some(slot);
+        while let Some(slot) = at {
+            match self.aside.get_mut(&slot) {
+                Some(below) if *below > 1 => *below -= 1,
+                Some(_) => {
+                    self.aside.remove(&slot);
+                    let waits = self.waiting.contains(&slot);
+                    if let Some(open) = self.open_loop_mut(slot).filter(|_| !waits) {
+                        open.waiting -= 1;
+                    }
+                }
+                None => {}
             }
             at = self.holder(slot.frame);
         }
@@ -450,7 +504,7 @@ impl Scheduler {
             (frame.failed, frame.failed_before).hash(into);
         }
         (self.next_frame, &self.ready, &self.loops, self.blocked.len(), self.failed).hash(into);
-        self.waiting.hash(into);
+        (&self.waiting, &self.aside).hash(into);
     }
 
     fn node_mut(&mut self, slot: Slot) -> Option<&mut Node> {

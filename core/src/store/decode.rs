@@ -46,7 +46,7 @@ fn maybe_path(row: &SqliteRow, column: &str) -> Decoded<Option<InstancePath>> {
     Ok(text.map(InstancePath::from_stored))
 }
 
-fn maybe_json(row: &SqliteRow, column: &str) -> Decoded<Option<Value>> {
+pub(super) fn maybe_json(row: &SqliteRow, column: &str) -> Decoded<Option<Value>> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(|text| serde_json::from_str(text).map_err(|error| wrong(column, error))).transpose()
 }
@@ -139,6 +139,7 @@ pub(super) fn attempt(row: &SqliteRow) -> Decoded<AttemptRow> {
         raw: maybe_json(row, "raw")?,
         started: row.try_get("started")?,
         ended: row.try_get("ended")?,
+        batch: row.try_get("batch")?,
     })
 }
 

@@ -12,6 +12,7 @@ use super::rows::{
     ApprovalRow, AttemptRow, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow, StepRow,
 };
 use crate::artifact::{ArtifactRef, for_each_artifact};
+use crate::batches::{Asker, BatchItem, BatchRecord};
 use crate::content::ContentHash;
 use crate::error::ErrorClass;
 use crate::ids::{InstancePath, RunId};
@@ -44,6 +45,12 @@ pub(super) enum Statement {
     TakeUnneeded,
     RequestCancel,
     ClearCancel,
+    Batches,
+    BatchItems,
+    BatchSent,
+    BatchRead,
+    BatchHanded,
+    BatchForgotten,
 }
 
 /// Rows to write, by what is done with them.
@@ -158,6 +165,63 @@ impl Encoded {
         encoded
     }
 
+    /// Encodes a batch of a service that is about to be sent.
+    pub(super) fn batch_begun(batch: &BatchRecord, items: &[BatchItem]) -> Self {
+        let mut encoded = Self::default();
+        let row = Row::new()
+            .text(&batch.nonce)
+            .text(&batch.provider)
+            .text(&batch.model)
+            .unsigned(Some(batch.items))
+            .int(batch.created);
+        encoded.push(Statement::Batches, row);
+        for item in items {
+            let row = Row::new()
+                .text(item.asker.run.as_str())
+                .text(item.asker.path.as_str())
+                .hash(Some(&item.hash))
+                .text(&batch.nonce)
+                .int(item.number.into());
+            encoded.push(Statement::BatchItems, row);
+        }
+        encoded
+    }
+
+    /// Encodes the id by which a service knows a batch.
+    pub(super) fn batch_sent(nonce: &str, remote: &str) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::BatchSent, Row::new().text(nonce).text(remote));
+        encoded
+    }
+
+    /// Encodes where the answers of a batch are.
+    pub(super) fn batch_read(nonce: &str, results: &ArtifactRef) -> Self {
+        let mut encoded = Self::default();
+        let value = results.to_value();
+        encoded.push(Statement::BatchRead, Row::new().text(nonce).json(Some(&value)));
+        encoded
+    }
+
+    /// Encodes that an answer was handed to an attempt.
+    pub(super) fn batch_handed(nonce: &str, asker: &Asker, hash: &ContentHash) -> Self {
+        let mut encoded = Self::default();
+        let row = Row::new()
+            .text(nonce)
+            .text(asker.run.as_str())
+            .text(asker.path.as_str())
+            .hash(Some(hash))
+            .int(asker.attempt.into());
+        encoded.push(Statement::BatchHanded, row);
+        encoded
+    }
+
+    /// Encodes that a batch is to be forgotten, with all that is in it.
+    pub(super) fn batch_forgotten(nonce: &str) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::BatchForgotten, Row::new().text(nonce));
+        encoded
+    }
+
     /// The size of its texts, in bytes.
     pub(super) fn size(&self) -> usize {
         self.size
@@ -246,6 +310,7 @@ fn attempt(row: &AttemptRow) -> Row {
         .json(row.raw.as_ref())
         .int(row.started)
         .maybe_int(row.ended)
+        .flag(Some(row.batch))
 }
 
 fn event(row: &EventRow) -> Row {
@@ -299,7 +364,7 @@ pub(super) struct Row(Vec<Column>);
 
 impl Row {
     fn new() -> Self {
-        Self(Vec::with_capacity(17))
+        Self(Vec::with_capacity(18))
     }
 
     /// The columns.

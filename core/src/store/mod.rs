@@ -11,6 +11,7 @@
 //! for one at the same time (group commit), so that durability costs one fsync a batch.
 
 mod artifacts;
+mod batches;
 mod check;
 mod decode;
 mod encode;

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqliteConnection};
 use super::encode::Statement;
 use super::prune::{REFERENCES, statements};
 use super::{LogFilter, Retention, RunFilter, RunStatus, Store, open};
+use crate::batches::{Asker, BatchLedger};
 use crate::content::ContentHash;
 use crate::ids::{InstancePath, RunId};
 use crate::uploads::{Keep, UploadKey, UploadLedger};
@@ -74,6 +75,11 @@ async fn everything_asked(store: &Store) -> BTreeSet<String> {
         store.runs(&filter).await.unwrap();
     }
     store.cancel_requested(&run).await.unwrap_err();
+    let asker = Asker { run: run.clone(), path: path.clone(), attempt: 1 };
+    store.find(&asker, hash).await.unwrap();
+    store.knows("batch_1").await.unwrap();
+    store.is_waited_for("n", &run).await.unwrap();
+    store.open_batches(&run).await.unwrap();
     store.approval(&run, &path).await.unwrap();
     store.approvals(&run).await.unwrap();
     store.open_approvals(&run).await.unwrap();
@@ -144,6 +150,12 @@ async fn what_is_written_is_placed_by_an_index() {
         Statement::TakeUnneeded,
         Statement::RequestCancel,
         Statement::ClearCancel,
+        Statement::Batches,
+        Statement::BatchItems,
+        Statement::BatchSent,
+        Statement::BatchRead,
+        Statement::BatchHanded,
+        Statement::BatchForgotten,
     ];
     let plans = plans(&store, written.map(|statement| statement.sql().to_owned())).await;
     none_goes_through_a_table(&plans);

@@ -239,6 +239,9 @@ pub struct AttemptRow {
     pub started: i64,
     /// When it ended.
     pub ended: Option<i64>,
+    /// Whether it goes by a batch of its service.
+    #[serde(default)]
+    pub batch: bool,
 }
 
 /// A question to a person. Written whole: a later row replaces the earlier.

@@ -33,6 +33,12 @@ impl Statement {
             Self::TakeUnneeded => TAKE_UNNEEDED,
             Self::RequestCancel => "UPDATE runs SET cancel_requested = 1 WHERE id = ?1",
             Self::ClearCancel => "UPDATE runs SET cancel_requested = 0 WHERE id = ?1",
+            Self::Batches => BATCHES,
+            Self::BatchItems => BATCH_ITEMS,
+            Self::BatchSent => "UPDATE batches SET remote = ?2 WHERE nonce = ?1",
+            Self::BatchRead => "UPDATE batches SET results = ?2 WHERE nonce = ?1",
+            Self::BatchHanded => BATCH_HANDED,
+            Self::BatchForgotten => "DELETE FROM batch_items WHERE batch = ?1",
         }
     }
 }
@@ -66,15 +72,15 @@ ON CONFLICT (run, path) DO UPDATE SET parent = excluded.parent, step = excluded.
 
 const ATTEMPTS: &str = "
 INSERT INTO attempts (run, path, number, status, provider, model, error_class, error,
-    input_tokens, output_tokens, cost, reserved, latency_ms, request_id, raw, started, ended)
+    input_tokens, output_tokens, cost, reserved, latency_ms, request_id, raw, started, ended, batch)
 VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
-    ?13, ?14, ?15, ?16, ?17)
+    ?13, ?14, ?15, ?16, ?17, ?18)
 ON CONFLICT (run, path, number) DO UPDATE SET status = excluded.status,
     provider = excluded.provider, model = excluded.model, error_class = excluded.error_class,
     error = excluded.error, input_tokens = excluded.input_tokens,
     output_tokens = excluded.output_tokens, cost = excluded.cost, reserved = excluded.reserved,
     latency_ms = excluded.latency_ms, request_id = excluded.request_id, raw = excluded.raw,
-    started = excluded.started, ended = excluded.ended";
+    started = excluded.started, ended = excluded.ended, batch = excluded.batch";
 
 const EVENTS: &str = "
 INSERT INTO events (run, seq, at, path, kind, body)
@@ -124,3 +130,15 @@ UPDATE remote_files SET state = 'deleting'
 WHERE account = ?1 AND keep = 'run' AND state <> 'deleting' AND NOT EXISTS (
     SELECT 1 FROM remote_file_uses u JOIN runs r ON r.key = u.run
     WHERE u.file = remote_files.key AND r.status IN ('running', 'waiting', 'interrupted'))";
+
+const BATCHES: &str = "
+INSERT INTO batches (nonce, provider, model, items, created)
+VALUES (?1, ?2, ?3, ?4, ?5)";
+
+const BATCH_ITEMS: &str = "
+INSERT INTO batch_items (run, path, hash, batch, number)
+VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5)";
+
+const BATCH_HANDED: &str = "
+UPDATE batch_items SET handed = ?5
+WHERE run = (SELECT key FROM runs WHERE id = ?2) AND path = ?3 AND hash = ?4 AND batch = ?1";

@@ -36,6 +36,7 @@ fn call(number: u32, model: &str, cost: Option<i64>, started: i64) -> AttemptRow
         raw: None,
         started,
         ended: None,
+        batch: false,
     }
 }
 

@@ -102,6 +102,7 @@ fn attempt(run: &RunId, number: u32) -> AttemptRow {
         raw: Some(json!({"id": 1})),
         started: NOW,
         ended: Some(NOW + 800),
+        batch: false,
     }
 }
 

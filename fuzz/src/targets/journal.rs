@@ -70,6 +70,7 @@ const COLUMNS: [(&str, &[&str]); 7] = [
             "raw",
             "started",
             "ended",
+            "batch",
         ],
     ),
     ("approvals", &["path", "show", "asked", "answered", "approved", "comment", "output"]),
@@ -379,5 +380,6 @@ fn attempt_row(run: &RunId, path: &InstancePath) -> AttemptRow {
         raw: None,
         started: 1,
         ended: None,
+        batch: false,
     }
 }

@@ -7,6 +7,7 @@
 //! one is refused, the other is a wish and left out. Left out as well: tools of the user's
 //! own (but as `options`), thoughts, citations.
 
+mod batch;
 mod files;
 mod pieces;
 mod read;
@@ -18,6 +19,7 @@ use flow_core::error::Failure;
 use reqwest::Method;
 
 use crate::http::{Body, Call, Reply};
+use crate::service::batch::BatchDialect;
 use crate::service::{
     Ask, Content, Dialect, Endpoint, Fault, FileService, Framing, Listed, Pieces, Place, Told,
 };
@@ -52,6 +54,10 @@ impl Dialect for Anthropic {
 
     fn pieces(&self) -> (Framing, Box<dyn Pieces>) {
         (Framing::Events, Box::new(pieces::Pieces::default()))
+    }
+
+    fn batches(&self) -> Option<&'static dyn BatchDialect> {
+        Some(&batch::Batches)
     }
 
     fn refusal(&self, endpoint: &Endpoint, reply: &Reply) -> Fault {

@@ -38,6 +38,8 @@ pub(crate) struct ModelFacts {
     pub(crate) capabilities: Capabilities,
     /// What it costs; none where nobody knows.
     pub(crate) price: Option<Price>,
+    /// What it costs in a batch, in percent of that; none where nobody knows.
+    pub(crate) batch: Option<u64>,
     /// The most tokens it reads and writes together.
     pub(crate) context: Option<u64>,
     /// The most tokens it writes.
@@ -64,6 +66,14 @@ pub(crate) struct ModelFacts {
 }
 
 impl ModelFacts {
+    /// The same with the price of a request in a batch.
+    pub(crate) fn in_batch(self) -> Self {
+        let price = self.price.filter(|price| *price == Price::FREE).or_else(|| {
+            self.price.zip(self.batch).map(|(price, percent)| price.at_percent(percent))
+        });
+        Self { price, ..self }
+    }
+
     /// That the model is gone, if it is by this day.
     pub(crate) fn gone(&self, today: Day) -> Option<&Retired> {
         self.retired.as_ref().filter(|retired| retired.since <= today)

@@ -67,6 +67,19 @@ impl Price {
         Some(Money::from_micros(micros))
     }
 
+    /// So many percent of it, each rate rounded up.
+    pub(crate) fn at_percent(self, percent: u64) -> Self {
+        let part = |rate: u64| rate.saturating_mul(percent).div_ceil(100);
+        let rates = |of: Rates| Rates {
+            input: part(of.input),
+            cache_read: part(of.cache_read),
+            cache_write: part(of.cache_write),
+            output: part(of.output),
+        };
+        let above = self.above.map(|above| Above { rates: rates(above.rates), ..above });
+        Self { usual: rates(self.usual), above }
+    }
+
     /// The most that so many tokens cost, wherever the service caches them.
     pub(crate) fn at_most(&self, input: u64, output: u64) -> Option<Money> {
         let rates = self.rates_for(input);
@@ -118,6 +131,15 @@ mod tests {
         let micros = |input| price.of(&tokens(input, 0, 0, 10)).map(Money::micros);
         assert_eq!(micros(272_000), Some(544_100));
         assert_eq!(micros(272_001), Some(1_088_154));
+    }
+
+    #[test]
+    fn a_part_of_a_price_is_that_part_of_each_rate() {
+        let usual = rates(3_000_000, 300_001, 3_750_000, 15_000_000);
+        let price = Price { usual, above: Some(Above { tokens: 10, rates: usual }) };
+        let half = rates(1_500_000, 150_001, 1_875_000, 7_500_000);
+        let expected = Price { usual: half, above: Some(Above { tokens: 10, rates: half }) };
+        assert_eq!(price.at_percent(50), expected);
     }
 
     #[test]

@@ -33,6 +33,9 @@ struct OfKind {
     #[serde(default)]
     usual: Option<String>,
     models: BTreeMap<String, Known>,
+    /// What a request in a batch costs, in percent of the usual price.
+    #[serde(default)]
+    batch: Option<u64>,
 }
 
 /// Knows models.
@@ -60,6 +63,7 @@ impl Catalog {
     pub(crate) fn facts(self, endpoint: &Endpoint, model: &str, today: Day) -> ModelFacts {
         let mut facts = ModelFacts::default();
         if let Some(kind) = self.0.kinds.get(endpoint.kind.as_str()) {
+            facts.batch = kind.batch;
             kind.unlisted.tell(&mut facts, today);
             if let Some(known) = names::find(&kind.models, model) {
                 facts.listed = true;

@@ -6,6 +6,7 @@
 //! blocked is a success without an answer there, and a fault here. Left out: continuing an
 //! answer that was cut by the limit of one request, which is told as cut.
 
+mod batch;
 mod fault;
 mod files;
 mod pieces;
@@ -19,6 +20,7 @@ use reqwest::Method;
 
 use crate::catalog::ModelFacts;
 use crate::http::{Body, Call, Reply};
+use crate::service::batch::BatchDialect;
 use crate::service::{
     Ask, Dialect, Endpoint, Fault, FileService, Framing, Listed, Pieces, Tokens, Told,
 };
@@ -47,6 +49,10 @@ impl Dialect for Gemini {
 
     fn pieces(&self) -> (Framing, Box<dyn Pieces>) {
         (Framing::Events, Box::new(pieces::Pieces::default()))
+    }
+
+    fn batches(&self) -> Option<&'static dyn BatchDialect> {
+        Some(&batch::Batches)
     }
 
     fn refusal(&self, endpoint: &Endpoint, reply: &Reply) -> Fault {

@@ -30,7 +30,7 @@ pub(crate) enum Body {
 }
 
 /// What is sent in pieces.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pieces(pub(super) Vec<Piece>);
 
 /// A piece of what is sent.
@@ -117,6 +117,18 @@ impl Body {
 }
 
 impl Pieces {
+    /// Adds text at the end.
+    pub(crate) fn text(&mut self, text: impl Into<Bytes>) {
+        self.0.push(Piece::Text(text.into()));
+    }
+
+    /// Adds a body at the end.
+    pub(crate) fn append(&mut self, body: Body) {
+        if let Some((_, pieces)) = body.into_pieces() {
+            self.0.extend(pieces.0);
+        }
+    }
+
     /// Its pieces, in order.
     pub(crate) fn all(&self) -> &[Piece] {
         &self.0

@@ -40,6 +40,17 @@ impl Form {
         self
     }
 
+    /// With a file more that is made of these pieces.
+    pub(crate) fn made(mut self, name: &str, file: &str, media_type: &str, made: Pieces) -> Self {
+        let (name, file) = (quoted(name), quoted(file));
+        self.begin(&format!(
+            "name=\"{name}\"; filename=\"{file}\"\r\nContent-Type: {media_type}\r\n"
+        ));
+        self.pieces.extend(made.0);
+        self.write("\r\n".to_owned());
+        self
+    }
+
     /// What it is made of, in order, but for its end.
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.pieces

@@ -39,6 +39,7 @@ pub(crate) use send::Http;
 use crate::redact::Redactor;
 
 /// One exchange to be made.
+#[derive(Clone)]
 pub(crate) struct Call {
     /// Who is called, for messages: the provider's name in the workflow.
     pub(crate) provider: String,

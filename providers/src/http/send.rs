@@ -51,6 +51,11 @@ impl Http {
         Self { client: client.expect("a client without settings from outside can be made"), tape }
     }
 
+    /// Whether a cassette is used, to record or to answer.
+    pub(crate) fn is_taped(&self) -> bool {
+        !self.tape.is_off()
+    }
+
     /// Whether answers come from a cassette.
     pub(crate) fn is_replaying(&self) -> bool {
         self.tape.is_replaying()

@@ -4,6 +4,7 @@ use flow_core::error::Failure;
 use flow_core::provider::Role;
 use reqwest::Method;
 
+use super::batch::Batches;
 use super::files::Files;
 use super::pieces::ChatPieces;
 use super::schema::{self, Format};
@@ -14,6 +15,7 @@ use super::wire::{
 use super::{cannot, data_url, detail, embeddings, fault, models};
 use crate::catalog::ModelFacts;
 use crate::http::{Attachments, Call, Reply};
+use crate::service::batch::BatchDialect;
 use crate::service::{
     self, Ask, Dialect, Endpoint, Fault, FileService, Finish, Framing, Listed, Pieces, Place,
     ReadyFile, Tokens, Told, Turn, parse,
@@ -76,6 +78,10 @@ impl Dialect for Chat {
 
     fn pieces(&self) -> (Framing, Box<dyn Pieces>) {
         (Framing::Events, Box::<ChatPieces>::default())
+    }
+
+    fn batches(&self) -> Option<&'static dyn BatchDialect> {
+        Some(&Batches)
     }
 
     fn refusal(&self, endpoint: &Endpoint, reply: &Reply) -> Fault {

@@ -10,6 +10,7 @@
 //! leniently, for servers that speak the protocol leave fields out. Left out: calls of tools,
 //! and several choices.
 
+mod batch;
 mod chat;
 mod embeddings;
 mod fault;

@@ -7,6 +7,7 @@ use flow_core::provider::Role;
 use reqwest::Method;
 use serde_json::Value;
 
+use super::batch::Batches;
 use super::files::Files;
 use super::responses_wire::{
     Content, Input, Item, OutputContent, Part, Request, Response, Text, TextFormat, Usage,
@@ -15,6 +16,7 @@ use super::schema::{self, Format};
 use super::{cannot, data_url, detail, embeddings, fault, models};
 use crate::catalog::ModelFacts;
 use crate::http::{Attachments, Call, Event, Reply};
+use crate::service::batch::BatchDialect;
 use crate::service::{
     self, Ask, Dialect, Endpoint, Fault, FileService, Finish, Framing, Listed, Pieces, Place,
     ReadyFile, Tokens, Told, Turn, cut_off, parse,
@@ -67,6 +69,10 @@ impl Dialect for Responses {
 
     fn pieces(&self) -> (Framing, Box<dyn Pieces>) {
         (Framing::Events, Box::<ResponsePieces>::default())
+    }
+
+    fn batches(&self) -> Option<&'static dyn BatchDialect> {
+        Some(&Batches)
     }
 
     fn refusal(&self, endpoint: &Endpoint, reply: &Reply) -> Fault {

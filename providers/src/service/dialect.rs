@@ -2,6 +2,7 @@
 
 use flow_core::error::Failure;
 
+use super::batch::BatchDialect;
 use super::told::Fault;
 use super::{Ask, Endpoint, FileService, Told};
 use crate::catalog::ModelFacts;
@@ -31,6 +32,11 @@ pub(crate) trait Dialect: Send + Sync {
 
     /// How an answer comes in pieces, and what reads them.
     fn pieces(&self) -> (Framing, Box<dyn Pieces>);
+
+    /// How the service is spoken to about batches; none where it has none.
+    fn batches(&self) -> Option<&'static dyn BatchDialect> {
+        None
+    }
 
     /// Classifies an answer whose status is no success.
     fn refusal(&self, endpoint: &Endpoint, reply: &Reply) -> Fault;

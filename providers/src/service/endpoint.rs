@@ -13,6 +13,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::batch::BatchSettings;
 use crate::catalog::Overrides;
 use crate::http::{Body, Call, Patience};
 use crate::limits::LimitSettings;
@@ -136,6 +137,8 @@ pub(crate) struct Endpoint {
     pub(crate) limits: LimitSettings,
     /// How long is waited for it.
     pub(crate) patience: Patience,
+    /// Whether and how requests go there in batches.
+    pub(crate) batch: BatchSettings,
     /// What the user says of its models.
     pub(crate) models: Overrides,
     /// Knows what must not be told.
@@ -156,6 +159,7 @@ struct Written {
     project: Option<String>,
     timeout: Option<String>,
     idle_timeout: Option<String>,
+    batch: Option<Value>,
     #[serde(default)]
     models: BTreeMap<String, Value>,
 }
@@ -176,6 +180,7 @@ impl Endpoint {
         "tokens_per_minute",
         "timeout",
         "idle_timeout",
+        "batch",
         "models",
     ];
 
@@ -246,6 +251,7 @@ impl Endpoint {
                 pause: wait("idle_timeout", written.idle_timeout, usual_patience.pause)?,
                 ..usual_patience
             },
+            batch: BatchSettings::read(name, written.batch.as_ref())?,
             models: Overrides::read(name, &written.models)?,
             redactor,
         })

@@ -311,6 +311,7 @@ mod tests {
             turn: &Admission::free(),
             order: 0,
             cancel: CancellationToken::new(),
+            batches: None,
             sink: &|_| {},
             log: &|_| {},
             note: &|_| {},

@@ -16,6 +16,7 @@
 //! was [told](Told) into an answer or a failure of the one vocabulary.
 
 mod ask;
+pub(crate) mod batch;
 mod dialect;
 mod embed;
 mod endpoint;

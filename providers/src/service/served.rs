@@ -3,20 +3,22 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::action::{Admission, CallUsage, Quote};
 use flow_core::error::{ErrorClass, Failure};
-use flow_core::provider::{Answer, CallContext, Capabilities, Part, Provider, Request};
+use flow_core::provider::{Answer, CallContext, Capabilities, Lane, Part, Provider, Request};
 use flow_core::uploads::Upload;
 use futures::StreamExt;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+use super::batch::Batches;
 use super::dialect::{Dialect, Framing};
 use super::fetch::Outside;
 use super::files;
-use super::fit::Fit;
+use super::fit::{Fit, Fitted};
 use super::fitting::Fitting;
 use super::told::{Fault, Finish, Tokens, Told};
 use super::upload::Uploader;
@@ -39,6 +41,7 @@ pub(crate) struct Service {
     pub(crate) limits: Limits,
     pub(crate) fitting: Fitting,
     pub(crate) flights: Flights,
+    pub(crate) batches: Batches,
 }
 
 #[async_trait]
@@ -48,7 +51,11 @@ impl Provider for Service {
     }
 
     fn quote(&self, request: &Request) -> Quote {
-        crate::catalog::quote(request, &self.facts(&request.model))
+        crate::catalog::quote(request, &self.facts_of(request))
+    }
+
+    fn lane(&self, request: &Request, left: Duration) -> Lane {
+        self.lane_of(request, left)
     }
 
     async fn admit(&self, request: &Request, order: u64) -> Result<Admission, Failure> {
@@ -61,6 +68,11 @@ impl Provider for Service {
         request: &Request,
         context: &CallContext<'_>,
     ) -> Result<Answer, Failure> {
+        if let (true, Some(access)) = (request.by_batch, context.batches)
+            && let Some(answer) = self.by_batch(request, context, access).await?
+        {
+            return Ok(answer);
+        }
         if let Some(turn) = context.turn.holder::<Turn>() {
             turn.begun();
         }
@@ -70,17 +82,7 @@ impl Provider for Service {
             true => Cow::Borrowed(request),
             false => self.outside.fetched(&self.endpoint.name, request, context).await?,
         };
-        let fit = Fit {
-            provider: &self.endpoint.name,
-            model: &request.model,
-            facts: &facts,
-            fitting: &self.fitting,
-            context,
-        };
-        let fitted = tokio::select! {
-            fitted = fit.request(request) => fitted?,
-            () = context.cancel.cancelled() => return Err(stopped()),
-        };
+        let fitted = self.fitted(request, &facts, context).await?;
         let request = &*fitted.request;
         let options = UploadOptions::read(&request.options)?;
         let Some(files) = self.dialect.files() else {
@@ -158,7 +160,7 @@ impl Service {
         turn.sent();
         let incoming = self.http.open(call, &context.cancel).await?;
         turn.answered(&incoming.headers);
-        let came = Came { service: self, request, context, facts, turn };
+        let came = Came { service: self, request, context, facts, turn: Some(turn) };
         let reading = async {
             match stream && incoming.is_success() && !is_whole(&incoming.headers) {
                 true => came.in_pieces(incoming).await,
@@ -201,6 +203,26 @@ impl Service {
         self.catalog.facts(&self.endpoint, model, today())
     }
 
+    /// The request with its files made such as the model takes them.
+    pub(super) async fn fitted<'r>(
+        &self,
+        request: &'r Request,
+        facts: &ModelFacts,
+        context: &CallContext<'_>,
+    ) -> Result<Fitted<'r>, Failure> {
+        let fit = Fit {
+            provider: &self.endpoint.name,
+            model: &request.model,
+            facts,
+            fitting: &self.fitting,
+            context,
+        };
+        tokio::select! {
+            fitted = fit.request(request) => fitted,
+            () = context.cancel.cancelled() => Err(stopped()),
+        }
+    }
+
     /// Refuses a request of so many bytes where the model takes fewer. Files that lie at the
     /// service are no part of it.
     fn refuse_too_large(
@@ -220,7 +242,13 @@ impl Service {
         Err(Failure::new(ErrorClass::TooLarge, message).with_hint(hint))
     }
 
-    fn refuse_retired(&self, model: &str, facts: &ModelFacts) -> Result<(), Failure> {
+    /// What is known of the model of a request today, with the price that the request has.
+    pub(super) fn facts_of(&self, request: &Request) -> ModelFacts {
+        let facts = self.facts(&request.model);
+        if request.by_batch { facts.in_batch() } else { facts }
+    }
+
+    pub(super) fn refuse_retired(&self, model: &str, facts: &ModelFacts) -> Result<(), Failure> {
         // What a model answered outlives it.
         let asked = self.endpoint.is_usual() && !self.http.is_replaying();
         let Some(retired) = facts.gone(today()).filter(|_| asked) else {
@@ -249,12 +277,17 @@ impl Service {
         failure
     }
 
+    pub(super) fn failure(&self, fault: Fault, headers: &HeaderMap, status: u16) -> Failure {
+        self.endpoint.failure(fault, headers, status)
+    }
+}
+
+impl Endpoint {
     /// A fault in the words of everybody: who, what, and how long to wait.
     pub(super) fn failure(&self, fault: Fault, headers: &HeaderMap, status: u16) -> Failure {
         let Fault { class, message, hint, retry_after: asked } = fault;
-        let message = self.endpoint.redactor.text(&message);
-        let mut failure =
-            Failure::new(class, format!("provider `{}`: {message}", self.endpoint.name));
+        let message = self.redactor.text(&message);
+        let mut failure = Failure::new(class, format!("provider `{}`: {message}", self.name));
         failure.hint = hint;
         failure.retry_after = asked.or_else(|| retry_after(headers, Timestamp::now()));
         failure.status = Some(status);
@@ -266,7 +299,7 @@ impl Service {
     fn request_id(&self, headers: &HeaderMap) -> Option<String> {
         let names = ["x-request-id", "request-id", "x-goog-request-id"];
         let value = names.iter().find_map(|name| headers.get(*name))?;
-        value.to_str().ok().map(|id| self.endpoint.redactor.text(id))
+        value.to_str().ok().map(|id| self.redactor.text(id))
     }
 }
 
@@ -311,17 +344,22 @@ fn is_whole(headers: &HeaderMap) -> bool {
 }
 
 /// An answer that comes in.
-struct Came<'a> {
-    service: &'a Service,
-    request: &'a Request,
-    context: &'a CallContext<'a>,
-    facts: &'a ModelFacts,
-    turn: &'a Turn,
+pub(super) struct Came<'a> {
+    pub(super) service: &'a Service,
+    pub(super) request: &'a Request,
+    pub(super) context: &'a CallContext<'a>,
+    pub(super) facts: &'a ModelFacts,
+    /// The turn of the call; none of what went by a batch.
+    pub(super) turn: Option<&'a Turn>,
 }
 
 impl Came<'_> {
     async fn whole(&self, incoming: Incoming) -> Result<Answer, Failure> {
-        let reply = incoming.read().await?;
+        self.reply(incoming.read().await?).await
+    }
+
+    /// Keeps a reply, and makes an answer or a failure of it.
+    pub(super) async fn reply(&self, reply: Reply) -> Result<Answer, Failure> {
         let raw = self.service.endpoint.redactor.bytes(reply.body.clone());
         let raw = self.context.intake.keep(raw, "reply").await?.to_value();
         if !(200..300).contains(&reply.status) {
@@ -331,7 +369,7 @@ impl Came<'_> {
                 ..self.usage(&reply.headers)
             };
             (self.context.note)(CallUsage { raw: Some(raw), ..usage });
-            self.turn.used(Amount::default());
+            self.used(Amount::default());
             return Err(self.service.refused(&reply, &self.request.model));
         }
         let told = self.service.dialect.read(&reply.body);
@@ -408,7 +446,7 @@ impl Came<'_> {
         let name = format!("{}/{}", self.service.endpoint.name, self.request.model);
         let failed = |class, message| {
             let mut failure = Failure::new(class, message);
-            failure.request_id = self.service.request_id(headers);
+            failure.request_id = self.service.endpoint.request_id(headers);
             Err(failure)
         };
         let empty = told.text.trim().is_empty();
@@ -445,7 +483,7 @@ impl Came<'_> {
     ) {
         let usage = self.usage(headers);
         if let Some(input) = tokens.input {
-            self.turn.used(Amount { input, output: tokens.output.unwrap_or_default() });
+            self.used(Amount { input, output: tokens.output.unwrap_or_default() });
         }
         (self.context.note)(CallUsage {
             model: model.unwrap_or(usage.model),
@@ -458,11 +496,17 @@ impl Came<'_> {
         });
     }
 
-    fn usage(&self, headers: &HeaderMap) -> CallUsage {
+    fn used(&self, amount: Amount) {
+        if let Some(turn) = self.turn {
+            turn.used(amount);
+        }
+    }
+
+    pub(super) fn usage(&self, headers: &HeaderMap) -> CallUsage {
         CallUsage {
             provider: self.service.endpoint.name.clone(),
             model: self.request.model.clone(),
-            request_id: self.service.request_id(headers),
+            request_id: self.service.endpoint.request_id(headers),
             ..CallUsage::default()
         }
     }

@@ -72,6 +72,7 @@ fn noting<'c>(
     CallContext {
         intake: context.intake,
         uploads: context.uploads,
+        batches: context.batches,
         turn: context.turn,
         order: context.order,
         cancel: context.cancel.clone(),

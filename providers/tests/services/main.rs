@@ -4,6 +4,7 @@
 mod addresses;
 mod anthropic;
 mod auto;
+mod batches;
 mod conformance;
 mod embed;
 mod facts;
@@ -19,6 +20,8 @@ mod uploads;
 
 #[path = "../support/asking.rs"]
 mod asking;
+#[path = "../support/batching.rs"]
+mod batching;
 #[path = "../support/pdf.rs"]
 #[expect(dead_code, reason = "other tests use all of it")]
 mod pdf;

@@ -74,6 +74,7 @@ impl Asking {
             log: sink,
             text: Arc::new(|_: &str| {}),
             earlier: None,
+            batches: None,
             usage: UsageSlot::default(),
         };
         Self { context, providers, action, embed, log, store, _folder: folder }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flow_core::action::ActionRegistry;
 use flow_core::content::ContentHash;
 use flow_core::engine::{
-    Backend, Embedded, Observer, Program, Progress, RunReport, Setup, Submission, SystemClock,
+    Backend, Clock, Embedded, Observer, Program, Progress, RunReport, Setup, Submission,
+    SystemClock,
 };
 use flow_core::ids::{InstancePath, RunId};
 use flow_core::language::{Environment, Files, Instead, check};
@@ -21,6 +22,8 @@ pub(crate) struct Running {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Store,
     pub(crate) providers: Arc<Providers>,
+    /// The time that runs go by.
+    pub(crate) clock: Arc<dyn Clock>,
     actions: ActionRegistry,
 }
 
@@ -59,7 +62,7 @@ impl Running {
             secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let providers = Arc::new(Providers::new(secrets));
         let actions = actions(&providers);
-        Self { folder, store, providers, actions }
+        Self { folder, store, providers, clock: Arc::new(SystemClock), actions }
     }
 
     /// The same as another process has it: what is in the store is all that is left.
@@ -101,7 +104,7 @@ impl Running {
         let engine = Embedded::new(Setup {
             store: self.store.clone(),
             actions: self.actions.clone(),
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&self.clock),
             sniff,
             parallel: 2,
             use_cache: false,

@@ -1,6 +1,7 @@
 //! What runners report, and how an instance ends.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
@@ -46,6 +47,13 @@ impl Driver {
                 )?;
                 self.announce_held()?;
             }
+            Report::Aside { slot } => {
+                if self.aside.insert(slot) {
+                    self.active -= 1;
+                    self.scheduler.stand_aside(slot);
+                }
+            }
+            Report::Back { slot } => self.come_back(slot),
             Report::Line { slot, attempt, text } => {
                 // What an action left behind may still speak when its instance has ended.
                 let Ok(path) = self.path(slot) else { return Ok(()) };
@@ -61,12 +69,21 @@ impl Driver {
                 self.observer.progress(&Progress::Text { at, text });
             }
             Report::Ended { slot, end } => {
+                self.come_back(slot);
                 self.active -= 1;
                 self.end(slot, end)?;
                 self.announce_held()?;
             }
         }
         Ok(())
+    }
+
+    /// Gives an instance that stood aside its place among those at work again.
+    fn come_back(&mut self, slot: Slot) {
+        if self.aside.remove(&slot) {
+            self.active += 1;
+            self.scheduler.come_back(slot);
+        }
     }
 
     /// Lets an attempt act once that is durable, if the budgets allow it now or never will.
@@ -108,7 +125,8 @@ impl Driver {
     /// Notes an attempt before its first event: the announcement, or its end where it was not
     /// announced.
     fn note_attempt(&mut self, slot: Slot, attempt: &Attempt) {
-        self.ledger.attempt_started(slot, attempt.number, attempt.model.as_ref(), attempt.started);
+        let Attempt { number, model, started, batch, .. } = attempt;
+        self.ledger.attempt_started(slot, *number, model.as_ref(), *started, *batch);
     }
 
     fn path(&self, slot: Slot) -> Result<InstancePath, EngineError> {
@@ -134,6 +152,10 @@ impl Driver {
                 self.fail(slot, step, &path, Failed { attempt, failure, usage, hash })
             }
             End::Cancelled { attempt } => {
+                let given_up = !self.shared.interrupted.load(Ordering::SeqCst);
+                if given_up && attempt.as_ref().is_some_and(|attempt| attempt.batch) {
+                    self.ledger.gave_up_batches();
+                }
                 self.cancelled(slot, attempt.map_or(0, |attempt| attempt.number))
             }
             End::Store(error) => Err(error.into()),

@@ -185,7 +185,7 @@ impl Life {
         let (path, hash, attempt) = (runner.path.clone(), runner.work, runner.number());
         let failure = runner.failure();
         if !runner.external && (failure.is_some() || !matches!(runner.act, Act::Asks(_))) {
-            self.ledger.attempt_started(slot, attempt, None, 0);
+            self.ledger.attempt_started(slot, attempt, None, 0, false);
         }
         let Some(failure) = failure else {
             return match runner.act {

@@ -212,3 +212,54 @@ fn a_long_chain_settles_without_recursion() {
     scheduler.settle(first, Ending::Failed);
     assert_eq!(scheduler.take_blocked().len(), 99_999);
 }
+
+/// A scheduler with a loop under way, of which two items may be at work.
+fn looping(max_parallel: Option<usize>) -> (Scheduler, Slot) {
+    let plan = Plan { after: Vec::new(), instances: Some(10), ending: Ending::Done };
+    let mut scheduler = Scheduler::new(&workflow(&[plan]), 2);
+    let Some(Begin::Step(slot)) = scheduler.next() else { panic!("the loop does not begin") };
+    scheduler.open(slot, max_parallel);
+    (scheduler, slot)
+}
+
+fn begun(scheduler: &mut Scheduler) -> Vec<Slot> {
+    let next = || match scheduler.next() {
+        Some(Begin::Instance(slot)) => Some(slot),
+        Some(other) => panic!("{other:?} begins"),
+        None => None,
+    };
+    std::iter::from_fn(next).collect()
+}
+
+#[test]
+fn who_stands_aside_is_in_nobodys_way_until_it_comes_back() {
+    let (mut scheduler, _) = looping(None);
+    let first = begun(&mut scheduler);
+    assert_eq!(first.len(), 2);
+    for slot in &first {
+        scheduler.stand_aside(*slot);
+    }
+    let second = begun(&mut scheduler);
+    assert_eq!(second.len(), 2);
+    scheduler.come_back(first[0]);
+    scheduler.settle(second[0], Ending::Done);
+    assert_eq!(begun(&mut scheduler), [], "two are at work: one came back");
+    // What waits for a person as well is not counted twice.
+    scheduler.wait(first[1]);
+    scheduler.come_back(first[1]);
+    scheduler.settle(second[1], Ending::Done);
+    assert_eq!(begun(&mut scheduler).len(), 1);
+}
+
+#[test]
+fn a_loop_that_the_file_bounds_is_bounded_whoever_stands_aside() {
+    let (mut scheduler, _) = looping(Some(2));
+    let first = begun(&mut scheduler);
+    for slot in &first {
+        scheduler.stand_aside(*slot);
+    }
+    assert_eq!(begun(&mut scheduler), []);
+    scheduler.come_back(first[0]);
+    scheduler.settle(first[0], Ending::Done);
+    assert_eq!(begun(&mut scheduler).len(), 1);
+}

@@ -34,6 +34,8 @@ UNION ALL SELECT show FROM approvals
 WHERE instr(show, 'sha256:') AND run NOT IN (SELECT value FROM json_each(?1))
 UNION ALL SELECT output FROM approvals
 WHERE instr(output, 'sha256:') AND run NOT IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT results FROM batches WHERE instr(results, 'sha256:') AND EXISTS (
+    SELECT 1 FROM batch_items WHERE batch = nonce AND run NOT IN (SELECT value FROM json_each(?1)))
 UNION ALL SELECT output FROM cache WHERE instr(output, 'sha256:') AND at >= ?2";
 
 impl Store {

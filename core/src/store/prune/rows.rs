@@ -59,7 +59,8 @@ macro_rules! ranged {
     };
 }
 
-const RANGED: [Ranged; 2] = [ranged!("attempts", "path"), ranged!("events", "seq")];
+const RANGED: [Ranged; 3] =
+    [ranged!("attempts", "path"), ranged!("events", "seq"), ranged!("batch_items", "path")];
 
 /// Tables of rows with a key of their own, which are found on an index and removed by it: a
 /// condition on the run in the outer statement would make `SQLite` go by that.

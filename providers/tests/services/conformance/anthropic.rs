@@ -10,7 +10,7 @@ const URL: &str = "https://example.com/images/boardwalk.jpg";
 
 /// Cases that have no row, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
-    ("batch_lifecycle", "no step goes through a batch yet"),
+    ("batch_lifecycle", "see `batches.rs`"),
     ("count_tokens", "tokens are estimated and not asked for"),
 ];
 

@@ -5,6 +5,7 @@
 //! that has neither fails the test, so that none is forgotten.
 
 mod anthropic;
+mod batches;
 mod gemini;
 mod ollama;
 mod openai;
@@ -71,7 +72,7 @@ impl Row {
 }
 
 #[expect(clippy::print_stderr, reason = "a test says what it leaves out")]
-fn say(what: &str) {
+pub(super) fn say(what: &str) {
     eprintln!("{what}");
 }
 
