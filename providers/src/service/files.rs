@@ -12,7 +12,7 @@ use flow_core::provider::{CallContext, Media, MediaFile, Part, Request};
 use flow_core::uploads::Upload;
 
 use super::upload::Uploader;
-use super::{Content, Endpoint, Place, ReadyFile, Turn};
+use super::{Content, Place, ReadyFile, Turn};
 use crate::catalog::ModelFacts;
 use crate::http::{FilePart, Source};
 use crate::part_kind::PartKind;
@@ -101,8 +101,6 @@ fn artifacts(request: &Request) -> Vec<(PartKind, &ArtifactRef)> {
 pub(super) async fn ready(
     request: &Request,
     uploads: &[Upload],
-    endpoint: &Endpoint,
-    facts: &ModelFacts,
     context: &CallContext<'_>,
 ) -> Result<Vec<Turn>, Failure> {
     let mut turns = Vec::with_capacity(request.messages.len());
@@ -111,18 +109,12 @@ pub(super) async fn ready(
         for part in &message.parts {
             parts.push(match part {
                 Part::Text(text) => Content::Text(text.clone()),
-                Part::Image(media) => {
-                    Content::Image(file(media, uploads, endpoint, facts, context)?)
-                }
+                Part::Image(media) => Content::Image(file(media, uploads, context)?),
                 Part::Document(media) => {
-                    Content::Document(read(file(media, uploads, endpoint, facts, context)?).await?)
+                    Content::Document(read(file(media, uploads, context)?).await?)
                 }
-                Part::Video(media) => {
-                    Content::Video(file(media, uploads, endpoint, facts, context)?)
-                }
-                Part::Audio(media) => {
-                    Content::Audio(file(media, uploads, endpoint, facts, context)?)
-                }
+                Part::Video(media) => Content::Video(file(media, uploads, context)?),
+                Part::Audio(media) => Content::Audio(file(media, uploads, context)?),
             });
         }
         turns.push(Turn { role: message.role, parts });
@@ -152,8 +144,6 @@ async fn read(mut file: ReadyFile) -> Result<ReadyFile, Failure> {
 fn file(
     media: &Media,
     uploads: &[Upload],
-    _endpoint: &Endpoint,
-    _facts: &ModelFacts,
     context: &CallContext<'_>,
 ) -> Result<ReadyFile, Failure> {
     let options = media.options.clone();
@@ -227,7 +217,7 @@ mod tests {
         assert_eq!(names(&all, false, Some(519), &any), ["b"]);
         assert_eq!(names(&all, false, Some(119), &any), ["b", "c"]);
         assert_eq!(names(&all, false, Some(0), &any), ["b", "c", "a"]);
-        assert_eq!(names(&all, false, Some(519), &["a", "c"]), ["c", "a"], "b cannot be");
+        assert_eq!(names(&all, false, Some(439), &["a", "c"]), ["c", "a"], "b cannot be");
         assert_eq!(names(&all, false, None, &any), [""; 0]);
         assert_eq!(names(&all, true, None, &["a", "b"]), ["a", "b"]);
         let twice = [video(&c), video(&c), video(&a)];

@@ -149,7 +149,7 @@ impl Service {
         facts: &ModelFacts,
         context: &CallContext<'_>,
     ) -> Result<Answer, Failure> {
-        let turns = files::ready(request, uploads, &self.endpoint, facts, context).await?;
+        let turns = files::ready(request, uploads, context).await?;
         let stream = request.options.get("stream").and_then(serde_json::Value::as_bool);
         let stream = stream.unwrap_or(false);
         let ask = Ask { endpoint: &self.endpoint, request, turns, facts, stream };

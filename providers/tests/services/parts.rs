@@ -23,7 +23,7 @@ fn yes() -> Answer {
 }
 
 /// A PNG of one pixel.
-fn png() -> Vec<u8> {
+pub(crate) fn png() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::RgbImage::new(1, 1).write_to(&mut bytes, image::ImageFormat::Png).expect("a picture");
     bytes.into_inner()

@@ -148,7 +148,7 @@ impl Service {
     ) -> Result<Option<Place>, Failure> {
         let fitted = self.fitted(request, facts, context).await?;
         let request = &*fitted.request;
-        let turns = files::ready(request, &[], &self.endpoint, facts, context).await?;
+        let turns = files::ready(request, &[], context).await?;
         let ask = Ask { endpoint: &self.endpoint, request, turns, facts, stream: false };
         let call = self.dialect.generate(ask)?;
         let bytes = call.body.length() + AROUND;

@@ -339,7 +339,7 @@ async fn what_a_service_takes_no_uploaded_file_of_goes_within_the_request() {
     let settings = json!({ "base_url": server.url(), "api_key": "key-1234" });
     let asking = Asking::new("openai", &settings, "any").await;
     let folder = folder();
-    std::fs::write(folder.path().join("a.png"), b"\x89PNG\r\n\x1a\n").expect("written");
+    std::fs::write(folder.path().join("a.png"), crate::parts::png()).expect("written");
     let input = json!({ "image": "@a.png", "prompt": "x", "options": { "upload": {} } });
     assert_eq!(asking.ask(&input, folder.path()).await, Ok(json!("yes")));
     assert_eq!(
