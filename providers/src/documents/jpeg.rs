@@ -60,7 +60,7 @@ mod tests {
     fn the_size_is_read_behind_whatever_stands_before_it() {
         let plain = jpeg();
         assert_eq!(size(&mut Cursor::new(&plain)).unwrap(), Some((31, 17)));
-        let comment = [&[0xff, 0xff, 0xfe, 0xff, 0xff][..], &[7; 0xfffd]].concat();
+        let comment = [&[0xff, 0xff, 0xfe, 0xff, 0xff][..], &vec![7; 0xfffd]].concat();
         let long = [&plain[..2], &comment, &plain[2..]].concat();
         assert_eq!(size(&mut Cursor::new(long)).unwrap(), Some((31, 17)));
     }
