@@ -3,10 +3,9 @@
 
 mod support;
 
-#[allow(dead_code, reason = "this file uses a part of it")]
 #[path = "../providers/tests/support/batching.rs"]
 mod batching;
-#[allow(dead_code, reason = "this file uses a part of it")]
+#[expect(dead_code, reason = "this file uses a part of it")]
 #[path = "../providers/tests/support/server.rs"]
 mod server;
 

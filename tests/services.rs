@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 #[path = "../providers/tests/support/server.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod server;
 mod support;
 

@@ -70,9 +70,9 @@ async fn a_loop_is_one_batch_whose_answers_come_in_any_order_at_half_the_price()
         assert_eq!(service.batches()[0].asked.len(), 3);
         // A thousand tokens read and a hundred written.
         let cost = match speaks {
-            Speaks::OpenAi => (2500 + 1000) / 2,
-            Speaks::Anthropic => (3000 + 1500) / 2,
-            Speaks::Gemini => (300 + 250) / 2,
+            Speaks::OpenAi => 1750,
+            Speaks::Anthropic => 2250,
+            Speaks::Gemini => 275,
         };
         assert_eq!(end(&running, "one").await, (None, String::new(), Some(cost)));
         assert_eq!(ran.report.run.cost.micros(), 3 * cost);
@@ -144,8 +144,10 @@ async fn what_passes_is_waited_out_and_nothing_is_sent_twice() {
             match (wanted, number, done) {
                 (Wanted::Submit, 0, false) => Some(error(429, "slow down")),
                 // The second one arrives, but nobody hears of it.
-                (Wanted::Submit, 1, true) => Some(error(500, "oh")),
-                (Wanted::Look | Wanted::Results | Wanted::List, 0, false) => Some(error(500, "oh")),
+                (Wanted::Submit, 1, true)
+                | (Wanted::Look | Wanted::Results | Wanted::List, 0, false) => {
+                    Some(error(500, "oh"))
+                }
                 _ => None,
             }
         })

@@ -206,7 +206,7 @@ impl State {
                     let late = line["error"]["code"] == "batch_expired";
                     speaks != Speaks::OpenAi || (refused || late) == path.contains("err")
                 });
-                let text: String = lines.map(|line| format!("{line}\n")).collect();
+                let text = lines.fold(String::new(), |text, line| text + &line.to_string() + "\n");
                 return Answer::new(200, "application/x-jsonl", text);
             }
             Wanted::Cancel => {

@@ -104,8 +104,11 @@ impl Runner {
     pub(super) fn may_be_cut(&self) -> bool {
         match self.stage {
             // Its input is prepared, and then what earlier lives left is looked at.
-            Stage::Known { .. } | Stage::Fails | Stage::Asks { .. } => true,
-            Stage::Announces | Stage::Acts => true,
+            Stage::Known { .. }
+            | Stage::Fails
+            | Stage::Asks { .. }
+            | Stage::Announces
+            | Stage::Acts => true,
             Stage::Announced | Stage::Waits => false,
         }
     }

@@ -80,7 +80,7 @@ impl Course {
             }
         }
         let came = self.gathered(&board).await;
-        self.tell(&board, came);
+        Self::tell(&board, came);
     }
 
     /// Finds a batch that was noted before, and sees it to its end.
@@ -88,10 +88,10 @@ impl Course {
     /// Dropping the future leaves the batch where it is.
     pub(super) async fn again(self, board: Arc<Board>, record: BatchRecord) {
         let came = self.noted(&board, &record).await;
-        self.tell(&board, came);
+        Self::tell(&board, came);
     }
 
-    fn tell(&self, board: &Board, came: Result<Option<Kept>, Failure>) {
+    fn tell(board: &Board, came: Result<Option<Kept>, Failure>) {
         board.news.send_replace(match came {
             Ok(Some(kept)) => News::Ended(Arc::new(kept)),
             Ok(None) => News::NotSent,
@@ -232,7 +232,7 @@ impl Course {
             }
             Err(failure) => {
                 // What the service did not take, or has no more, is asked anew.
-                if self.is_gone(&failure) {
+                if Self::is_gone(&failure) {
                     self.ledger.forget(nonce).await?;
                 }
                 Err(failure.failure)
@@ -240,7 +240,7 @@ impl Course {
         }
     }
 
-    fn is_gone(&self, over: &NotOver) -> bool {
+    fn is_gone(over: &NotOver) -> bool {
         over.refused || over.failure.class == ErrorClass::NotFound
     }
 
