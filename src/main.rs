@@ -9,6 +9,7 @@ mod graph;
 mod output;
 mod progress;
 mod report;
+mod settings;
 mod world;
 
 use std::panic;

@@ -1,6 +1,6 @@
 //! What commands work with: the machine's side of what core is passed in.
 //!
-//! Here, and nowhere below, the environment and the user's folders are read.
+//! Here and in `settings`, and nowhere below, the environment and the user's folders are read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,6 @@ use flow_core::engine::{Embedded, Program, Setup};
 use flow_core::ids::RunId;
 use flow_core::language::{
     Bundle, Checked, Environment, Files, Instead, KnownProviders, check, check_bundle,
-    user_providers,
 };
 use flow_core::store::{RunRow, Store};
 use flow_providers::documents::OcrRuntime;
@@ -24,15 +23,13 @@ use crate::cli::Global;
 use crate::failpoint;
 use crate::output;
 use crate::report::{CommandError, Exit};
+use crate::settings;
 
 /// The name of the store's folder beside a workflow.
 const STORE: &str = ".flow";
 
 /// The folder of the OCR models within the cache.
 const OCR_MODELS: &str = "models/pp-ocrv6-small";
-
-/// The variable that names the user's settings.
-const SETTINGS: &str = "FLOW_CONFIG";
 
 /// What workflows find on this machine.
 pub(crate) struct Machine {
@@ -51,8 +48,8 @@ pub(crate) fn machine(secrets: Option<&Path>) -> Result<Machine, CommandError> {
 
 /// The same, and what becomes of exchanges with model services.
 pub(crate) fn taped_machine(secrets: Option<&Path>, tape: Tape) -> Result<Machine, CommandError> {
-    let known = known_providers()?;
-    let services = Arc::new(configured(&known, self::secrets(secrets)?).with_tape(tape));
+    let known = settings::known_providers()?;
+    let services = Arc::new(configured(&known, settings::secrets(secrets)?).with_tape(tape));
     Ok(Machine { actions: actions_of(&services), providers: known, services })
 }
 
@@ -69,47 +66,13 @@ fn actions_of(providers: &Arc<Providers>) -> ActionRegistry {
     registry
 }
 
-/// The providers there are; `secrets` is a file of secrets beside the environment.
-pub(crate) fn providers(secrets: Option<&Path>) -> Result<Providers, CommandError> {
-    Ok(configured(&known_providers()?, self::secrets(secrets)?))
+/// The providers there are.
+pub(crate) fn providers() -> Result<Providers, CommandError> {
+    Ok(configured(&settings::known_providers()?, settings::secrets(None)?))
 }
 
 fn configured(known: &KnownProviders, secrets: BTreeMap<String, String>) -> Providers {
     Providers::new(secrets).with_configured(known.configured.clone())
-}
-
-/// The providers there are, as the user's settings say: the file that `FLOW_CONFIG` names, or
-/// `flow/config.yaml` among the user's settings if there is one.
-fn known_providers() -> Result<KnownProviders, CommandError> {
-    let usual = || {
-        let home = || variable("HOME").map(|home| PathBuf::from(home).join(".config"));
-        let settings = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)?;
-        Some(settings.join("flow/config.yaml"))
-    };
-    let named = variable(SETTINGS).map(PathBuf::from);
-    let none = Providers::known();
-    let Some(file) = named.clone().or_else(usual) else { return Ok(none) };
-    let bytes = match std::fs::read(&file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
-            return Ok(none);
-        }
-        Err(error) => {
-            let message = format!("cannot read the settings in `{}`: {error}", file.display());
-            let failed = CommandError::invalid(message);
-            return Err(match named {
-                Some(_) => failed.hint(format!("`{SETTINGS}` names the file")),
-                None => failed,
-            });
-        }
-    };
-    let name = file.display().to_string();
-    let (known, faults) = user_providers(&name, &bytes, none);
-    output::note(&faults.to_string());
-    if faults.has_errors() {
-        return Err(CommandError::invalid(format!("the settings in `{name}` cannot be used")));
-    }
-    Ok(known)
 }
 
 /// What runs the OCR models: ONNX Runtime where its library is named, else what is built in.
@@ -139,35 +102,8 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// The secrets that workflows can name: the environment, and before it a file.
-pub(crate) fn secrets(file: Option<&Path>) -> Result<BTreeMap<String, String>, CommandError> {
-    // A variable that is no text cannot be a secret that a file names.
-    let mut secrets: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let Some(file) = file else { return Ok(secrets) };
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        CommandError::invalid(format!("cannot read the secrets in `{}`: {error}", file.display()))
-    })?;
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        // The line itself is not shown: it may hold a secret.
-        let (name, value) = line.split_once('=').ok_or_else(|| {
-            let place = format!("{}:{}", file.display(), number + 1);
-            CommandError::invalid(format!("{place}: a secret is written `NAME=VALUE`"))
-        })?;
-        let value = value.trim();
-        let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-        secrets.insert(name.trim().to_owned(), unquoted.unwrap_or(value).to_owned());
-    }
-    Ok(secrets)
 }
 
 /// Files beside a workflow.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use flow_core::state::StepEvent;
 use serde_json::Value;
-use support::{Kept, Output, World, ended, kept};
+use support::{Chance, Kept, Output, World, ended, kept};
 
 const WORKFLOW: &str = r#"
 name: crash
@@ -255,14 +255,11 @@ fn a_run_killed_from_outside_goes_on_where_it_was() {
     let begun = Instant::now();
     world().flow(&["run", "w.yaml", "--json"]).exits(0);
     let whole = begun.elapsed().as_micros() as u64;
-    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut chance = Chance::new();
     for _ in 0..16 {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
         let world = world();
         let mut child = world.start(&["run", "w.yaml", "--json"]);
-        std::thread::sleep(Duration::from_micros(random % whole));
+        std::thread::sleep(Duration::from_micros(chance.below(whole)));
         child.kill().expect("a signal");
         let killed = ended(child);
         let runs = world.flow(&["runs", "--json"]).exits(0).json();

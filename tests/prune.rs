@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use support::{World, ended, execute, files, kept, run, until};
+use support::{Chance, World, ended, execute, files, kept, run, until};
 
 const PLAIN: &str = "name: plain\ninputs: { items: { type: integer, default: 2 } }\nsteps: [{ id: a, for_each: '{{ inputs.items }}', uses: value.set, with: { value: '{{ item }}' } }]\n";
 
@@ -249,14 +249,11 @@ fn a_pruning_killed_from_outside_leaves_a_whole_store() {
     let begun = Instant::now();
     world.flow(&["prune", "--older-than", "30d"]).exits(0);
     let whole = begun.elapsed().as_micros() as u64;
-    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut chance = Chance::new();
     for _ in 0..8 {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
         let (world, young) = old_and_young();
         let mut child = world.start(&["prune", "--older-than", "30d"]);
-        std::thread::sleep(Duration::from_micros(random % whole));
+        std::thread::sleep(Duration::from_micros(chance.below(whole)));
         child.kill().unwrap();
         let _ = ended(child);
         comes_to_its_end(&world, &young);

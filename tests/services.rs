@@ -7,12 +7,12 @@ mod server;
 mod support;
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use server::{Answer, Received, Server, Step};
-use support::{Output, World, ended, kept};
+use support::{Chance, Output, World, ended, kept};
 
 /// Kills that must hit a run at work.
 const KILLS: usize = 50;
@@ -56,6 +56,53 @@ fn asked(server: &Server) -> BTreeMap<String, usize> {
     asked
 }
 
+/// Items of the loop that is killed.
+const ITEMS: usize = 400;
+
+/// A workflow with a loop of questions to a server, at a price.
+fn questions(server: &Server) -> String {
+    let url = server.url();
+    format!(
+        r#"
+providers:
+  openai:
+    base_url: "{url}/v1"
+    models: {{ m: {{ price: {{ input: 100, output: 100 }} }} }}
+steps:
+  - id: ask
+    for_each: {ITEMS}
+    max_parallel: 3
+    uses: model.generate
+    model: openai/m
+    with: {{ prompt: "n{{{{ item }}}}", max_tokens: 10 }}
+outputs: {{ answers: "{{{{ steps.ask.output }}}}" }}
+"#
+    )
+}
+
+/// Kills the command at work: once it has asked, and some time after.
+fn killed_at_work(server: &Server, mut command: Command, after: Duration) {
+    let before = server.received().len();
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the binary starts");
+    support::until("a request", || {
+        server.received().len() > before || child.try_wait().is_ok_and(|end| end.is_some())
+    });
+    std::thread::sleep(after);
+    support::signal(child.id(), "KILL");
+    let killed = ended(child);
+    assert_eq!(killed.code, None, "the run ended before {KILLS} kills: {killed:#?}");
+}
+
+/// How often each prompt was asked whose answer is durable.
+fn answered(world: &World, server: &Server) -> BTreeMap<String, usize> {
+    let (kept, counts) = (kept(&world.path(".flow")), asked(server));
+    kept.follows_its_journal();
+    let done = kept.steps.iter().filter(|(_, status)| *status == "succeeded");
+    let items = done.filter_map(|(path, _)| path.strip_prefix("ask[")?.strip_suffix(']'));
+    items.map(|item| format!("n{item}")).map(|prompt| (prompt.clone(), counts[&prompt])).collect()
+}
+
 /// `kill -9` at times that nobody chose: whatever answer was durable by then is never asked for
 /// again; what was in flight is `lost`, counts as possibly paid, and is asked once more.
 #[test]
@@ -65,80 +112,37 @@ fn what_was_answered_is_not_asked_again_whenever_the_process_is_killed() {
         chat(&prompt(request).to_uppercase()).after([pause])
     };
     with_server(slow, |server| {
-        let world = World::with(&format!(
-            r#"
-providers:
-  openai:
-    base_url: "{}/v1"
-    models: {{ m: {{ price: {{ input: 100, output: 100 }} }} }}
-steps:
-  - id: ask
-    for_each: 400
-    max_parallel: 3
-    uses: model.generate
-    model: openai/m
-    with: {{ prompt: "n{{{{ item }}}}", max_tokens: 10 }}
-outputs: {{ answers: "{{{{ steps.ask.output }}}}" }}
-"#,
-            server.url()
-        ));
-        let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
-        let (mut kills, mut run) = (0, None::<String>);
-        let mut done: BTreeMap<String, usize> = BTreeMap::new();
-        while kills < KILLS {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let before = server.received().len();
+        let world = World::with(&questions(server));
+        let mut chance = Chance::new();
+        let (mut run, mut done) = (None::<String>, BTreeMap::new());
+        for _ in 0..KILLS {
             let args = run.as_ref().map_or(vec!["run", "w.yaml"], |run| vec!["resume", run]);
-            let mut command = world.command(&args);
-            let command = command.stdout(Stdio::null()).stderr(Stdio::null());
-            let mut child = command.spawn().expect("the binary starts");
-            // It is killed at work: once it has asked, and some time after.
-            support::until("a request", || {
-                server.received().len() > before || child.try_wait().is_ok_and(|end| end.is_some())
-            });
-            std::thread::sleep(Duration::from_micros(random % 30_000));
-            support::signal(child.id(), "KILL");
-            let killed = ended(child);
-            assert_eq!(killed.code, None, "the run ended before {KILLS} kills: {killed:#?}");
-            kills += 1;
+            let after = Duration::from_micros(chance.below(30_000));
+            killed_at_work(server, world.command(&args), after);
             run.get_or_insert_with(|| world.only_run());
             let counts = asked(server);
             for (prompt, before) in &done {
                 assert_eq!(counts[prompt], *before, "{prompt} was answered, and asked again");
             }
-            let kept = kept(&world.path(".flow"));
-            kept.follows_its_journal();
-            for (path, status) in &kept.steps {
-                if let Some(number) = path.strip_prefix("ask[")
-                    && status == "succeeded"
-                {
-                    let prompt = format!("n{}", number.trim_end_matches(']'));
-                    done.insert(prompt.clone(), counts[&prompt]);
-                }
-            }
+            done = answered(&world, server);
         }
         let run = run.expect("a run");
         let output = world.flow(&["resume", &run, "--json"]).exits(0).json();
-        let answers = output["outputs"]["answers"].as_array().expect("a list").len();
-        assert_eq!(answers, 400);
+        assert_eq!(output["outputs"]["answers"].as_array().map(Vec::len), Some(ITEMS));
         assert_eq!(output["cost_uncertain"], true);
         let kept = kept(&world.path(".flow"));
         let mut lost = 0;
         for (prompt, times) in asked(server) {
-            let path = format!("ask[{}]", &prompt[1..]);
-            let attempts = kept.attempts_of(&path, "lost");
+            let attempts = kept.attempts_of(&format!("ask[{}]", &prompt[1..]), "lost");
             assert!(times <= 1 + attempts, "{prompt}: asked {times} times, {attempts} lost");
-            if let Some(before) = done.get(&prompt) {
-                assert_eq!(times, *before, "{prompt} was answered, and asked again");
-            }
+            let before = done.get(&prompt).copied().unwrap_or(times);
+            assert_eq!(times, before, "{prompt} was answered, and asked again");
             lost += attempts;
         }
         assert!(lost > 0, "no kill hit a call in flight");
         // An answer costs 7 tokens of 100 micro-USD; a lost one what was set aside for it.
-        let answered = 400.0 * 0.0007;
-        assert!(output["cost"].as_f64().is_some_and(|cost| cost > answered), "{output:#}");
+        let paid = ITEMS as f64 * 0.0007;
+        assert!(output["cost"].as_f64().is_some_and(|cost| cost > paid), "{output:#}");
     });
 }
 

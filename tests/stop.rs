@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Child;
 use std::time::Duration;
 
-use support::{World, ended, signal, until};
+use support::{Chance, World, ended, signal, until};
 
 /// A call that works until it is killed, unless there is a file `quick`.
 const WORKER: &str =
@@ -265,13 +265,10 @@ fn a_resumed_run_that_is_interrupted_again_and_again_does_nothing_twice() {
     let waiting = world.flow(&["run", "w.yaml", "--json"]).exits(3);
     let (run, store) = (waiting.run(), world.path(".flow"));
     let before = support::kept(&store);
-    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut chance = Chance::new();
     for _ in 0..25 {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
         let child = world.start(&["resume", &run, "--json"]);
-        std::thread::sleep(Duration::from_micros(5_000 + random % 40_000));
+        std::thread::sleep(Duration::from_micros(5_000 + chance.below(40_000)));
         signal(child.id(), "INT");
         let output = ended(child);
         assert!(matches!(output.code, Some(3 | 130) | None), "{output:#?}");

@@ -187,6 +187,27 @@ pub enum Part {
     Audio(Media),
 }
 
+impl Part {
+    /// Its file; none of a text.
+    pub fn media(&self) -> Option<&Media> {
+        match self {
+            Self::Text(_) => None,
+            Self::Image(media)
+            | Self::Document(media)
+            | Self::Video(media)
+            | Self::Audio(media) => Some(media),
+        }
+    }
+
+    /// Its file in the artifact store, if it is there.
+    pub fn artifact(&self) -> Option<&ArtifactRef> {
+        match &self.media()?.file {
+            MediaFile::Artifact(artifact) => Some(artifact),
+            MediaFile::Url(_) | MediaFile::Uploaded { .. } => None,
+        }
+    }
+}
+
 /// A file of a part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Media {

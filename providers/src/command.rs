@@ -171,7 +171,9 @@ impl Program {
     /// The request as a cassette knows it.
     async fn asked(&self, request: &Request, context: &CallContext<'_>) -> Result<Asked, Failure> {
         let mut hashed = BTreeMap::new();
-        for file in request.messages.iter().flat_map(|message| &message.parts).filter_map(kept) {
+        for file in
+            request.messages.iter().flat_map(|message| &message.parts).filter_map(Part::artifact)
+        {
             let path = context.intake.artifacts().local_path(&file.hash)?;
             let part = FilePart::whole(Source::Path(path), file.size);
             let mut value = artifact(&part).await.map_err(|error| {
@@ -278,19 +280,6 @@ impl Ended {
             pieces: vec![self.answer.clone().into()],
             stderr: Some(self.complaint.clone()),
             ..Heard::default()
-        }
-    }
-}
-
-/// The file of a part that is in the artifact store.
-fn kept(part: &Part) -> Option<&ArtifactRef> {
-    match part {
-        Part::Text(_) => None,
-        Part::Image(media) | Part::Document(media) | Part::Video(media) | Part::Audio(media) => {
-            match &media.file {
-                MediaFile::Artifact(artifact) => Some(artifact),
-                MediaFile::Url(_) | MediaFile::Uploaded { .. } => None,
-            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod limits;
 mod ollama;
 mod openai;
 mod part_kind;
+mod random;
 mod redact;
 mod registry;
 mod service;

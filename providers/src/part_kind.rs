@@ -5,6 +5,7 @@
 
 use flow_core::artifact::ArtifactRef;
 use flow_core::error::Failure;
+use flow_core::provider::Part;
 
 use crate::documents::media_of_name;
 
@@ -29,6 +30,17 @@ const CONTAINERS: &[&str] =
 const ANYTHING: &str = "application/octet-stream";
 
 impl PartKind {
+    /// The kind of the file of a part; none of a text.
+    pub(crate) fn of(part: &Part) -> Option<Self> {
+        match part {
+            Part::Text(_) => None,
+            Part::Image(_) => Some(Self::Image),
+            Part::Document(_) => Some(Self::Document),
+            Part::Video(_) => Some(Self::Video),
+            Part::Audio(_) => Some(Self::Audio),
+        }
+    }
+
     /// Refuses a file of another kind. `place` is where it stands in the step's input.
     pub(crate) fn hold(self, place: &str, file: &ArtifactRef) -> Result<(), Failure> {
         if file.size > 0 && self.takes(&file.media_type) {

@@ -26,7 +26,7 @@ struct Finding {
 
 pub(crate) async fn run(global: &Global) -> Result<Exit, CommandError> {
     let findings = [store(global).await, ocr_models(), ocr_engine(), providers()];
-    let services = world::providers(None)?.survey().await;
+    let services = world::providers()?.survey().await;
     if global.json {
         let services = services.iter().map(service_json);
         output::json(&findings.iter().map(finding_json).chain(services).collect());

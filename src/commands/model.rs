@@ -7,7 +7,7 @@ use crate::report::{CommandError, Exit};
 use crate::{output, world};
 
 pub(crate) async fn list(global: &Global) -> Result<Exit, CommandError> {
-    let services = world::providers(None)?.survey().await;
+    let services = world::providers()?.survey().await;
     if global.json {
         output::json(&services.iter().map(Surveyed::to_value).collect());
         return Ok(Exit::Done);

@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::content::ContentHash;
-use crate::engine::embedded::EngineError;
+use crate::engine::backend::EngineError;
 use crate::engine::items::Items;
 use crate::engine::ledger::Ledger;
 use crate::engine::observer::{At, Observer, Progress};

@@ -30,6 +30,7 @@ pub(crate) fn of_action(spec: &ActionSpec, models: &[ModelChoice], input: &Value
 /// it costs, and who pays.
 const HOW_MUCH: &[&str] = &[
     "api_key",
+    "batch",
     "concurrency",
     "idle_timeout",
     "models",

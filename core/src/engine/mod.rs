@@ -15,6 +15,7 @@
 //! reports is in the store before any step that depends on it begins, and an attempt that
 //! acts on the outside is in the store before it acts.
 
+mod backend;
 mod budget;
 mod clock;
 mod driver;
@@ -32,11 +33,11 @@ mod runner;
 mod scheduler;
 mod values;
 
-pub use clock::{Clock, SystemClock};
-pub use embedded::{
-    Answer, Backend, Embedded, EngineError, Program, Resume, RunHandle, RunReport, Setup,
-    Submission,
+pub use backend::{
+    Answer, Backend, EngineError, Program, Resume, RunHandle, RunReport, Submission,
 };
+pub use clock::{Clock, SystemClock};
+pub use embedded::{Embedded, Setup};
 pub use observer::{At, Observer, Progress};
 pub use planner::{Forecast, PlannedStep};
 pub use scheduler::{Begin, Blocked, Ending, FrameId, Scheduler, Slot};

@@ -15,7 +15,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::action::Effect;
-use crate::engine::embedded::{Embedded, EngineError, Program};
+use crate::engine::backend::{EngineError, Program};
+use crate::engine::embedded::Embedded;
 use crate::engine::items::Items;
 use crate::engine::prepare::{Prepared, Workshop};
 use crate::engine::reuse::{Recalled, recall};

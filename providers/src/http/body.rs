@@ -46,9 +46,7 @@ pub(crate) enum Piece {
 
 /// A marker that no text of a request holds: it is random.
 pub(crate) fn nonce() -> String {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    let random = || RandomState::new().build_hasher().finish();
-    format!("attached-{:016x}{:016x}-", random(), random())
+    format!("attached-{}-", crate::random::name())
 }
 
 /// The files of a JSON body that is being made.

@@ -1,7 +1,5 @@
 //! A form with files in it, as browsers send one (`multipart/form-data`).
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use bytes::Bytes;
 
 use super::body::{Body, Piece, Pieces};
@@ -17,9 +15,7 @@ pub(crate) struct Form {
 
 impl Form {
     pub(crate) fn new() -> Self {
-        let random = || RandomState::new().build_hasher().finish();
-        let boundary = format!("{:016x}{:016x}", random(), random());
-        Self { boundary, pieces: Vec::new() }
+        Self { boundary: crate::random::name(), pieces: Vec::new() }
     }
 
     /// With a field more.

@@ -149,14 +149,9 @@ pub(crate) fn not_public(url: &str, why: &str) -> Failure {
 }
 
 fn address(part: &Part) -> Option<&str> {
-    match part {
-        Part::Text(_) => None,
-        Part::Image(media) | Part::Document(media) | Part::Video(media) | Part::Audio(media) => {
-            match &media.file {
-                MediaFile::Url(url) => Some(url),
-                MediaFile::Artifact(_) | MediaFile::Uploaded { .. } => None,
-            }
-        }
+    match &part.media()?.file {
+        MediaFile::Url(url) => Some(url),
+        MediaFile::Artifact(_) | MediaFile::Uploaded { .. } => None,
     }
 }
 

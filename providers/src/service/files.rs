@@ -79,20 +79,7 @@ fn chosen<'r>(
 /// The files of a request that are in the store.
 fn artifacts(request: &Request) -> Vec<(PartKind, &ArtifactRef)> {
     let parts = request.messages.iter().flat_map(|message| &message.parts);
-    let files = parts.filter_map(|part| {
-        let (kind, media) = match part {
-            Part::Text(_) => return None,
-            Part::Image(media) => (PartKind::Image, media),
-            Part::Document(media) => (PartKind::Document, media),
-            Part::Video(media) => (PartKind::Video, media),
-            Part::Audio(media) => (PartKind::Audio, media),
-        };
-        match &media.file {
-            MediaFile::Artifact(artifact) => Some((kind, artifact)),
-            MediaFile::Url(_) | MediaFile::Uploaded { .. } => None,
-        }
-    });
-    files.collect()
+    parts.filter_map(|part| Some((PartKind::of(part)?, part.artifact()?))).collect()
 }
 
 /// The conversation of a request with its files ready; those of `uploads` are named.

@@ -17,6 +17,7 @@
 
 mod ask;
 pub(crate) mod batch;
+mod came;
 mod dialect;
 mod embed;
 mod endpoint;

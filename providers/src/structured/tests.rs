@@ -1,3 +1,5 @@
+//! From what a model writes to data, and what is said of what does not become any.
+
 use serde_json::json;
 
 use super::*;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::recorded::Recorded;
 use super::report::Told;
 use super::{Driver, FrameLife, LoopLife};
-use crate::engine::embedded::EngineError;
+use crate::engine::backend::EngineError;
 use crate::engine::items::Items;
 use crate::engine::ledger::Details;
 use crate::engine::observer::Progress;

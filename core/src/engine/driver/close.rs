@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Driver;
 use super::report::Told;
 use crate::content::ContentHash;
-use crate::engine::embedded::EngineError;
+use crate::engine::backend::EngineError;
 use crate::engine::scheduler::{Ending, FrameId, Slot};
 use crate::error::Failure;
 use crate::ids::InstancePath;

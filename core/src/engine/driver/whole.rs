@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::{Driver, LoopLife};
 use crate::content::ContentHash;
-use crate::engine::embedded::EngineError;
+use crate::engine::backend::EngineError;
 use crate::engine::scheduler::{FrameId, Slot};
 use crate::ids::InstancePath;
 use crate::language::{Block, Step, Work};

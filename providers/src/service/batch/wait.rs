@@ -1,6 +1,5 @@
 //! A request in the slow lane: its way into a batch, and to its answer.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use flow_core::action::CallUsage;
 use flow_core::batches::{BatchAccess, BatchItem};
 use flow_core::content::ContentHash;
 use flow_core::error::{ErrorClass, Failure};
-use flow_core::provider::{Answer, CallContext, Lane, MediaFile, Part, Request};
+use flow_core::provider::{Answer, CallContext, Lane, Part, Request};
 use flow_core::units::Money;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::json;
@@ -21,7 +20,8 @@ use super::lane::{Joining, News, Place};
 use super::results::Kept;
 use crate::catalog::ModelFacts;
 use crate::http::Reply;
-use crate::service::served::{Came, stopped};
+use crate::service::came::Came;
+use crate::service::served::stopped;
 use crate::service::{Ask, Service, files};
 
 /// Bytes around a request in a batch, at most.
@@ -161,7 +161,10 @@ impl Service {
         }
         let together = format!("{} {} {}", access.ledger.name(), request.model, call.url);
         let item = BatchItem { number: 0, asker: access.asker.clone(), hash };
-        let named = || Named { nonce: nonce(), model: request.model.clone() };
+        let named = || Named {
+            nonce: format!("flow-{}", crate::random::name()),
+            model: request.model.clone(),
+        };
         let joining = Joining { item, call, bytes };
         let course = || self.course(batches, context, access);
         Ok(Some(self.batches.join(&together, joining, named, course)))
@@ -279,20 +282,10 @@ impl Service {
 
 /// About how large a request is as it is sent, by the sizes of its files.
 fn size(request: &Request) -> u64 {
-    let of = |part: &Part| match part {
-        Part::Text(text) => text.len() as u64,
-        Part::Image(media) | Part::Document(media) | Part::Video(media) | Part::Audio(media) => {
-            match &media.file {
-                MediaFile::Artifact(file) => file.size.div_ceil(3).saturating_mul(4),
-                MediaFile::Url(_) | MediaFile::Uploaded { .. } => 0,
-            }
-        }
+    let of = |part: &Part| match (part, part.artifact()) {
+        (Part::Text(text), _) => text.len() as u64,
+        (_, Some(file)) => file.size.div_ceil(3).saturating_mul(4),
+        (_, None) => 0,
     };
     request.messages.iter().flat_map(|message| &message.parts).map(of).sum()
-}
-
-/// A name that nothing else has.
-fn nonce() -> String {
-    let random = || RandomState::new().build_hasher().finish();
-    format!("flow-{:016x}{:016x}", random(), random())
 }
