@@ -23,7 +23,7 @@ from documents import CASES
 from kernel import folder
 from peers import CACHE, PYTHON
 
-ROUNDS, PAGES = 3, 4
+ROUNDS, PAGES = 2, 3
 LIBRARY = CACHE.parent / "onnxruntime-1.32.0"
 COLUMNS = ["rten", "ONNX Runtime", "rapidocr", "tesseract"]
 

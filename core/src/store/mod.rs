@@ -18,6 +18,7 @@ mod encode;
 mod error;
 mod history;
 mod lock;
+mod migrate;
 mod open;
 #[cfg(test)]
 mod plans;
@@ -36,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use sqlx::{Connection, SqlitePool};
+use sqlx::SqlitePool;
 
 use crate::content::ContentHash;
 use crate::ids::RunId;
@@ -92,10 +93,7 @@ impl Store {
         let options = open::options(&layout.database);
         let artifacts = Artifacts::in_folder(&layout.artifacts)?;
         artifacts.sweep()?;
-        let (writer, thread) = Writer::start(layout.database.clone())?;
-        // Closed only now: the last connection to close would fold the log into the file.
-        let closed = connection.close().await;
-        closed.map_err(|error| StoreError::database(&layout.database, error))?;
+        let (writer, thread) = Writer::start(layout.database.clone(), connection);
         Ok(Self {
             inner: Arc::new(Inner {
                 artifacts,

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use rusqlite::{Connection, OpenFlags};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, SqliteConnection};
 
 use super::error::StoreError;
-use super::lock;
+use super::{lock, migrate, writer};
 
 /// How long a lock of another process is waited for.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,8 +29,6 @@ pub(super) const PRAGMAS: &[(&str, &str)] = &[
     ("cache_size", "-32768"),
     ("wal_autocheckpoint", "1000"),
 ];
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// The files of a store.
 #[derive(Clone, Debug)]
@@ -59,7 +57,7 @@ impl Layout {
     }
 }
 
-/// The options of a connection of `sqlx` that may write: the one that migrates.
+/// The options of a connection of `sqlx` that may write.
 pub(super) fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path_only(file))
@@ -107,39 +105,25 @@ pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
         )
 }
 
-/// Opens the database for writing and brings it to this version.
+/// Opens the connection that writes, and brings the database to this version.
 ///
-/// One process at a time: `SQLite`'s migrations know no lock of their own.
-pub(super) async fn connect(layout: &Layout) -> Result<SqliteConnection, StoreError> {
-    let file = &layout.database;
+/// One process at a time. Dropping the future leaves the database made or not.
+pub(super) async fn connect(layout: &Layout) -> Result<Connection, StoreError> {
+    let file = layout.database.clone();
     if file.is_dir() {
-        return Err(StoreError::NotAStore { file: file.clone(), detail: "it is a folder".into() });
+        return Err(StoreError::NotAStore { file, detail: "it is a folder".into() });
     }
-    let _alone = opening_lock(layout).await?;
-    // A migration must be whole and in order, but not durable by itself: one that the power took
-    // is done again, and the writer's first commit makes all that came before it durable.
-    let migrating = options(file).synchronous(SqliteSynchronous::Normal);
-    let mut connection =
-        migrating.connect().await.map_err(|error| StoreError::database(file, error))?;
-    check(&mut connection, file).await?;
-    match MIGRATIONS.run_direct(None, &mut connection, false).await {
-        Ok(()) => Ok(connection),
-        Err(error) => {
-            let _ = connection.close().await;
-            Err(migration(file, error))
-        }
-    }
-}
-
-async fn opening_lock(layout: &Layout) -> Result<std::fs::File, StoreError> {
     let locks = layout.locks.clone();
-    let locked = tokio::task::spawn_blocking(move || {
+    let opened = tokio::task::spawn_blocking(move || {
         let gate = lock::gate(&locks).and_then(|gate| gate.lock().map(|()| gate));
-        let gate = gate.map_err(|error| unwritable(&locks.join(lock::GATE), error))?;
+        let _alone = gate.map_err(|error| unwritable(&locks.join(lock::GATE), error))?;
         lock::sweep(&locks);
-        Ok(gate)
+        let opened = writer::connect(&file, OpenFlags::SQLITE_OPEN_CREATE);
+        let mut connection = opened.map_err(|error| StoreError::database(&file, error))?;
+        migrate::migrate(&mut connection, &file)?;
+        Ok(connection)
     });
-    locked.await.expect("taking a lock does not panic")
+    opened.await.expect("opening does not panic")
 }
 
 /// Names a failure to write; to whom it is forbidden, a folder is as good as read-only.
@@ -150,50 +134,20 @@ fn unwritable(path: &Path, error: std::io::Error) -> StoreError {
     }
 }
 
-/// Refuses another program's database and a newer flow's, before anything is changed.
+/// Refuses another program's database and a newer flow's, where nothing can be written.
 pub(super) async fn check(
     connection: &mut SqliteConnection,
     file: &Path,
 ) -> Result<(), StoreError> {
     let failed = |error| StoreError::database(file, error);
-    let (tables, ours): (i64, i64) = sqlx::query_as(
-        "SELECT count(*), coalesce(sum(name = '_sqlx_migrations'), 0) FROM sqlite_schema",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(failed)?;
-    if tables == 0 {
-        return Ok(());
-    }
-    let found: Option<i64> = match ours {
+    let layout = sqlx::query_as(migrate::LAYOUT).fetch_one(&mut *connection).await;
+    let (tables, ours): (i64, i64) = layout.map_err(failed)?;
+    let newest = match ours {
         0 => None,
-        _ => sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?,
+        _ => {
+            let newest = sqlx::query_scalar(migrate::NEWEST).fetch_one(&mut *connection).await;
+            newest.map_err(failed)?
+        }
     };
-    let supported = MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .expect("there is a first migration");
-    match found {
-        _ if ours == 0 => Err(StoreError::NotAStore {
-            file: file.to_path_buf(),
-            detail: "it is a database of another program".into(),
-        }),
-        Some(found) if found > supported => {
-            Err(StoreError::NewerVersion { file: file.to_path_buf(), found, supported })
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn migration(file: &Path, error: MigrateError) -> StoreError {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            StoreError::database(file, error)
-        }
-        other => StoreError::Damaged { file: file.to_path_buf(), detail: other.to_string() },
-    }
+    migrate::check(file, tables, ours > 0, newest)
 }

@@ -68,11 +68,10 @@ impl Drop for Driving {
 }
 
 impl Writer {
-    /// Opens the writer's connection and starts its thread, which ends when it is told to or
-    /// the last clone is gone, after all that was queued by then.
-    pub(super) fn start(file: PathBuf) -> Result<(Self, JoinHandle<()>), StoreError> {
+    /// Starts the thread of a connection that [`connect`] opened, which ends when it is told to
+    /// or the last clone is gone, after all that was queued by then.
+    pub(super) fn start(file: PathBuf, connection: Connection) -> (Self, JoinHandle<()>) {
         let (queue, messages) = mpsc::channel(QUEUE);
-        let connection = connect(&file).map_err(|error| StoreError::database(&file, error))?;
         let desk = Desk { file, connection: Some(connection), patience: BUSY_TIMEOUT };
         let desk = Arc::new(Mutex::new(desk));
         let serving = Arc::clone(&desk);
@@ -80,7 +79,7 @@ impl Writer {
             .name("flow-writer".into())
             .spawn(move || serve(&serving, messages))
             .expect("a process that runs can have a thread more");
-        Ok((Self { queue, desk, drivers: Arc::default() }, thread))
+        (Self { queue, desk, drivers: Arc::default() }, thread)
     }
 
     /// Writes, and returns when it is durable.
@@ -221,7 +220,7 @@ impl Desk {
         // Taken out, so that a connection that failed is used again only when it is clean.
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.file)?,
+            None => connect(&self.file, OpenFlags::empty())?,
         };
         connection.busy_timeout(wait)?;
         let result = transaction(&connection, writes);
@@ -232,9 +231,9 @@ impl Desk {
     }
 }
 
-/// Opens a connection that writes; the database is there.
-fn connect(file: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+/// Opens a connection that writes; a database that is not there is made only by the flag for it.
+pub(super) fn connect(file: &Path, create: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
     let connection = Connection::open_with_flags(path_only(file), flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -289,14 +288,14 @@ mod tests {
 
     fn definitions(file: &Path) -> i64 {
         let count = "SELECT count(*) FROM definitions";
-        connect(file).unwrap().query_row(count, [], |row| row.get(0)).unwrap()
+        connect(file, OpenFlags::empty()).unwrap().query_row(count, [], |row| row.get(0)).unwrap()
     }
 
     #[tokio::test]
     async fn a_full_disk_is_told_to_everybody_and_writing_goes_on_when_there_is_space() {
         let folder = tempfile::tempdir().unwrap();
         let mut desk = desk(folder.path()).await;
-        let limited = connect(&desk.file).unwrap();
+        let limited = connect(&desk.file, OpenFlags::empty()).unwrap();
         limited.pragma_update(None, "max_page_count", 64).unwrap();
         desk.connection = Some(limited);
 
@@ -323,7 +322,7 @@ mod tests {
     async fn a_lock_that_is_never_released_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let mut desk = desk(folder.path()).await;
-        let other = connect(&desk.file).unwrap();
+        let other = connect(&desk.file, OpenFlags::empty()).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         desk.patience = Duration::ZERO;
         let error = desk.write(&definition(1, 10)).unwrap_err();
@@ -352,7 +351,8 @@ mod tests {
     async fn who_is_alone_writes_at_once_and_nobody_else_waits_for_a_lock_on_his_thread() {
         let folder = tempfile::tempdir().unwrap();
         let file = desk(folder.path()).await.file;
-        let (writer, thread) = Writer::start(file.clone()).unwrap();
+        let (writer, thread) =
+            Writer::start(file.clone(), connect(&file, OpenFlags::empty()).unwrap());
         let first = writer.driving();
         writer.write_here(definition(1, 10)).unwrap().unwrap();
         assert_eq!(definitions(&file), 1);
@@ -362,7 +362,7 @@ mod tests {
         writer.write(back).await.unwrap();
         drop((first, second));
 
-        let other = connect(&file).unwrap();
+        let other = connect(&file, OpenFlags::empty()).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let back = writer.write_here(definition(3, 10)).unwrap_err();
         other.execute_batch("COMMIT").unwrap();
