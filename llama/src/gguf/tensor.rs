@@ -103,12 +103,9 @@ impl Tensor {
         self.shape.iter().product()
     }
 
-    /// The block that it belongs to, by its name: `blk.7.attn_q.weight`, `v.blk.7.ln1.bias`.
-    pub(super) fn block(&self) -> Option<(&str, u32)> {
-        let at = self.name.find("blk.")?;
-        let (stem, rest) = self.name.split_at(at);
-        let number = rest["blk.".len()..].split('.').next()?;
-        Some((stem, number.parse().ok()?))
+    /// The block of a model that it belongs to, by its name: `blk.7.attn_q.weight`.
+    pub(super) fn block(&self) -> Option<u32> {
+        self.name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
     }
 }
 
@@ -135,8 +132,8 @@ mod tests {
     fn a_block_is_known_by_the_name_of_its_tensors() {
         let tensor =
             |name: &str| Tensor::new(name.into(), TensorType::of(0).unwrap(), [1; 4], 0).unwrap();
-        assert_eq!(tensor("blk.12.attn_q.weight").block(), Some(("", 12)));
-        assert_eq!(tensor("v.blk.3.ln1.bias").block(), Some(("v.", 3)));
+        assert_eq!(tensor("blk.12.attn_q.weight").block(), Some(12));
+        assert_eq!(tensor("v.blk.3.ln1.bias").block(), None);
         assert_eq!(tensor("token_embd.weight").block(), None);
         assert_eq!(tensor("blk.x.weight").block(), None);
     }

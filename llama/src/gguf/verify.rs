@@ -44,13 +44,14 @@ impl Gguf {
         let context = self.needed(&key("context_length"), 1, MOST)?;
         let embedding = self.needed(&key("embedding_length"), 1, MOST)?;
         let blocks = self.needed(&key("block_count"), 1, MOST_BLOCKS)?;
-        self.bounded(&key("nextn_predict_layers"), 0, blocks)?;
+        // Blocks that only guess ahead may have been left out of the file.
+        let guessing = self.bounded(&key("nextn_predict_layers"), 0, blocks)?.unwrap_or(0);
         self.experts(&architecture, blocks)?;
         self.scaling(&key("rope.scaling.type"))?;
         let heads = self.heads(&architecture, blocks, embedding)?;
         let vocabulary = self.tokens()?;
         if !OTHERWISE.contains(&architecture.as_str()) {
-            self.blocks("", blocks as u32)?;
+            self.blocks(blocks as u32, (blocks - guessing) as usize)?;
             self.embeddings(&key("embedding_length"), embedding, vocabulary)?;
         }
         Ok(ModelFacts {
@@ -163,19 +164,18 @@ impl Gguf {
         Ok(Some(count))
     }
 
-    /// Makes sure that something is there of every block, and nothing of another.
-    fn blocks(&self, stem: &str, blocks: u32) -> Result<(), Fault> {
+    /// Makes sure that something is there of each of the first blocks, and nothing of a block
+    /// that there is not.
+    fn blocks(&self, blocks: u32, needed: usize) -> Result<(), Fault> {
         let mut there = vec![false; blocks as usize];
         for tensor in self.tensors() {
-            let Some((_, block)) = tensor.block().filter(|(found, _)| *found == stem) else {
-                continue;
-            };
+            let Some(block) = tensor.block() else { continue };
             match there.get_mut(block as usize) {
                 Some(there) => *there = true,
                 None => return Err(Fault::StrayBlock { tensor: tensor.name.clone(), blocks }),
             }
         }
-        match there.iter().position(|there| !there) {
+        match there.iter().take(needed).position(|there| !there) {
             None => Ok(()),
             Some(block) => Err(Fault::MissingBlock { block: block as u32, blocks }),
         }
@@ -213,11 +213,11 @@ impl Gguf {
         if vision {
             self.needed("clip.vision.image_size", 0, LONGEST_SIDE)?;
             self.needed("clip.vision.patch_size", 1, (1 << 16) - 1)?;
-            self.encoder("clip.vision")?;
+            self.encoder("clip.vision", 1)?;
         }
         if audio {
-            self.needed("clip.audio.num_mel_bins", 1, 256)?;
-            self.encoder("clip.audio")?;
+            self.needed("clip.audio.num_mel_bins", 1, MOST)?;
+            self.encoder("clip.audio", 0)?;
         }
         if self.tensors().is_empty() {
             return Err(Fault::NoEncoder);
@@ -232,14 +232,16 @@ impl Gguf {
         })
     }
 
-    fn encoder(&self, prefix: &str) -> Result<(), Fault> {
+    /// Checks the numbers of an encoder. Those that have no attention have no heads.
+    fn encoder(&self, prefix: &str, least: u64) -> Result<(), Fault> {
         let key = |name: &str| format!("{prefix}.{name}");
         let embedding_key = key("embedding_length");
-        let embedding = self.needed(&embedding_key, 1, MOST)?;
+        let embedding = self.needed(&embedding_key, least, MOST)?;
         self.needed(&key("block_count"), 0, MOST_BLOCKS)?;
         let heads_key = key("attention.head_count");
-        let heads = self.needed(&heads_key, 1, embedding)?;
-        if self.value(&key("attention.head_dim")).is_none() && !embedding.is_multiple_of(heads) {
+        let heads = self.needed(&heads_key, 0, MOST)?;
+        let said = self.value(&key("attention.head_dim")).is_some();
+        if !said && heads > 0 && !embedding.is_multiple_of(heads) {
             let (key, value) = (embedding_key, embedding);
             return Err(Fault::NotDivisible { key, value, by: heads_key, divisor: heads });
         }
