@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod gemini;
 mod generate;
 mod http;
+mod hub;
 mod limits;
 mod ollama;
 mod openai;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use flow_core::action::ActionRegistry;
 
 pub use actions::ModelFolder;
+pub use hub::{Expected, Fetched, Hub, Offer, Told, Wanted};
 pub use registry::Providers;
 pub use survey::{ModelPrice, Surveyed, SurveyedModel};
 pub use tape::{Counts, Tape, TapeError};
