@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use flow_core::language::Instead;
 use flow_core::units::{Money, UnitError, parse_duration};
+use flow_llama::store::ModelName;
 
 use crate::graph::Format;
 
@@ -70,8 +71,48 @@ pub(crate) enum Command {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Model {
-    /// List what each model service has, what its models take, and what they cost; asks them.
-    Ls,
+    /// List the models of this machine, and what each model service has, takes and costs; asks them.
+    Ls(ModelLs),
+    /// Download a model: by a name of the catalogue, or by where it is at the hub.
+    Pull(ModelPull),
+    /// Make a model that is on this machine known by a name; it stays where it is.
+    Add(ModelAdd),
+    /// Remove a model, and the files that only it has.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ModelLs {
+    /// List the models that can be pulled by name instead; asks nobody.
+    #[arg(long)]
+    pub(crate) catalog: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ModelPull {
+    /// The model: `NAME`, or `hf:ORG/REPO[@REVISION]:FILE[+PROJECTOR]`.
+    pub(crate) model: String,
+    /// The projector's file in the same repository, where the model takes images.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) projector: Option<String>,
+    /// What the model is to be called.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<ModelName>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ModelAdd {
+    /// The model's file; the first one where it has several.
+    pub(crate) file: PathBuf,
+    /// The projector's file, where the model takes images.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) projector: Option<PathBuf>,
+    /// What the model is to be called.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<ModelName>,
 }
 
 #[derive(Args, Debug)]

@@ -14,8 +14,9 @@ use flow_core::language::{
     Bundle, Checked, Environment, Files, Instead, KnownProviders, check, check_bundle,
 };
 use flow_core::store::{RunRow, Store};
+use flow_llama::store::ModelStore;
 use flow_providers::documents::OcrRuntime;
-use flow_providers::{ModelFolder, Providers, Tape};
+use flow_providers::{Hub, ModelFolder, Providers, Tape};
 use serde_json::{Value, json};
 
 use crate::cassette::Cassette;
@@ -95,6 +96,21 @@ pub(crate) fn ocr_models() -> PathBuf {
     let cache = variable("FLOW_CACHE")
         .map_or_else(|| cache().unwrap_or_else(std::env::temp_dir).join("flow"), PathBuf::from);
     cache.join(OCR_MODELS)
+}
+
+/// The models of this machine: in the folder that `FLOW_MODELS` names, or among the user's data.
+pub(crate) fn models() -> ModelStore {
+    if let Some(folder) = variable("FLOW_MODELS") {
+        return ModelStore::new(folder.into());
+    }
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+    ModelStore::new(data.unwrap_or_else(std::env::temp_dir).join("flow/models"))
+}
+
+/// The hub that models are pulled from, which `FLOW_HUB` may name.
+pub(crate) fn hub() -> Result<Hub, CommandError> {
+    Ok(Hub::new(variable("FLOW_HUB").as_deref(), variable("HF_TOKEN"))?)
 }
 
 /// The cores of this machine.

@@ -9,6 +9,9 @@ mod drive;
 mod graph;
 mod logs;
 mod model;
+mod model_add;
+mod model_pull;
+mod model_rm;
 mod plan;
 mod prune;
 mod resume;
@@ -37,7 +40,10 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Prune(args) => prune::run(&global, args).await,
         Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,
-        Command::Model(Model::Ls) => model::list(&global).await,
+        Command::Model(Model::Ls(args)) => model::list(&global, &args).await,
+        Command::Model(Model::Pull(args)) => model_pull::run(&global, args).await,
+        Command::Model(Model::Add(args)) => model_add::run(&global, args).await,
+        Command::Model(Model::Rm { name }) => model_rm::run(&global, &name),
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }
