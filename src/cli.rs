@@ -61,11 +61,21 @@ pub(crate) enum Command {
     /// The models there are.
     #[command(subcommand)]
     Model(Model),
+    /// Be the process of a model: what a run starts for each of them, and nobody else.
+    #[command(hide = true)]
+    ModelHost(ModelHost),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ModelHost {
+    /// Say what computes on this machine, and end.
+    #[arg(long)]
+    pub(crate) devices: bool,
 }
 
 #[derive(Subcommand, Debug)]

@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return report::usage(&error),
     };
+    if let cli::Command::ModelHost(args) = &cli.command {
+        return commands::model_host::run(args);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report::failed(&report::CommandError::from(error)),

@@ -14,6 +14,7 @@ use flow_core::language::{
     Bundle, Checked, Environment, Files, Instead, KnownProviders, check, check_bundle,
 };
 use flow_core::store::{RunRow, Store};
+use flow_llama::{HostProgram, Runtime};
 use flow_providers::documents::OcrRuntime;
 use flow_providers::{ModelFolder, Providers, Tape};
 use serde_json::{Value, json};
@@ -72,7 +73,20 @@ pub(crate) fn providers() -> Result<Providers, CommandError> {
 }
 
 fn configured(known: &KnownProviders, secrets: BTreeMap<String, String>) -> Providers {
-    Providers::new(secrets).with_configured(known.configured.clone())
+    Providers::new(secrets)
+        .with_configured(known.configured.clone())
+        .with_local(Runtime::new(model_host()), None)
+}
+
+/// What becomes the process of a local model: this binary; none where it has no llama.cpp.
+pub(crate) fn model_host() -> Option<HostProgram> {
+    if !cfg!(feature = "llama") {
+        return None;
+    }
+    // By this name it is found even after another version took its place on the disk.
+    let linux = cfg!(target_os = "linux").then(|| PathBuf::from("/proc/self/exe"));
+    let program = linux.or_else(|| std::env::current_exe().ok())?;
+    Some(HostProgram { program, arguments: vec!["model-host".to_owned()] })
 }
 
 /// What runs the OCR models: ONNX Runtime where its library is named, else what is built in.

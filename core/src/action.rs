@@ -214,6 +214,24 @@ pub struct CallUsage {
     /// Whether nobody was asked: the answer came from a recording.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// How fast a model of this machine was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
+}
+
+/// How fast a model of this machine was, in tokens a second; none where there were no tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Tokens of text that were read.
+    pub prompt: Option<f64>,
+    /// Tokens of images that were looked at.
+    pub image: Option<f64>,
+    /// Tokens that were written.
+    pub generation: Option<f64>,
+    /// How many tokens were known from an earlier request, and not read again.
+    pub reused: u64,
+    /// The most requests whose tokens were computed at once with those of this one.
+    pub together: u32,
 }
 
 /// What an attempt may use.

@@ -26,6 +26,11 @@ pub trait Provider: Send + Sync {
     /// What a model can take and do. Known from data, never by a call.
     fn capabilities(&self, model: &str) -> Capabilities;
 
+    /// What would let a model take a part that its capabilities exclude, where something would.
+    fn remedy(&self, _model: &str, _part: &Part) -> Option<String> {
+        None
+    }
+
     /// What a request may cost at most. Never by a call.
     fn quote(&self, request: &Request) -> Quote;
 

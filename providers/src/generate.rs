@@ -14,7 +14,7 @@ use flow_core::action::{
 };
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
-use flow_core::provider::{CallContext, Capabilities, Lane, Part, Provider, Request};
+use flow_core::provider::{CallContext, Lane, Part, Provider, Request};
 use serde_json::{Value, json};
 
 use crate::content;
@@ -179,7 +179,7 @@ impl Action for Generate {
         if let Some(why) = why.filter(|why| self.is_news(why)) {
             (context.log)(&format!("{why}; asked as usual"));
         }
-        refuse_what_it_cannot_take(choice, &request, provider.capabilities(&request.model))?;
+        refuse_what_it_cannot_take(choice, &request, &*provider)?;
         let written = Written::new(&context.text, &context.log);
         let call = CallContext {
             intake: &context.intake,
@@ -273,8 +273,9 @@ fn prepared<'c>(
 fn refuse_what_it_cannot_take(
     choice: &ModelChoice,
     request: &Request,
-    can: Capabilities,
+    provider: &dyn Provider,
 ) -> Result<(), Failure> {
+    let can = provider.capabilities(&request.model);
     for part in request.messages.iter().flat_map(|message| &message.parts) {
         let (takes, what) = match part {
             Part::Text(_) => (true, "text"),
@@ -286,7 +287,11 @@ fn refuse_what_it_cannot_take(
         };
         if !takes {
             let message = format!("model `{}/{}` takes no {what}", choice.provider, choice.model);
-            return Err(Failure::new(ErrorClass::BadRequest, message));
+            let failure = Failure::new(ErrorClass::BadRequest, message);
+            return Err(match provider.remedy(&request.model, part) {
+                Some(remedy) => failure.with_hint(remedy),
+                None => failure,
+            });
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ mod gemini;
 mod generate;
 mod http;
 mod limits;
+mod local;
 mod ollama;
 mod openai;
 mod part_kind;

@@ -218,6 +218,7 @@ async fn an_object_says_what_the_call_took() {
             request_id: Some("r1".into()),
             raw: usage.raw.clone(),
             replayed: false,
+            speed: None,
         }
     );
 }

@@ -9,6 +9,7 @@ mod drive;
 mod graph;
 mod logs;
 mod model;
+pub(crate) mod model_host;
 mod plan;
 mod prune;
 mod resume;
@@ -38,6 +39,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,
         Command::Model(Model::Ls) => model::list(&global).await,
+        // It has no runtime, and is taken care of before there is one.
+        Command::ModelHost(_) => Ok(Exit::Done),
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }

@@ -1,5 +1,6 @@
 //! `flow show`: a run and its steps, or one of them.
 
+use flow_core::action::Speed;
 use flow_core::ids::InstancePath;
 use flow_core::store::{AttemptRow, RunRow, StepRow, Store};
 use serde_json::{Value, json};
@@ -154,9 +155,27 @@ fn attempt_line(attempt: &AttemptRow) -> String {
     if let Some(cost) = attempt.cost {
         line.push_str(&format!("  {cost}"));
     }
+    if let Some(speed) = &attempt.speed {
+        line.push_str(&speed_line(speed));
+    }
     if let Some(error) = &attempt.error {
         let class = attempt.error_class.map_or("", |class| class.as_str());
         line.push_str(&format!("  {error} ({class})"));
+    }
+    line
+}
+
+/// Tokens a second of a model of this machine, as far as there were any.
+fn speed_line(speed: &Speed) -> String {
+    let rates =
+        [("prompt", speed.prompt), ("image", speed.image), ("generation", speed.generation)];
+    let rates = rates.into_iter().filter_map(|(what, rate)| Some((what, rate?)));
+    let mut line: String = rates.map(|(what, rate)| format!("  {what} {rate:.1} tok/s")).collect();
+    if speed.reused > 0 {
+        line.push_str(&format!("  {} tokens known", speed.reused));
+    }
+    if speed.together > 1 {
+        line.push_str(&format!("  {} at once", speed.together));
     }
     line
 }
@@ -194,5 +213,6 @@ fn attempt_json(row: &AttemptRow) -> Value {
         "request_id": row.request_id,
         "raw": row.raw,
         "batch": row.batch,
+        "speed": row.speed,
     })
 }

@@ -431,6 +431,7 @@ impl Ledger {
             started: now,
             ended: None,
             batch: false,
+            speed: None,
         }
     }
 
@@ -462,6 +463,7 @@ impl Ledger {
                 row.cost = usage.cost;
                 row.request_id.clone_from(&usage.request_id);
                 row.raw.clone_from(&usage.raw);
+                row.speed = usage.speed;
                 self.run.cost_uncertain |= usage.cost.is_none();
                 usage.cost.unwrap_or_default()
             }
@@ -576,6 +578,9 @@ fn meta(known: Option<&Value>, usage: Option<&CallUsage>, attempts: u32, cached:
             "output_tokens": usage.output_tokens,
         });
         meta["cost"] = json!(usage.cost.map(Money::usd));
+        if let Some(speed) = usage.speed {
+            meta["speed"] = json!(speed);
+        }
         if usage.replayed {
             meta["replayed"] = json!(true);
         }

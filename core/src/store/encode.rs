@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::Value as Column;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rows::{
     ApprovalRow, AttemptRow, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow, StepRow,
@@ -311,6 +311,7 @@ fn attempt(row: &AttemptRow) -> Row {
         .int(row.started)
         .maybe_int(row.ended)
         .flag(Some(row.batch))
+        .json(row.speed.as_ref().map(|speed| json!(speed)).as_ref())
 }
 
 fn event(row: &EventRow) -> Row {

@@ -72,15 +72,17 @@ ON CONFLICT (run, path) DO UPDATE SET parent = excluded.parent, step = excluded.
 
 const ATTEMPTS: &str = "
 INSERT INTO attempts (run, path, number, status, provider, model, error_class, error,
-    input_tokens, output_tokens, cost, reserved, latency_ms, request_id, raw, started, ended, batch)
+    input_tokens, output_tokens, cost, reserved, latency_ms, request_id, raw, started, ended, batch,
+    speed)
 VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
-    ?13, ?14, ?15, ?16, ?17, ?18)
+    ?13, ?14, ?15, ?16, ?17, ?18, ?19)
 ON CONFLICT (run, path, number) DO UPDATE SET status = excluded.status,
     provider = excluded.provider, model = excluded.model, error_class = excluded.error_class,
     error = excluded.error, input_tokens = excluded.input_tokens,
     output_tokens = excluded.output_tokens, cost = excluded.cost, reserved = excluded.reserved,
     latency_ms = excluded.latency_ms, request_id = excluded.request_id, raw = excluded.raw,
-    started = excluded.started, ended = excluded.ended, batch = excluded.batch";
+    started = excluded.started, ended = excluded.ended, batch = excluded.batch,
+    speed = excluded.speed";
 
 const EVENTS: &str = "
 INSERT INTO events (run, seq, at, path, kind, body)

@@ -200,14 +200,6 @@ providers: {mine: {type: telepathy}}",
         ],
     ),
     (
-        "a provider that is not built yet",
-        "STEPS
-providers: {gpu: {type: llama, base_url: x}}",
-        &[
-            "2:25 provider `llama` is not built yet; leave it out until it is",
-        ],
-    ),
-    (
         "a provider that is text",
         "STEPS
 providers: {mine: command}",

@@ -14,9 +14,6 @@ use crate::units::Money;
 pub(super) type Models = BTreeMap<String, Vec<ModelChoice>>;
 pub(super) type Providers = BTreeMap<String, Arc<ProviderConfig>>;
 
-/// Kinds of providers whose part is not built yet.
-const NOT_BUILT: &[&str] = &["llama"];
-
 /// The most models a chain may have.
 const LONGEST_CHAIN: usize = 32;
 
@@ -40,9 +37,7 @@ impl Checker<'_> {
             };
             let kinds = self.environment.providers.kinds;
             let known = kinds.contains(&name.as_str());
-            if !known && NOT_BUILT.contains(&name.as_str()) {
-                self.not_built(place, &name);
-            } else if !known {
+            if !known {
                 let hint = self.meant(&name, kinds.iter().copied());
                 let hint =
                     hint.unwrap_or_else(|| format!("set `type` to one of: {}", kinds.join(", ")));
@@ -257,11 +252,6 @@ impl Checker<'_> {
         Some(vec![choice(provider, model, config)])
     }
 
-    fn not_built(&mut self, place: Place, name: &str) {
-        let hint = Some("leave it out until it is".to_owned());
-        self.error(place, format!("provider `{name}` is not built yet"), hint);
-    }
-
     fn known_provider(
         &mut self,
         node: &Node,
@@ -284,10 +274,6 @@ impl Checker<'_> {
         if kinds.contains(&name) {
             let config = ProviderConfig { kind: name.to_owned(), ..ProviderConfig::default() };
             return Some(Arc::new(config));
-        }
-        if NOT_BUILT.contains(&name) {
-            self.not_built(node.place, name);
-            return None;
         }
         let names = providers.keys().chain(configured.keys()).map(String::as_str);
         let names = names.chain(kinds.iter().copied());

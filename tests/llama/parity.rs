@@ -1,0 +1,132 @@
+//! What our models say is what llama.cpp's own command says with the same files: greedy, token
+//! by token.
+//!
+//! `expected.json` holds what the command said. Where the command was built
+//! (`scripts/build-llama-tools`), it is asked again; with `RECORD_LLAMA=1` the file is written.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{MODELS, replies, world};
+use crate::support::{self, World};
+
+/// Tokens of an answer.
+const TOKENS: u32 = 32;
+
+/// Models, what they are shown, and what they are asked.
+const CASES: &[(&str, &str, &str, &[&str], &str)] = &[
+    ("llava", "llava", "llava", &["square"], "What is this?"),
+    ("llava", "llava", "llava", &["wide", "square"], "What is the difference?"),
+    ("llava", "llava", "llava", &["small"], "Describe <s>all</s> of it, in 7 words."),
+    ("llava16", "llava", "llava16", &["wide"], "What is this?"),
+    ("llava16", "llava", "llava16", &["small", "wide"], "Which of them is larger?"),
+    ("qwen2vl", "qwen2vl", "qwen2vl", &["square"], "What is this?"),
+    ("qwen2vl", "qwen2vl", "qwen2vl", &["wide", "small"], "And now?"),
+    ("qwen2vl", "qwen2vl", "qwen2vl", &["small"], "これは何ですか。"),
+];
+
+/// Texts of control tokens, which the command prints and nobody wants to read.
+const CONTROL: &[&str] = &[
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<s>",
+    "</s>",
+    "<unk>",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn greedy_answers_are_those_of_llama_cpp() {
+    let world = world();
+    let mut steps = String::new();
+    for (at, (model, _, _, images, prompt)) in CASES.iter().enumerate() {
+        let images: Vec<_> = images.iter().map(|image| format!("{image}.png")).collect();
+        let with = json!({ "images": images, "prompt": prompt, "max_tokens": TOKENS, "temperature": 0 });
+        steps.push_str(&format!(
+            "  - {{id: s{at}, uses: model.generate, model: {model}, retry: {{attempts: 1}}, \
+             on_error: continue, with: {with}}}\n"
+        ));
+    }
+    world.write("w.yaml", &format!("name: w{MODELS}steps:\n{steps}"));
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(0).run();
+    let file = root().join("tests/llama/expected.json");
+    let expected: Vec<Value> = match live(&world) {
+        None => serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap(),
+        Some(live) => live,
+    };
+    if std::env::var_os("RECORD_LLAMA").is_some() {
+        let written = serde_json::to_string_pretty(&expected).unwrap() + "\n";
+        std::fs::write(&file, written).unwrap();
+    }
+    assert_eq!(expected.len(), CASES.len());
+    for (at, expected) in expected.iter().enumerate() {
+        let [reply] = replies(&world, &run, &format!("s{at}")).try_into().unwrap();
+        let said = json!({ "prompt": CASES[at].4, "text": plain(reply["text"].as_str().unwrap()) });
+        assert_eq!(&said, expected, "case {at}: {:?}", CASES[at]);
+    }
+}
+
+/// What the command says, where it was built.
+fn live(world: &World) -> Option<Vec<Value>> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let command = target.join("llama-tools/llama-mtmd-cli");
+    if !command.is_file() {
+        support::say("llama.cpp's own command is not there: what it once said is compared with");
+        return None;
+    }
+    let said = CASES.iter().map(|(_, text, projector, images, prompt)| {
+        let model = |name: String| world.path("models").join(name);
+        let mut asked = Command::new(&command);
+        asked.arg("-m").arg(model(format!("{text}.gguf")));
+        asked.arg("--mmproj").arg(model(format!("mmproj-{projector}.gguf")));
+        for image in *images {
+            asked.arg("--image").arg(world.path(&format!("{image}.png")));
+        }
+        asked.args(["--jinja", "--temp", "0", "-t", "1", "-c", "1024", "-ngl", "0", "--no-warmup"]);
+        asked.args(["-n", &TOKENS.to_string(), "-p", prompt]);
+        let output = asked.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        json!({ "prompt": prompt, "text": plain(&String::from_utf8_lossy(&output.stdout)) })
+    });
+    Some(said.collect())
+}
+
+/// A text without control tokens, and without the spaces around it.
+fn plain(text: &str) -> String {
+    let text = CONTROL.iter().fold(text.to_owned(), |text, control| text.replace(control, ""));
+    text.trim().to_owned()
+}
+
+#[test]
+fn answers_are_the_same_whoever_else_is_asked() {
+    let world = world();
+    let steps = |model: &str| {
+        format!(
+            "name: w{MODELS}steps:\n  - {{id: s, for_each: 8, uses: model.generate, model: {model}, retry: {{attempts: 1}}, on_error: continue, cache: false, \
+             with: {{prompt: \"Say it {{{{ item % 2 }}}} times\", max_tokens: 24, temperature: 0.8, seed: 7}}}}\n"
+        )
+    };
+    world.write("w.yaml", &steps("text"));
+    let run = world.flow(&["run", "w.yaml", "--json"]).exits(0).run();
+    let shown = world.flow(&["show", &run, "--step", "s", "--json"]).exits(0).json();
+    let mut texts: Vec<(u64, Value)> = Vec::new();
+    for instance in shown["instances"].as_array().unwrap() {
+        let path = instance["path"].as_str().unwrap();
+        let [reply] = replies(&world, &run, path).try_into().unwrap();
+        texts.push((texts.len() as u64 % 2, reply["text"].clone()));
+    }
+    assert_eq!(texts.len(), 8);
+    for (kind, text) in &texts {
+        assert_eq!(text, &texts[*kind as usize].1, "{texts:#?}");
+    }
+    assert_ne!(texts[0].1, texts[1].1);
+}
