@@ -1,14 +1,15 @@
-"""Local models beside llama.cpp's own commands, on the same file with the same threads.
+"""Local models beside llama.cpp's own command, on the same file with the same threads.
 
-The commands are built by scripts/build-llama-tools from the sources that flow is built from, and
-with the same flags. What ours took is what its attempts say: the time of computing, sampling and
-telling. Theirs samples nothing.
+The command is built by scripts/build-llama-tools from the sources that flow is built from, and
+linked with the same libraries. What ours took is what its attempts say: the time of computing,
+choosing and telling; theirs says the time of computing.
 """
 
 import json
 import os
 import pathlib
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -89,13 +90,16 @@ def step(ident, prompt, tokens, more="", extra=""):
     )
 
 
-def bench(*arguments):
-    """What llama-bench measures, in tokens a second."""
+def command(projector, image, prompt, tokens):
+    """What llama.cpp's own command measures of itself: prompt and answer, in tokens a second."""
     told = subprocess.run(
-        [TOOLS / "llama-bench", "-m", model(), "-t", str(cores()), "-r", "1", "-o", "json", *arguments],
+        [TOOLS / "llama-mtmd-cli", "-m", model(), "--mmproj", projector, "--image", image, "--jinja",
+         "--temp", "0", "-t", str(cores()), "-tb", str(cores()), "-c", "2048", "--no-warmup",
+         "--perf", "-v", "-n", str(tokens), "-p", prompt],
         capture_output=True, check=True,
     )
-    return json.loads(told.stdout)[0]["avg_ts"]
+    rates = re.findall(r"eval time = .*?([0-9.]+) tokens per second", told.stderr.decode())
+    return [float(rate) for rate in rates[:2]]
 
 
 def median(values):
@@ -103,59 +107,50 @@ def median(values):
     return values[len(values) // 2]
 
 
-def single(flow):
-    """Prompt and generation of one sequence, in turns."""
-    ours, theirs = {"read": [], "written": []}, {"read": [], "written": []}
+def single(flow, projector, within):
+    """Prompt and answer of one sequence, in turns. A prompt is an image and words."""
+    ours, theirs = ([], []), ([], [])
+    image = within / "small.png"
+    png(image, "small", 56)
+    story = "Write a very long story about a lighthouse."
     for turn in range(TURNS):
-        theirs["read"].append(bench("-p", str(PROMPT), "-n", "0"))
-        theirs["written"].append(bench("-p", "0", "-n", str(ANSWER)))
-        with folder() as within:
-            text = header("context: 2048, parallel: 1")
-            text += step("warm", "Hello.", 4)
-            text += step("a", words(turn, PROMPT - 40), 1, "needs: [warm], ")
-            text += step("b", "Write a very long story about a lighthouse.", ANSWER, "needs: [a], ")
-            shown = run(flow, within, text)
-            [read], [written] = took(within, shown("a")), took(within, shown("b"))
-            ours["read"].append(read["read"]["tokens"] / read["read"]["seconds"])
-            ours["written"].append(written["written"]["tokens"] / written["written"]["seconds"])
-    for key, what in [("read", f"prompt of {PROMPT} tokens"), ("written", f"answer of {ANSWER} tokens")]:
-        mine, beside = median(ours[key]), median(theirs[key])
+        theirs[0].append(command(projector, image, words(turn, PROMPT - 40), 1)[0])
+        theirs[1].append(command(projector, image, story, ANSWER)[1])
+        text = header("context: 2048, parallel: 1", projector)
+        text += step("warm", "Hello.", 4)
+        text += step("a", words(turn, PROMPT - 40), 1, "needs: [warm], ")
+        text += step("b", story, ANSWER, "needs: [a], ", "image: small.png, ")
+        shown = run(flow, within, text)
+        [read], [written] = took(within, shown("a")), took(within, shown("b"))
+        ours[0].append(read["read"]["tokens"] / read["read"]["seconds"])
+        ours[1].append(written["written"]["tokens"] / written["written"]["seconds"])
+    for at, what in enumerate((f"prompt of {PROMPT} tokens", f"answer of {ANSWER} tokens")):
+        mine, beside = median(ours[at]), median(theirs[at])
         yield Row(
-            f"{what}, one sequence", f"{mine:.0f} tok/s", f"llama-bench {beside:.0f} tok/s",
+            f"{what}, one sequence", f"{mine:.0f} tok/s", f"llama-mtmd-cli {beside:.0f} tok/s",
             mine / beside, (">=", 0.97),
         )
 
 
-def curve(flow):
+def curve(flow, within):
     """Answers written at once, from 1 to 16."""
-    told = subprocess.run(
-        [TOOLS / "llama-batched-bench", "-m", model(), "-t", str(cores()), "-c", "8192", "-npp", "16",
-         "-ntg", "64", "-npl", ",".join(map(str, CURVE)), "-kvu", "--output-format", "jsonl"],
-        capture_output=True, check=True,
-    )
-    lines = [json.loads(line) for line in told.stdout.decode().splitlines() if line.startswith("{")]
-    theirs = {line["pl"]: line["speed"] for line in lines}
     alone = None
     for count in CURVE:
-        with folder() as within:
-            text = header("context: 512, parallel: 16")
-            text += step("warm", "Hello.", 4)
-            loop = f"for_each: 16, max_parallel: {count}, needs: [warm], "
-            text += step("loop", "{{ item }} stories about the sea, please.", 64, loop)
-            shown = run(flow, within, text)
-            loop = shown("loop")
-            tokens = sum(
-                reply["written"]["tokens"] + reply["read"]["tokens"]
-                for instance in loop["instances"]
-                for reply in took(within, shown(instance["path"]))
-            )
-            speed = tokens / seconds(loop)
+        text = header("context: 512, parallel: 16")
+        text += step("warm", "Hello.", 4)
+        loop = f"for_each: 16, max_parallel: {count}, needs: [warm], "
+        text += step("loop", "{{ item }} stories about the sea, please.", 64, loop)
+        shown = run(flow, within, text)
+        loop = shown("loop")
+        replies = [
+            reply for instance in loop["instances"] for reply in took(within, shown(instance["path"]))
+        ]
+        tokens = sum(reply["written"]["tokens"] + reply["read"]["tokens"] for reply in replies)
+        speed = tokens / seconds(loop)
         alone = alone or speed
-        bound = (">=", 2.5) if count == 8 else None
         yield Row(
-            f"{count} at once, read and written", f"{speed:.0f} tok/s",
-            f"1 at once {alone:.0f} tok/s; llama-batched-bench {theirs.get(count, 0):.0f}",
-            speed / alone, bound,
+            f"{count} at once, read and written", f"{speed:.0f} tok/s", f"1 at once {alone:.0f} tok/s",
+            speed / alone, (">=", 2.5) if count == 8 else None,
         )
 
 
@@ -182,27 +177,21 @@ def png(path, seed, side=336):
     )
 
 
-def questions(flow):
+def questions(flow, projector, within):
     """Five questions about an image beside one."""
     ratios, times = [], []
-    with folder() as within:
-        subprocess.run(
-            ["cargo", "run", "--quiet", "--locked", "-p", "flow-llama", "--example", "tiny", "--",
-             within / "models", "576"], cwd=ROOT, check=True,
-        )
-        projector = within / "models" / "mmproj-576.gguf"
-        for turn in range(TURNS):
-            for name in ("warm", "one", "five"):
-                png(within / f"{name}.png", f"{turn}{name}")
-            text = header("context: 2048, parallel: 5", projector)
-            text += step("warm", "What?", 2, extra="image: warm.png, ")
-            loop = "for_each: {}, max_parallel: 5, needs: [{}], "
-            text += step("one", "{{ item }}?", 8, loop.format(1, "warm"), "image: one.png, ")
-            text += step("five", "{{ item }}?", 8, loop.format(5, "one"), "image: five.png, ")
-            shown = run(flow, within, text)
-            one, five = seconds(shown("one")), seconds(shown("five"))
-            ratios.append(five / one)
-            times.append((one, five))
+    for turn in range(TURNS):
+        for name in ("warm", "one", "five"):
+            png(within / f"{name}.png", f"{turn}{name}")
+        text = header("context: 2048, parallel: 5", projector)
+        text += step("warm", "What?", 2, extra="image: warm.png, ")
+        loop = "for_each: {}, max_parallel: 5, needs: [{}], "
+        text += step("one", "{{ item }}?", 8, loop.format(1, "warm"), "image: one.png, ")
+        text += step("five", "{{ item }}?", 8, loop.format(5, "one"), "image: five.png, ")
+        shown = run(flow, within, text)
+        one, five = seconds(shown("one")), seconds(shown("five"))
+        ratios.append(five / one)
+        times.append((one, five))
     one, five = times[ratios.index(median(ratios))]
     yield Row(
         "five questions about one image beside one", f"{five:.2f} s", f"{one:.2f} s",
@@ -213,7 +202,15 @@ def questions(flow):
 def rows(flow):
     if not model().is_file():
         return [absent("local models", "scripts/fetch-llama-model gets the model")]
-    if not (TOOLS / "llama-bench").is_file():
-        return [absent("local models", "scripts/build-llama-tools builds llama.cpp's commands")]
+    if not (TOOLS / "llama-mtmd-cli").is_file():
+        return [absent("local models", "scripts/build-llama-tools builds llama.cpp's command")]
     print(f"{cores()} threads", file=sys.stderr)
-    return [*single(flow), *curve(flow), *questions(flow)]
+    within = folder()
+    subprocess.run(
+        ["cargo", "run", "--quiet", "--locked", "-p", "flow-llama", "--example", "tiny", "--",
+         within / "models", "576"], cwd=ROOT, check=True,
+    )
+    projector = within / "models" / "mmproj-576.gguf"
+    return [
+        *single(flow, projector, within), *curve(flow, within), *questions(flow, projector, within),
+    ]

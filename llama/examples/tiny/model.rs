@@ -132,7 +132,7 @@ fn sentence_pieces(file: &mut Gguf) -> u32 {
 
 /// A vocabulary of bytes, as Qwen's models have it; says how many tokens.
 fn byte_pairs(file: &mut Gguf) -> u32 {
-    let plain = |byte: u32| matches!(byte, 33..127 | 161..173 | 174..256);
+    let plain = |byte: u32| (33..127).contains(&byte) || (161..256).contains(&byte) && byte != 173;
     let mut others = 256..;
     let letters = (0..256).map(|byte| if plain(byte) { Some(byte) } else { others.next() });
     let mut tokens: Vec<String> =
