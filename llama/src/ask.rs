@@ -37,6 +37,7 @@ pub(crate) fn of(
         sampling: sampling(request, choosing, random)?,
         max_tokens: request.max_tokens.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
         stop: request.stop.clone(),
+        anew: request.seed.is_some(),
     }))
 }
 

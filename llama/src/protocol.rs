@@ -137,6 +137,9 @@ pub(crate) struct Ask {
     pub(crate) max_tokens: Option<u32>,
     /// Texts that end the answer.
     pub(crate) stop: Vec<String>,
+    /// Whether it is read anew even where it is remembered: a sum in another order may differ in
+    /// its last bit, and that may choose another word.
+    pub(crate) anew: bool,
 }
 
 /// A turn of a conversation.

@@ -4,8 +4,9 @@
 //! `expected.json` holds what the command said. Where the command was built
 //! (`scripts/build-llama-tools`), it is asked again; with `RECORD_LLAMA=1` the file is written.
 
+use std::io::{BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ const TOKENS: u32 = 32;
 const CASES: &[(&str, &str, &str, &[&str], &str)] = &[
     ("llava", "llava", "llava", &["square"], "What is this?"),
     ("llava", "llava", "llava", &["wide", "square"], "What is the difference?"),
-    ("llava", "llava", "llava", &["small"], "Describe <s>all</s> of it, in 7 words."),
+    ("llava", "llava", "llava", &["small"], "Describe all of it, in 7 words."),
     ("llava16", "llava", "llava16", &["wide"], "What is this?"),
     ("llava16", "llava", "llava16", &["small", "wide"], "Which of them is larger?"),
     ("qwen2vl", "qwen2vl", "qwen2vl", &["square"], "What is this?"),
@@ -88,16 +89,44 @@ fn live(world: &World) -> Option<Vec<Value>> {
         let mut asked = Command::new(&command);
         asked.arg("-m").arg(model(format!("{text}.gguf")));
         asked.arg("--mmproj").arg(model(format!("mmproj-{projector}.gguf")));
-        for image in *images {
-            asked.arg("--image").arg(world.path(&format!("{image}.png")));
-        }
         asked.args(["--jinja", "--temp", "0", "-t", "1", "-c", "1024", "-ngl", "0", "--no-warmup"]);
-        asked.args(["-n", &TOKENS.to_string(), "-p", prompt]);
-        let output = asked.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        json!({ "prompt": prompt, "text": plain(output.stdout) })
+        asked.args(["-n", &TOKENS.to_string()]);
+        let images: Vec<_> =
+            images.iter().map(|image| world.path(&format!("{image}.png"))).collect();
+        json!({ "prompt": prompt, "text": plain(chatted(&mut asked, &images, prompt)) })
     });
     Some(said.collect())
+}
+
+/// What stands before everything that is typed in a chat.
+const PROMPT: &[u8] = b"\n> ";
+
+/// What the command answers in a chat. It is not asked by its arguments, for then it ends before
+/// it has written all of what it says.
+fn chatted(asked: &mut Command, images: &[PathBuf], prompt: &str) -> Vec<u8> {
+    let asked = asked.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = asked.spawn().unwrap();
+    let mut typed = images.iter().fold(String::new(), |typed, image| {
+        typed + &format!("/image {}\n", image.display())
+    });
+    typed.push_str(&format!("{prompt}\n"));
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    let mut prompts = Vec::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    while prompts.len() < images.len() + 2 {
+        stdout.read_exact(&mut byte).unwrap();
+        said.push(byte[0]);
+        if said.ends_with(PROMPT) {
+            prompts.push(said.len());
+        }
+    }
+    drop(stdin);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let [.., begin, end] = prompts[..] else { panic!("{prompts:?}") };
+    said[begin..end - PROMPT.len()].to_vec()
 }
 
 /// A text without control tokens, and without the spaces around it.

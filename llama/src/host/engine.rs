@@ -139,7 +139,7 @@ impl<'m> Engine<'m> {
         }
         let limit = Limit::of(ask.max_tokens, self.most - takes);
         let sampler = Sampler::new(&self.model.model, &ask.sampling, grammar);
-        Ok(Job::new(ask.id, prompt, limit, sampler, ask.stop.clone()))
+        Ok(Job::new(ask.id, prompt, limit, sampler, (ask.stop.clone(), ask.anew)))
     }
 
     fn too_long(&self, takes: u32) -> Failure {
@@ -159,11 +159,11 @@ impl<'m> Engine<'m> {
         let mut at = 0;
         while at < self.queue.len() && self.slots.iter().any(|slot| slot.job.is_none()) {
             let job = &self.queue[at];
-            let known = self.known(&job.prompt);
+            let known = self.known(job);
             let longest = known.iter().copied().max().unwrap_or(0);
             let coming = self.slots.iter().filter_map(|slot| Some(&slot.job.as_ref()?.prompt));
             let coming = coming.map(|other| shared(&job.prompt, other)).max().unwrap_or(0);
-            if self.model.can_cut && worth_waiting(&job.prompt, longest, coming) {
+            if self.model.can_cut && !job.anew && worth_waiting(&job.prompt, longest, coming) {
                 at += 1;
                 continue;
             }
@@ -174,9 +174,9 @@ impl<'m> Engine<'m> {
     }
 
     /// For each sequence, how many units of a prompt it remembers and can give.
-    fn known(&self, prompt: &[Unit]) -> Vec<usize> {
+    fn known(&self, Job { prompt, anew, .. }: &Job) -> Vec<usize> {
         // Something has to be evaluated to go on from.
-        let most = prompt.len().saturating_sub(1);
+        let most = if *anew { 0 } else { prompt.len().saturating_sub(1) };
         let known = self.slots.iter().map(|slot| {
             let same = common(prompt, &slot.history).min(most);
             let is_whole = slot.job.is_none() && same == slot.history.len();

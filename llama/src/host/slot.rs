@@ -32,6 +32,8 @@ pub(super) struct Job {
     pub(super) prompt: Vec<Unit>,
     /// The token that was chosen last, and is not evaluated yet.
     pub(super) last: Option<LlamaToken>,
+    /// Whether what is remembered of the prompt is not used.
+    pub(super) anew: bool,
     /// Cells that it may take in all.
     pub(super) cells: u32,
     pub(super) limit: Limit,
@@ -121,13 +123,14 @@ impl Job {
         prompt: Vec<Unit>,
         limit: Limit,
         sampler: Sampler,
-        stop: Vec<String>,
+        (stop, anew): (Vec<String>, bool),
     ) -> Self {
         let input: u32 = prompt.iter().map(Unit::tokens).sum();
         Self {
             id,
             prompt,
             last: None,
+            anew,
             cells: input + limit.tokens(),
             limit,
             sampler,
