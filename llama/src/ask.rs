@@ -62,15 +62,20 @@ fn piece(part: &Part, model: &LocalModel, context: &CallContext<'_>) -> Result<P
                 refused(&format!("file of a service, as `{id}` is"), "give the file itself")
             }
         },
-        Part::Document(_) => {
-            refused("documents", "`document.pages` makes images of its pages, and `images` takes those")
-        }
+        Part::Document(_) => refused(
+            "documents",
+            "`document.pages` makes images of its pages, and `images` takes those",
+        ),
         Part::Video(_) => refused("video", "ask about frames of it as `images`"),
         Part::Audio(_) => refused("sound", "ask a model that listens"),
     }
 }
 
-fn sampling(request: &Request, choosing: Choosing, random: fn() -> u32) -> Result<Sampling, Failure> {
+fn sampling(
+    request: &Request,
+    choosing: Choosing,
+    random: fn() -> u32,
+) -> Result<Sampling, Failure> {
     let temperature = request.temperature.unwrap_or(0.0) as f32;
     let seed = match request.seed {
         None => random(),

@@ -89,7 +89,12 @@ impl Llama {
     fn prepared(&self, request: &Request) -> Result<Prepared, Failure> {
         let (room, choosing) = settings::options(&request.options)?;
         let model = self.models.find(&request.model)?;
-        let header = self.runtime.0.headers.of(&model.weights).map_err(|error| unreadable(&model.weights, &error))?;
+        let header = self
+            .runtime
+            .0
+            .headers
+            .of(&model.weights)
+            .map_err(|error| unreadable(&model.weights, &error))?;
         let projector = match &model.projector {
             None => 0,
             Some(path) => {
@@ -238,7 +243,8 @@ impl Provider for Llama {
         match finish {
             Finish::Stop => Ok(Answer { text }),
             Finish::Length => {
-                let message = format!("the answer of model `{name}` was cut at its limit of tokens");
+                let message =
+                    format!("the answer of model `{name}` was cut at its limit of tokens");
                 Err(Failure::new(ErrorClass::Truncated, message).with_hint("raise `max_tokens`"))
             }
             Finish::Context => {
@@ -322,11 +328,12 @@ impl LocalModels for WithPaths {
         }
         match &self.others {
             Some(others) => others.find(name),
-            None => Err(Failure::new(
-                ErrorClass::NotFound,
-                format!("there is no local model `{name}`"),
-            )
-            .with_hint("name its file under `models:`, as `{provider: llama, path: FILE.gguf}`")),
+            None => {
+                Err(Failure::new(ErrorClass::NotFound, format!("there is no local model `{name}`"))
+                    .with_hint(
+                        "name its file under `models:`, as `{provider: llama, path: FILE.gguf}`",
+                    ))
+            }
         }
     }
 

@@ -78,9 +78,7 @@ fn overlap(text: &str, stop: &str) -> usize {
     let most = text.len().min(stop.len().saturating_sub(1));
     (1..=most)
         .rev()
-        .find(|length| {
-            stop.is_char_boundary(*length) && text.ends_with(&stop[..*length])
-        })
+        .find(|length| stop.is_char_boundary(*length) && text.ends_with(&stop[..*length]))
         .unwrap_or(0)
 }
 
@@ -118,7 +116,10 @@ mod tests {
     #[test]
     fn what_may_become_a_stop_is_held_back_and_told_if_it_does_not() {
         assert_eq!(all(&[b"one E", b"N", b"T"], &["END"]).0, ["one ", "", "ENT", ""]);
-        assert_eq!(all(&[b"one E", b"N", b"D two"], &["END"]), (vec!["one ".into(), String::new(), String::new()], true));
+        assert_eq!(
+            all(&[b"one E", b"N", b"D two"], &["END"]),
+            (vec!["one ".into(), String::new(), String::new()], true)
+        );
         assert_eq!(all(&[b"one\n"], &["\n\n"]).0, ["one", "\n"]);
     }
 

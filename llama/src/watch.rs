@@ -133,7 +133,10 @@ mod tests {
         assert_eq!(watched(&rows), None);
         assert_eq!(watched(&format!("[{}0]", "0, ".repeat(1000))), None);
         assert_eq!(watched(&format!("[{}]", "\"unknown\", ".repeat(500))), None);
-        assert_eq!(watched(&format!("[{}]", "{ \"name\": \"n/a\", \"sum\": 0 }, ".repeat(100))), None);
+        assert_eq!(
+            watched(&format!("[{}]", "{ \"name\": \"n/a\", \"sum\": 0 }, ".repeat(100))),
+            None
+        );
         assert_eq!(watched(&"n/a,n/a,not given\n".repeat(300)), None);
         assert_eq!(watched(&"- - - - - - - - ".repeat(60)), None);
     }
@@ -149,9 +152,10 @@ mod tests {
     #[test]
     fn text_in_a_script_without_spaces_counts_as_prose() {
         let mut watch = Watch::default();
-        let seen = "これはペンです。".chars().cycle().take(400).enumerate().find_map(|(at, letter)| {
-            watch.take(letter as i32, &letter.to_string()).map(|found| (at, found))
-        });
+        let seen =
+            "これはペンです。".chars().cycle().take(400).enumerate().find_map(|(at, letter)| {
+                watch.take(letter as i32, &letter.to_string()).map(|found| (at, found))
+            });
         assert_eq!(seen.expect("it is seen").1.unit.chars().count(), 8);
     }
 

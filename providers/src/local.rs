@@ -135,9 +135,8 @@ impl Local {
             })?;
             hashed.insert(file.hash, value);
         }
-        let body = request_json(request, &|file| {
-            Ok(hashed.get(&file.hash).cloned().unwrap_or_default())
-        })?;
+        let body =
+            request_json(request, &|file| Ok(hashed.get(&file.hash).cloned().unwrap_or_default()))?;
         Ok(Asked::of_program(&self.name, &request.model, body, &self.redactor))
     }
 }

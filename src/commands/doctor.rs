@@ -27,7 +27,8 @@ struct Finding {
 }
 
 pub(crate) async fn run(global: &Global) -> Result<Exit, CommandError> {
-    let findings = [store(global).await, ocr_models(), ocr_engine(), local_models().await, providers()];
+    let findings =
+        [store(global).await, ocr_models(), ocr_engine(), local_models().await, providers()];
     let services = world::providers()?.survey().await;
     if global.json {
         let services = services.iter().map(service_json);
@@ -134,7 +135,12 @@ async fn local_models() -> Finding {
         return Finding { name, found: false, what, hint };
     };
     let devices: Vec<_> = devices.iter().map(described).collect();
-    Finding { name, found: true, what: format!("{built}; computes on {}", devices.join(", ")), hint: None }
+    Finding {
+        name,
+        found: true,
+        what: format!("{built}; computes on {}", devices.join(", ")),
+        hint: None,
+    }
 }
 
 fn described(device: &Device) -> String {

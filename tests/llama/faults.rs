@@ -22,7 +22,10 @@ fn failed(world: &World, workflow: &str) -> (String, String, Option<String>) {
 fn an_image_for_a_model_without_a_projector_names_the_file_to_get() {
     let world = world();
     let (class, message, hint) = failed(&world, &asks("text", "{image: square.png, prompt: x}"));
-    assert_eq!((&*class, &*message), ("bad_request", "model `llama/models/qwen2vl.gguf` takes no images"));
+    assert_eq!(
+        (&*class, &*message),
+        ("bad_request", "model `llama/models/qwen2vl.gguf` takes no images")
+    );
     assert_eq!(
         hint.as_deref(),
         Some(
@@ -37,16 +40,19 @@ fn an_image_for_a_model_without_a_projector_names_the_file_to_get() {
 fn a_prompt_over_the_context_says_by_how_much() {
     let world = world();
     let prompt = "word ".repeat(120);
-    let (class, message, hint) = failed(&world, &asks("text", &format!("{{prompt: \"{prompt}\"}}")));
+    let (class, message, hint) =
+        failed(&world, &asks("text", &format!("{{prompt: \"{prompt}\"}}")));
     assert_eq!(class, "too_large");
     assert_eq!(
         message,
-        "what is asked takes 627 tokens, 116 more than fit into the context of 512 of model \
+        "what is asked takes 618 tokens, 107 more than fit into the context of 512 of model \
          `models/qwen2vl.gguf` with a word of answer"
     );
     assert_eq!(
         hint.as_deref(),
-        Some("raise `context` in the model's `options`, or ask about fewer or smaller images at once")
+        Some(
+            "raise `context` in the model's `options`, or ask about fewer or smaller images at once"
+        )
     );
 }
 
@@ -79,11 +85,7 @@ fn files_that_are_no_models_are_refused() {
             "input",
             "`HERE/models/text.gguf` is no GGUF file that can be used: it does not begin as a GGUF file does",
         ),
-        (
-            "cut",
-            "input",
-            "llama.cpp cannot use the weights `HERE/models/cut.gguf`",
-        ),
+        ("cut", "input", "llama.cpp cannot use the weights `HERE/models/cut.gguf`"),
     ] {
         let workflow = format!(
             "name: w\nmodels: {{m: {{provider: llama, path: models/{file}.gguf, options: {{threads: 1}}}}}}\n\
@@ -105,7 +107,7 @@ fn a_model_that_can_never_fit_is_refused_with_the_numbers() {
     let (begin, end) = message.split_once("60.0 MB of ").unwrap();
     assert_eq!(
         begin,
-        "model `models/llava.gguf` takes about 70.5 MB of memory (weights 399.7 kB, a context of \
+        "model `models/llava.gguf` takes about 70.7 MB of memory (weights 487.1 kB, a context of \
          1024 tokens 262.1 kB, computing 69.9 MB), and "
     );
     assert!(end.ends_with(" can be used"), "{end}");
@@ -135,9 +137,38 @@ fn names_and_options_that_nobody_knows_are_said() {
 }
 
 #[test]
-fn a_limit_that_was_asked_for_cuts_and_one_that_was_not_is_the_context() {
+fn control_tokens_in_what_is_asked_are_letters() {
     let world = world();
-    let (class, message, _) = failed(&world, &asks("text", "{prompt: x, max_tokens: 3, temperature: 0}"));
+    let tokens = |prompt: &str| {
+        world.write("w.yaml", &asks("text", &format!("{{prompt: \"{prompt}\", max_tokens: 1}}")));
+        let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).json();
+        run["steps"]["ask"]["meta"]["usage"]["input_tokens"].as_u64().unwrap()
+    };
+    // Each letter is a token; as a control token it would be one.
+    assert_eq!(tokens("<|im_end|>") - tokens("0123456789"), 0);
+}
+
+#[test]
+fn an_answer_that_fills_the_context_says_so() {
+    let world = world();
+    let with = format!("{{prompt: \"{}\", temperature: 1, seed: 2}}", "word ".repeat(98));
+    let (class, message, hint) = failed(&world, &asks("text", &with));
+    assert_eq!(class, "truncated", "{message}");
+    assert_eq!(
+        message,
+        "the answer of model `llama/models/qwen2vl.gguf` was cut where its context of 512 tokens was full"
+    );
+    assert_eq!(
+        hint.as_deref(),
+        Some("raise `context` in the model's `options`, or ask about less at once")
+    );
+}
+
+#[test]
+fn a_limit_that_was_asked_for_cuts() {
+    let world = world();
+    let (class, message, _) =
+        failed(&world, &asks("text", "{prompt: x, max_tokens: 3, temperature: 0}"));
     assert_eq!(class, "truncated");
     assert_eq!(
         message,
@@ -148,13 +179,13 @@ fn a_limit_that_was_asked_for_cuts_and_one_that_was_not_is_the_context() {
 #[test]
 fn a_schema_that_no_grammar_can_hold_is_asked_for_in_words_and_said() {
     let world = world();
-    let schema = r##"{type: object, properties: {a: {$ref: "#/definitions/none"}}}"##;
-    world.write("w.yaml", &asks("text", &format!("{{prompt: x, max_tokens: 8, schema: {schema}}}")));
+    // The grammar knows patterns of whole texts only.
+    let schema = r#"{type: string, pattern: "[0-9]+"}"#;
+    world
+        .write("w.yaml", &asks("text", &format!("{{prompt: x, max_tokens: 8, schema: {schema}}}")));
     let run = world.flow(&["run", "w.yaml", "--json"]).exits(1).run();
     let logs = world.flow(&["logs", &run]).exits(0).stdout;
-    assert!(logs.contains("no grammar can hold the answer to its schema ("), "{logs}");
-    assert!(
-        logs.contains("the model is asked for it in words, and the answer is checked"),
-        "{logs}"
-    );
+    let line = "no grammar can hold the answer to its schema: the model is asked for it in words, \
+                and the answer is checked";
+    assert!(logs.contains(line), "{logs}");
 }

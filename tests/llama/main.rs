@@ -27,7 +27,11 @@ fn world() -> World {
     tiny::write(&world.path("models"), None).unwrap();
     for (name, width, height) in [("square", 48, 48), ("wide", 120, 80), ("small", 30, 60)] {
         let image = RgbImage::from_fn(width, height, |x, y| {
-            Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, ((x / 8 + y / 8) % 2 * 200) as u8])
+            Rgb([
+                (x * 255 / width) as u8,
+                (y * 255 / height) as u8,
+                ((x / 8 + y / 8) % 2 * 200) as u8,
+            ])
         });
         image.save(world.path(&format!("{name}.png"))).unwrap();
     }
@@ -40,6 +44,7 @@ models:
   llava: { provider: llama, path: models/llava.gguf, projector: models/mmproj-llava.gguf, options: { threads: 1, context: 1024, parallel: 4 } }
   llava16: { provider: llama, path: models/llava.gguf, projector: models/mmproj-llava16.gguf, options: { threads: 1, context: 1024, parallel: 4 } }
   qwen2vl: { provider: llama, path: models/qwen2vl.gguf, projector: models/mmproj-qwen2vl.gguf, options: { threads: 1, context: 1024, parallel: 4 } }
+  alone: { provider: llama, path: models/qwen2vl.gguf, options: { threads: 1, context: 512, parallel: 1 } }
   text: { provider: llama, path: models/qwen2vl.gguf, options: { threads: 1, context: 512, parallel: 4 } }
 ";
 

@@ -51,7 +51,8 @@ fn greedy_answers_are_those_of_llama_cpp() {
     let mut steps = String::new();
     for (at, (model, _, _, images, prompt)) in CASES.iter().enumerate() {
         let images: Vec<_> = images.iter().map(|image| format!("{image}.png")).collect();
-        let with = json!({ "images": images, "prompt": prompt, "max_tokens": TOKENS, "temperature": 0 });
+        let with =
+            json!({ "images": images, "prompt": prompt, "max_tokens": TOKENS, "temperature": 0 });
         steps.push_str(&format!(
             "  - {{id: s{at}, uses: model.generate, model: {model}, retry: {{attempts: 1}}, \
              on_error: continue, with: {with}}}\n"
@@ -78,7 +79,8 @@ fn greedy_answers_are_those_of_llama_cpp() {
 
 /// What the command says, where it was built.
 fn live(world: &World) -> Option<Vec<Value>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let command = target.join("llama-tools/llama-mtmd-cli");
     if !command.is_file() {
         support::say("llama.cpp's own command is not there: what it once said is compared with");
@@ -106,9 +108,9 @@ const PROMPT: &[u8] = b"\n> ";
 fn chatted(asked: &mut Command, images: &[PathBuf], prompt: &str) -> Vec<u8> {
     let asked = asked.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = asked.spawn().unwrap();
-    let mut typed = images.iter().fold(String::new(), |typed, image| {
-        typed + &format!("/image {}\n", image.display())
-    });
+    let mut typed = images
+        .iter()
+        .fold(String::new(), |typed, image| typed + &format!("/image {}\n", image.display()));
     typed.push_str(&format!("{prompt}\n"));
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(typed.as_bytes()).unwrap();
@@ -133,7 +135,9 @@ fn chatted(asked: &mut Command, images: &[PathBuf], prompt: &str) -> Vec<u8> {
 fn plain(mut bytes: Vec<u8>) -> String {
     // A letter may go on behind a control token.
     for control in CONTROL {
-        while let Some(at) = bytes.windows(control.len()).position(|found| found == control.as_bytes()) {
+        while let Some(at) =
+            bytes.windows(control.len()).position(|found| found == control.as_bytes())
+        {
             bytes.drain(at..at + control.len());
         }
     }
@@ -141,7 +145,7 @@ fn plain(mut bytes: Vec<u8>) -> String {
 }
 
 #[test]
-fn answers_are_the_same_whoever_else_is_asked() {
+fn with_a_seed_and_alone_answers_are_the_same_each_time() {
     let world = world();
     let steps = |model: &str| {
         format!(
@@ -149,7 +153,7 @@ fn answers_are_the_same_whoever_else_is_asked() {
              with: {{prompt: \"Say it {{{{ item % 2 }}}} times\", max_tokens: 24, temperature: 0.8, seed: 7}}}}\n"
         )
     };
-    world.write("w.yaml", &steps("text"));
+    world.write("w.yaml", &steps("alone"));
     let run = world.flow(&["run", "w.yaml", "--json"]).exits(0).run();
     let shown = world.flow(&["show", &run, "--step", "s", "--json"]).exits(0).json();
     let mut texts: Vec<(u64, Value)> = Vec::new();

@@ -10,11 +10,14 @@ use crate::support::World;
 /// Sentences of which something is to be read.
 fn sentences() -> Vec<String> {
     let names = ["Anna", "Bo", "Chen", "Dora", "Emil", "Fatima", "Goro", "Hana", "Ivan", "Jo"];
-    let towns = ["Oslo", "Kyoto", "Lima", "Cairo", "Bern", "Porto", "Quito", "Riga", "Graz", "Turin"];
+    let towns =
+        ["Oslo", "Kyoto", "Lima", "Cairo", "Bern", "Porto", "Quito", "Riga", "Graz", "Turin"];
     let pairs = names.iter().flat_map(|name| towns.iter().map(move |town| (name, town)));
     pairs
         .enumerate()
-        .map(|(at, (name, town))| format!("{name} paid {}.50 euros in {town} for a \"{at}\" ticket.", at + 3))
+        .map(|(at, (name, town))| {
+            format!("{name} paid {}.50 euros in {town} for a \"{at}\" ticket.", at + 3)
+        })
         .collect()
 }
 
@@ -64,7 +67,8 @@ fn an_extraction_that_is_bound_to_a_schema_is_valid_json_a_hundred_times_of_a_hu
     assert_eq!(all.len(), 100);
     let wrong: Vec<_> = all.iter().filter(|value| !value.is_object()).collect();
     assert!(wrong.is_empty(), "{} of 100 are no JSON of the schema", wrong.len());
-    let right = all.iter().filter(|value| value["amount"].as_f64().is_some_and(|sum| sum > 0.0)).count();
+    let right =
+        all.iter().filter(|value| value["amount"].as_f64().is_some_and(|sum| sum > 0.0)).count();
     assert!(right > 50, "{right} amounts of 100 are above zero: {:#}", Value::Array(all));
 }
 

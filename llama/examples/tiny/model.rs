@@ -304,7 +304,9 @@ impl Gguf {
         let mut state = self.random;
         let values: Vec<_> = (0..count)
             .map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 let unit = ((state >> 40) as f32) / ((1_u32 << 24) as f32);
                 (unit - 0.5) * 3.464_101_6 * scale
             })

@@ -24,7 +24,7 @@ use super::prompt::{Mark, Unit, units};
 use super::sampler::{Sampler, grammar};
 use super::slot::{Job, Limit, Next, Slot, cells, common, positions};
 use super::tell;
-use crate::protocol::{Ask, Finish, FromHost, Load, Took, ToHost};
+use crate::protocol::{Ask, Finish, FromHost, Load, ToHost, Took};
 
 /// Tokens of prompts that a step reads while answers are being written.
 const READ_BESIDE: usize = 512;
@@ -114,11 +114,10 @@ impl<'m> Engine<'m> {
     fn job(&mut self, ask: &Ask) -> Result<Job, Failure> {
         let grammar = ask.schema.as_ref().map(|schema| grammar(&self.model.model, schema));
         let (grammar, also) = match (grammar, &ask.schema) {
-            (Some(Err(why)), Some(schema)) => {
-                let line = format!(
-                    "no grammar can hold the answer to its schema ({why}): the model is asked for \
-                     it in words, and the answer is checked"
-                );
+            (Some(None), Some(schema)) => {
+                let line = "no grammar can hold the answer to its schema: the model is asked for \
+                            it in words, and the answer is checked"
+                    .to_owned();
                 tell(&FromHost::Note { id: ask.id, line });
                 let also = format!(
                     "Answer with one JSON value that fits this JSON Schema, and nothing else:\n\
@@ -126,7 +125,7 @@ impl<'m> Engine<'m> {
                 );
                 (None, Some(also))
             }
-            (grammar, _) => (grammar.and_then(Result::ok), None),
+            (grammar, _) => (grammar.flatten(), None),
         };
         let eyes = self.eyes.as_ref();
         let prompt = units(ask, also.as_deref(), self.model, eyes, &mut self.images)?;
@@ -200,7 +199,9 @@ impl<'m> Engine<'m> {
             .min_by_key(|at| (Some(*at) == source, self.slots[*at].used))?;
         let slot = best.unwrap_or(oldest);
         let mut others: Vec<_> = (0..self.slots.len())
-            .filter(|at| free(&self.slots[*at]) && *at != slot && !self.slots[*at].history.is_empty())
+            .filter(|at| {
+                free(&self.slots[*at]) && *at != slot && !self.slots[*at].history.is_empty()
+            })
             .collect();
         others.sort_by_key(|at| (Some(*at) == source, self.slots[*at].used));
         let taken = |slots: &[Slot]| {

@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use flow_core::error::Failure;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgb, RgbImage};
-use llama_cpp_2::mtmd::{MtmdBitmap, MtmdContext, MtmdInputChunks, MtmdInputText, mtmd_default_marker};
+use llama_cpp_2::mtmd::{
+    MtmdBitmap, MtmdContext, MtmdInputChunks, MtmdInputText, mtmd_default_marker,
+};
 
 /// Images that are kept prepared.
 const KEPT: usize = 4;
@@ -46,7 +48,8 @@ impl Images {
             Failure::input(format!("image `{name}` cannot be decoded: {why}"))
                 .with_hint("open it in a viewer and save it anew, as PNG or JPEG")
         })?;
-        let refused = |why: String| Failure::input(format!("image `{name}` cannot be looked at: {why}"));
+        let refused =
+            |why: String| Failure::input(format!("image `{name}` cannot be looked at: {why}"));
         let (width, height) = pixels.dimensions();
         let bitmap = MtmdBitmap::from_image_data(width, height, pixels.as_raw())
             .map_err(|error| refused(error.to_string()))?;

@@ -135,8 +135,9 @@ fn refuse_old_processor() -> Result<(), Failure> {
         use std::arch::is_x86_feature_detected as has;
         if !(has!("avx2") && has!("fma") && has!("f16c") && has!("bmi2")) {
             let message = "local models need a processor with AVX2, FMA, F16C and BMI2";
-            return Err(Failure::new(ErrorClass::Limit, message)
-                .with_hint("every x86-64 processor since about 2015 has them; ask `ollama/…` instead"));
+            return Err(Failure::new(ErrorClass::Limit, message).with_hint(
+                "every x86-64 processor since about 2015 has them; ask `ollama/…` instead",
+            ));
         }
     }
     Ok(())

@@ -22,7 +22,11 @@ pub(super) struct Sampler {
 
 impl Sampler {
     /// One that holds to a grammar, where there is one.
-    pub(super) fn new(model: &LlamaModel, sampling: &Sampling, grammar: Option<LlamaSampler>) -> Self {
+    pub(super) fn new(
+        model: &LlamaModel,
+        sampling: &Sampling,
+        grammar: Option<LlamaSampler>,
+    ) -> Self {
         Self { chain: chain(model, sampling), grammar }
     }
 
@@ -77,9 +81,9 @@ fn chain(model: &LlamaModel, sampling: &Sampling) -> LlamaSampler {
     LlamaSampler::chain(samplers, true)
 }
 
-/// The grammar of a schema, or why there is none.
-pub(super) fn grammar(model: &LlamaModel, schema: &Value) -> Result<LlamaSampler, String> {
-    let rules = llama_cpp_2::json_schema_to_grammar(&schema.to_string())
-        .map_err(|error| error.to_string())?;
-    LlamaSampler::grammar(model, &rules, ROOT).map_err(|error| error.to_string())
+/// The grammar of a schema; none where no grammar can say what the schema does.
+pub(super) fn grammar(model: &LlamaModel, schema: &Value) -> Option<LlamaSampler> {
+    // It does not tell why: what llama.cpp throws does not come through.
+    let rules = llama_cpp_2::json_schema_to_grammar(&schema.to_string()).ok()?;
+    LlamaSampler::grammar(model, &rules, ROOT).ok()
 }

@@ -227,7 +227,10 @@ mod tests {
     #[test]
     fn what_is_wrong_with_an_answer_is_said() {
         let repeats = repeats(&Repetition { unit: "the same".into(), times: 12 });
-        assert_eq!(repeats.message, "the model repeats itself: it wrote `the same` 12 times in a row");
+        assert_eq!(
+            repeats.message,
+            "the model repeats itself: it wrote `the same` 12 times in a row"
+        );
         assert_eq!(runs_away(4096).message, "the model wrote 4096 tokens and came to no end");
     }
 }

@@ -70,7 +70,8 @@ impl Template {
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |why: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, why))
         });
@@ -82,10 +83,8 @@ impl Template {
         };
         let in_parts = !shows(json!([{ "role": "user", "content": PROBE }]))
             && shows(json!([{ "role": "user", "content": [{ "type": "text", "text": PROBE }] }]));
-        let takes_system = shows(json!([
-            message("system", PROBE, in_parts),
-            message("user", "?", in_parts),
-        ]));
+        let takes_system =
+            shows(json!([message("system", PROBE, in_parts), message("user", "?", in_parts),]));
         let known = Some(own);
         Kind::Jinja { environment: Box::new(environment), in_parts, takes_system, known }
     }
@@ -149,7 +148,12 @@ fn messages(system: Option<&str>, turns: &[Said], in_parts: bool, takes_system: 
     own.into_iter().chain(said).collect()
 }
 
-fn run(environment: &Environment<'_>, messages: &Value, bos: &str, eos: &str) -> Result<String, Error> {
+fn run(
+    environment: &Environment<'_>,
+    messages: &Value,
+    bos: &str,
+    eos: &str,
+) -> Result<String, Error> {
     environment.get_template("chat")?.render(context! {
         messages => messages,
         bos_token => bos,

@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn with_less_fewer_and_then_a_smaller_context() {
-        let cells = |usable| plan(usable, &Room::default()).map(|(load, _)| (load.context, load.cells));
+        let cells =
+            |usable| plan(usable, &Room::default()).map(|(load, _)| (load.context, load.cells));
         assert_eq!(cells(12_000_000_000).unwrap(), (8192, 4 * 8192));
         assert_eq!(cells(8_000_000_000).unwrap(), (8192, 4 * 8192));
         assert_eq!(cells(7_200_000_000).unwrap(), (4096, 4 * 4096 / 4));

@@ -85,12 +85,8 @@ impl Process {
         let kill = CancellationToken::new();
         let (told, mut loading) = mpsc::unbounded_channel();
         shared.waiting().insert(LOADING, told);
-        let reader = Reader {
-            name: name.clone(),
-            child,
-            shared: Arc::clone(&shared),
-            kill: kill.clone(),
-        };
+        let reader =
+            Reader { name: name.clone(), child, shared: Arc::clone(&shared), kill: kill.clone() };
         let tasks = [
             AbortOnDropHandle::new(tokio::spawn(write(stdin, messages))),
             AbortOnDropHandle::new(tokio::spawn(reader.read(stdout, stderr))),
@@ -278,9 +274,9 @@ impl Reader {
         let Ok(message) = serde_json::from_str::<FromHost>(line) else { return };
         let (id, is_last) = match &message {
             FromHost::Loaded(_) | FromHost::Unusable { .. } => (LOADING, true),
-            FromHost::Encoding { id, .. } | FromHost::Text { id, .. } | FromHost::Note { id, .. } => {
-                (*id, false)
-            }
+            FromHost::Encoding { id, .. }
+            | FromHost::Text { id, .. }
+            | FromHost::Note { id, .. } => (*id, false),
             FromHost::Done { id, .. } | FromHost::Failed { id, .. } => (*id, true),
         };
         let mut waiting = self.shared.waiting();
@@ -309,7 +305,8 @@ impl Reader {
             true => message,
             false => format!("{message}; its last words: {}", words.join(" / ")),
         };
-        Failure::new(ErrorClass::Server, message).with_hint("the next request starts it anew; `dmesg` says whether memory ran out")
+        Failure::new(ErrorClass::Server, message)
+            .with_hint("the next request starts it anew; `dmesg` says whether memory ran out")
     }
 }
 
