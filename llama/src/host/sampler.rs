@@ -63,7 +63,7 @@ fn allows(grammar: &mut LlamaSampler, token: LlamaToken) -> bool {
 
 fn chain(model: &LlamaModel, sampling: &Sampling) -> LlamaSampler {
     let mut samplers = Vec::new();
-    if sampling.repeat_penalty != 1.0 && sampling.repeat_last > 0 {
+    if (sampling.repeat_penalty - 1.0).abs() > f32::EPSILON && sampling.repeat_last > 0 {
         let (last, penalty) = (sampling.repeat_last, sampling.repeat_penalty);
         samplers.push(LlamaSampler::penalties(model.n_vocab(), last, penalty, 0.0, 0.0));
     }
