@@ -36,6 +36,8 @@ bench: models ## measure against limits and peers (ROWS="chain start" for some)
 	cargo build --release --locked --package flow-providers --example exchange
 	-scripts/fetch-bench-peers
 	-scripts/fetch-onnxruntime
+	-scripts/fetch-llama-model
+	-scripts/build-llama-tools release
 	benches/run $(ROWS) --flow $(TARGET)/release/flow
 
 soak: models ## run, kill and resume a mix for SECONDS (3600), with SEED

@@ -206,10 +206,7 @@ def rows(flow):
         return [absent("local models", "scripts/build-llama-tools builds llama.cpp's command")]
     print(f"{cores()} threads", file=sys.stderr)
     within = folder()
-    subprocess.run(
-        ["cargo", "run", "--quiet", "--locked", "-p", "flow-llama", "--example", "tiny", "--",
-         within / "models", "576"], cwd=ROOT, check=True,
-    )
+    subprocess.run([TOOLS / "tiny", within / "models", "576"], check=True)
     projector = within / "models" / "mmproj-576.gguf"
     return [
         *single(flow, projector, within), *curve(flow, within), *questions(flow, projector, within),

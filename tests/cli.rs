@@ -268,7 +268,7 @@ fn doctor_says_what_is_missing_and_what_to_do() {
         ("llama", cfg!(feature = "llama")),
         ("providers", true),
     ];
-    assert_eq!(found[..4], expected);
+    assert_eq!(found[..5], expected);
     assert_eq!(findings[2]["what"], "rten");
     assert!(findings[1]["hint"].is_string(), "{findings:#}");
 }

@@ -111,7 +111,7 @@ mod tests {
     fn a_sentence_that_comes_again_and_again_is_seen_and_shown_shortened() {
         let sentence = "The image shows a man who stands in front of a very large building. ";
         let (at, found) = watched(&sentence.repeat(100)).expect("it is seen");
-        assert_eq!(found.unit, "of a very large building. The image shows a man who stands …");
+        assert_eq!(found.unit, "large building. The image shows a man who stands in front o…");
         assert!(found.times >= 6 && at < 120, "{found:?} after {at} words");
     }
 
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_loop_is_seen_after_a_beginning_that_was_fine() {
         let text = format!("{}{}", "one two three four five six seven. ", "the same. ".repeat(200));
-        assert_eq!(watched(&text).expect("it is seen").1.unit, "the same.");
+        assert_eq!(watched(&text).expect("it is seen").1.unit, "same. the");
     }
 
     #[test]
@@ -172,7 +172,9 @@ mod tests {
                         .map(|token| ["one ", "two ", "three "][*token as usize])
                         .collect();
                     prop_assert!(found.times >= PROSE.0);
-                    prop_assert!(found.unit.ends_with('…') || all.contains(&format!("{0} {0}", found.unit)));
+                    let twice = format!("{0} {0}", found.unit);
+                    let is_there = found.unit.ends_with('…') || all.contains(&twice);
+                    prop_assert!(is_there, "{:?}", found);
                     break;
                 }
             }

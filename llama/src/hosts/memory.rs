@@ -217,8 +217,8 @@ mod tests {
         let cells =
             |usable| plan(usable, &Room::default()).map(|(load, _)| (load.context, load.cells));
         assert_eq!(cells(12_000_000_000).unwrap(), (8192, 4 * 8192));
-        assert_eq!(cells(8_000_000_000).unwrap(), (8192, 4 * 8192));
-        assert_eq!(cells(7_200_000_000).unwrap(), (4096, 4 * 4096 / 4));
+        assert_eq!(cells(8_000_000_000).unwrap(), (8192, 8192));
+        assert_eq!(cells(7_400_000_000).unwrap(), (4096, 4096));
     }
 
     #[test]
