@@ -170,7 +170,10 @@ fn speed_line(speed: &Speed) -> String {
     let rates =
         [("prompt", speed.prompt), ("image", speed.image), ("generation", speed.generation)];
     let rates = rates.into_iter().filter_map(|(what, rate)| Some((what, rate?)));
-    let mut line: String = rates.map(|(what, rate)| format!("  {what} {rate:.1} tok/s")).collect();
+    let mut line = String::new();
+    for (what, rate) in rates {
+        line.push_str(&format!("  {what} {rate:.1} tok/s"));
+    }
     if speed.reused > 0 {
         line.push_str(&format!("  {} tokens known", speed.reused));
     }

@@ -186,7 +186,7 @@ fn projector(kind: Sight, tower: &Tower, dimensions: u32) -> Gguf {
     }
     file.float("clip.vision.attention.layer_norm_epsilon", 1e-5);
     file.floats("clip.vision.image_mean", &[0.481_454_66, 0.457_827_5, 0.408_210_73]);
-    file.floats("clip.vision.image_std", &[0.268_629_54, 0.261_302_58, 0.275_777_11]);
+    file.floats("clip.vision.image_std", &[0.268_629_54, 0.261_302_6, 0.275_777_1]);
     file.flag("clip.use_gelu", false);
     let squares = (side / SQUARE).pow(2);
     file.random("v.patch_embd.weight", &[SQUARE, SQUARE, 3, wide], 0.05);
