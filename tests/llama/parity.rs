@@ -130,7 +130,9 @@ fn chatted(asked: &mut Command, images: &[PathBuf], prompt: &str) -> Vec<u8> {
     child.kill().unwrap();
     child.wait().unwrap();
     let [.., begin, end] = prompts[..] else { panic!("{prompts:?}") };
-    said[begin..end - PROMPT.len()].to_vec()
+    let said = &said[begin..end - PROMPT.len()];
+    // What was typed may be shown before the answer.
+    said.strip_prefix(prompt.as_bytes()).unwrap_or(said).to_vec()
 }
 
 /// A text without control tokens, and without the spaces around it.
