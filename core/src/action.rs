@@ -119,6 +119,11 @@ pub trait Action: Send + Sync {
         false
     }
 
+    /// What becomes of an answer that a person gave in the place of a model.
+    fn completed(&self, answer: Value) -> Result<Value, Failure> {
+        Ok(answer)
+    }
+
     /// Runs one attempt.
     ///
     /// Ends soon after the context's token is cancelled. Dropping the future stops the work
@@ -242,6 +247,8 @@ pub struct StepContext {
     pub text: LogSink,
     /// The attempt before, when this one asks again.
     pub earlier: Option<Earlier>,
+    /// Whether every value of the answer must stand on the pages that are named for it.
+    pub require_grounded: bool,
     /// What it may do where it can wait for a batch; none where its step has no `deadline`.
     pub batches: Option<BatchAccess>,
     /// What calls of this attempt took, kept whether it succeeds or fails.
@@ -256,6 +263,7 @@ pub struct UsageSlot(Arc<Mutex<Noted>>);
 struct Noted {
     usage: Option<CallUsage>,
     reply: Option<String>,
+    meta: Option<Value>,
 }
 
 impl UsageSlot {
@@ -277,6 +285,16 @@ impl UsageSlot {
     /// Takes what the model said.
     pub fn take_reply(&self) -> Option<String> {
         self.noted().reply.take()
+    }
+
+    /// Notes what is to be known of the output beside it, as keys of `steps.X.meta`.
+    pub fn note_meta(&self, meta: Value) {
+        self.noted().meta = Some(meta);
+    }
+
+    /// Takes what was noted of the output.
+    pub fn take_meta(&self) -> Option<Value> {
+        self.noted().meta.take()
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
@@ -339,10 +357,12 @@ fn canonicalize_existing(path: &Path) -> Option<PathBuf> {
     }
 }
 
-/// The actions that workflows can use, by name.
+/// The actions that workflows can use, by name, and the tasks.
 #[derive(Clone, Default)]
 pub struct ActionRegistry {
     actions: BTreeMap<&'static str, Registered>,
+    /// Files of the tasks that are built in, by name.
+    tasks: BTreeMap<&'static str, &'static str>,
 }
 
 #[derive(Clone)]
@@ -366,6 +386,21 @@ impl ActionRegistry {
     pub fn add(&mut self, action: Arc<dyn Action>) {
         let name = action.spec().name;
         self.actions.insert(name, Registered { action, input: Arc::default() });
+    }
+
+    /// Adds a task: its name and its file.
+    pub fn add_task(&mut self, name: &'static str, text: &'static str) {
+        self.tasks.insert(name, text);
+    }
+
+    /// The file of the task of this name, where one is built in.
+    pub fn task(&self, name: &str) -> Option<&'static str> {
+        self.tasks.get(name).copied()
+    }
+
+    /// Names of the tasks that are built in, in order.
+    pub fn tasks(&self) -> impl Iterator<Item = &'static str> {
+        self.tasks.keys().copied()
     }
 
     /// The action of this name.

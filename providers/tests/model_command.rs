@@ -63,6 +63,7 @@ impl Bench {
             paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,
             text: Arc::new(|_: &str| {}),
+            require_grounded: false,
             earlier: None,
             batches: None,
             usage: UsageSlot::default(),

@@ -51,6 +51,8 @@ pub(crate) fn step(id: &str, action: &str, after: &[usize]) -> Step {
         with: literal(),
         computed: Vec::new(),
         models: Vec::new(),
+        task: None,
+        grounded: false,
     };
     working(id, work, after)
 }

@@ -10,20 +10,44 @@ use serde_json::{Value, json};
 
 use crate::action::ActionSpec;
 use crate::content::ContentHash;
-use crate::language::ModelChoice;
+use crate::language::{ModelChoice, Task};
 
-/// The identity of running an action with an input.
-pub(crate) fn of_action(spec: &ActionSpec, models: &[ModelChoice], input: &Value) -> ContentHash {
+/// The identity of running an action with an input, for a task, and where values must stand on
+/// the page.
+pub(crate) fn of_action(
+    spec: &ActionSpec,
+    models: &[ModelChoice],
+    input: &Value,
+    task: Option<Value>,
+    grounded: bool,
+) -> ContentHash {
     let models: Vec<Value> = models
         .iter()
         .map(|m| json!([m.provider, m.model, m.path, m.projector, m.options, served_by(m)]))
         .collect();
-    ContentHash::of_json(&json!({
+    let mut identity = json!({
         "action": spec.name,
         "version": spec.version,
         "models": models,
         "input": without_names(input),
-    }))
+    });
+    // What does without them keeps the identity that it had before there was either.
+    if let Some(task) = task {
+        identity["task"] = task;
+    }
+    if grounded {
+        identity["grounded"] = true.into();
+    }
+    ContentHash::of_json(&identity)
+}
+
+/// What a task adds to the identity of what it asks: its texts and its schema are in the
+/// question, the rest is here.
+pub(crate) fn of_task(task: &Task, given: &Value) -> Value {
+    let adds: Vec<Value> =
+        task.adds.iter().map(|(key, value)| json!([key, value.source()])).collect();
+    let given = if adds.is_empty() { Value::Null } else { without_names(given) };
+    json!([task.name, task.version, adds, given])
 }
 
 /// Settings of a provider that do not decide what a model answers: how much may be asked, what

@@ -42,7 +42,7 @@ pub(crate) struct Entry {
 pub(crate) struct Details {
     /// The packed output, or what a person is shown.
     pub(crate) value: Option<Value>,
-    /// What the step cache knows of the call that yielded the output.
+    /// What is known of the output: by its action, or by the step cache.
     pub(crate) meta: Option<Value>,
     /// Whether later runs may use the output.
     pub(crate) cache: bool,

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::error::ErrorClass;
 use crate::ids::StepId;
+use crate::language::task::Task;
 use crate::template::Template;
 use crate::units::Money;
 
@@ -340,7 +341,7 @@ pub struct ForEach {
 pub enum Work {
     /// Runs an action.
     Action {
-        /// Its name, e.g. `document.ocr`.
+        /// Its name, e.g. `document.ocr` or `task.chart`.
         name: String,
         /// Its input; always a map.
         with: Template,
@@ -349,6 +350,10 @@ pub enum Work {
         computed: Vec<String>,
         /// The models it may ask, in order; empty where it asks none.
         models: Vec<ModelChoice>,
+        /// The task that it is; none of an action.
+        task: Option<Arc<Task>>,
+        /// Whether every value that a model reads must stand on the page.
+        grounded: bool,
     },
     /// Runs a block of steps for each item.
     Body {

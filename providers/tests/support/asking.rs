@@ -73,6 +73,7 @@ impl Asking {
             paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,
             text: Arc::new(|_: &str| {}),
+            require_grounded: false,
             earlier: None,
             batches: None,
             usage: UsageSlot::default(),

@@ -161,6 +161,8 @@ fn built(plan: &Plan) -> Step {
         with: Template::Literal(json!({ "external": plan.external })),
         computed: Vec::new(),
         models: Vec::new(),
+        task: None,
+        grounded: false,
     };
     let (for_each, work) = match &plan.does {
         Does::Once(_) => (None, action()),

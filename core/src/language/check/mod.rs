@@ -12,6 +12,7 @@ mod reader;
 mod resolve;
 mod settings;
 mod steps;
+mod tasks;
 mod triggers;
 mod types;
 mod user;
@@ -33,6 +34,7 @@ use crate::content::ContentHash;
 use crate::units::Money;
 use reader::Fields;
 
+pub use tasks::task;
 pub use user::user_providers;
 
 /// The most levels that sub-workflows may nest.
@@ -42,6 +44,12 @@ const DEEPEST: usize = 8;
 pub trait Files {
     /// The text of a file, or why it cannot be read.
     fn read(&self, path: &str) -> Result<String, String>;
+
+    /// The text of a file that need not be there; none where it is not. Who can tell a file
+    /// that is not there from one that cannot be read says why it cannot.
+    fn read_if_any(&self, path: &str) -> Result<Option<String>, String> {
+        Ok(self.read(path).ok())
+    }
 }
 
 /// What a workflow is checked against.
@@ -162,6 +170,8 @@ struct Session {
     open: Vec<String>,
     /// Sub-workflows that were checked: each is once, however many steps run it.
     checked: BTreeMap<String, Option<Arc<Workflow>>>,
+    /// Tasks that were looked for, by name.
+    tasks: BTreeMap<String, tasks::Found>,
 }
 
 impl Session {
