@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Approve(Approve),
     /// Forget runs that ended long ago, and what only they needed.
     Prune(Prune),
+    /// Run a workflow over cases whose answers are known, and say how well it does.
+    Eval(Eval),
     /// Print the JSON Schema of workflow files, for editors.
     Schema,
     /// Say what this machine has and what is missing; asks the model services that are set up.
@@ -61,6 +63,9 @@ pub(crate) enum Command {
     /// The models there are.
     #[command(subcommand)]
     Model(Model),
+    /// The tasks that steps can use: questions to a model, kept as data.
+    #[command(subcommand)]
+    Task(Task),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -72,6 +77,17 @@ pub(crate) enum Command {
 pub(crate) enum Model {
     /// List what each model service has, what its models take, and what they cost; asks them.
     Ls,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Task {
+    /// List the tasks that are built in, and those of the folder `tasks` here.
+    Ls,
+    /// Print a task: its file, or with `--json` what it takes and yields.
+    Show {
+        /// The task's name.
+        name: String,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -178,6 +194,9 @@ pub(crate) struct Show {
     /// Show one step or instance: its output and its attempts.
     #[arg(long, value_name = "PATH")]
     pub(crate) step: Option<String>,
+    /// Print a page of HTML: the pages that values were read from, each with its box.
+    #[arg(long, conflicts_with_all = ["step", "json"])]
+    pub(crate) html: bool,
 }
 
 #[derive(Args, Debug)]
@@ -218,6 +237,32 @@ pub(crate) struct Prune {
     /// Give the space that gets free back to the disk; nobody can write meanwhile.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) vacuum: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Eval {
+    /// The workflow's file.
+    pub(crate) file: PathBuf,
+    /// Folder of cases: `NAME.json` with the known answers, and a file of that name beside it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cases: PathBuf,
+    /// Models to compare, each asked in the place of all that the workflow names.
+    #[arg(long, value_name = "MODEL", value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+    /// The output that holds the fields; the outputs themselves where none is named.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) output: Option<String>,
+    /// A field, and what the known answers call it; all that both have where none is named.
+    #[arg(long = "field", value_name = "FIELD=NAME", value_parser = pair)]
+    pub(crate) fields: Vec<(String, String)>,
+    /// Write a page with what is not right, side by side.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// File of secrets, a `NAME=VALUE` a line; the environment where a name is not in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cassette: Cassette,
 }
 
 #[derive(Args, Debug)]

@@ -4,12 +4,16 @@
 mod cassette;
 mod cli;
 mod commands;
+mod eval;
 mod failpoint;
 mod graph;
 mod output;
+mod page;
+mod places;
 mod progress;
 mod report;
 mod settings;
+mod tasks;
 mod world;
 
 use std::panic;

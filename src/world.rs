@@ -24,6 +24,7 @@ use crate::failpoint;
 use crate::output;
 use crate::report::{CommandError, Exit};
 use crate::settings;
+use crate::tasks::TASKS;
 
 /// The name of the store's folder beside a workflow.
 const STORE: &str = ".flow";
@@ -63,6 +64,9 @@ fn actions_of(providers: &Arc<Providers>) -> ActionRegistry {
     flow_core::actions::register(&mut registry);
     let models = ModelFolder::new(ocr_models()).run_by(ocr_runtime());
     flow_providers::register(&mut registry, Arc::clone(providers), models, cores());
+    for (name, text) in TASKS {
+        registry.add_task(name, text);
+    }
     registry
 }
 
@@ -107,15 +111,20 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 /// Files beside a workflow.
-struct Beside(PathBuf);
+pub(crate) struct Beside(pub(crate) PathBuf);
 
 impl Files for Beside {
     fn read(&self, path: &str) -> Result<String, String> {
-        let bytes = std::fs::read(self.0.join(path)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            _ => error.to_string(),
-        })?;
-        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+        self.read_if_any(path)?.ok_or_else(|| "there is no such file".to_owned())
+    }
+
+    fn read_if_any(&self, path: &str) -> Result<Option<String>, String> {
+        let bytes = match std::fs::read(self.0.join(path)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        String::from_utf8(bytes).map(Some).map_err(|_| "it is not UTF-8".to_owned())
     }
 }
 

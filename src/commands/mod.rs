@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod doctor;
 mod drive;
+mod eval;
 mod graph;
 mod logs;
 mod model;
@@ -16,8 +17,9 @@ mod run;
 mod runs;
 mod schema;
 mod show;
+mod task;
 
-use crate::cli::{Cli, Command, Model};
+use crate::cli::{Cli, Command, Model, Task};
 use crate::report::{CommandError, Exit};
 
 /// Carries a command out.
@@ -35,9 +37,12 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Cancel(args) => cancel::run(&global, &args).await,
         Command::Approve(args) => approve::run(&global, args).await,
         Command::Prune(args) => prune::run(&global, args).await,
+        Command::Eval(args) => eval::run(&global, args).await,
         Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,
         Command::Model(Model::Ls) => model::list(&global).await,
+        Command::Task(Task::Ls) => Ok(task::list(&global)),
+        Command::Task(Task::Show { name }) => task::show(&global, &name),
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }

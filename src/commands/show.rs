@@ -8,7 +8,7 @@ use super::runs::{cost, run_json, timestamp};
 use crate::cli::{Global, Show};
 use crate::progress::sign;
 use crate::report::{CommandError, Exit};
-use crate::{output, world};
+use crate::{output, places, world};
 
 /// The most steps of one level that are listed.
 const LISTED: u32 = 200;
@@ -16,6 +16,15 @@ const LISTED: u32 = 200;
 pub(crate) async fn run(global: &Global, args: &Show) -> Result<Exit, CommandError> {
     let store = world::existing_store(global).await?;
     let run = world::run_named(&store, &args.run).await?;
+    if args.html {
+        let Some(page) = places::html(&store, &run).await? else {
+            let message = format!("no step of run {} knows where its values stand", run.id);
+            let hint = "`extract.fields` does, and a task that is given `pages` with words";
+            return Err(CommandError::invalid(message).hint(hint));
+        };
+        output::data(&page);
+        return Ok(Exit::Done);
+    }
     match &args.step {
         Some(path) => step(global, &store, &run, path).await?,
         None => whole(global, &store, &run).await?,
