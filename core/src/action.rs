@@ -21,6 +21,7 @@ use crate::batches::BatchAccess;
 use crate::error::Failure;
 use crate::intake::Intake;
 use crate::language::ModelChoice;
+use crate::plugin::{Caller, Plugins};
 use crate::units::Money;
 use crate::uploads::UploadLedger;
 
@@ -68,6 +69,11 @@ pub struct ActionSpec {
 pub trait Action: Send + Sync {
     /// What is known of it before it runs.
     fn spec(&self) -> &ActionSpec;
+
+    /// What makes it what it is besides its name and version: part of the content hash.
+    fn identity(&self) -> Value {
+        Value::Null
+    }
 
     /// JSON Schema of the output, given what `with` holds literally (computed values are
     /// null); the one of the spec where the input makes no difference.
@@ -214,6 +220,16 @@ pub struct CallUsage {
     /// Whether nobody was asked: the answer came from a recording.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// The plugin that did it, what it was granted and what it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<Value>,
+}
+
+impl CallUsage {
+    /// Whether a model was asked; what else is called is a plugin.
+    pub(crate) fn asked_a_model(&self) -> bool {
+        !self.model.is_empty() || !self.provider.is_empty()
+    }
 }
 
 /// What an attempt may use.
@@ -244,6 +260,8 @@ pub struct StepContext {
     pub earlier: Option<Earlier>,
     /// What it may do where it can wait for a batch; none where its step has no `deadline`.
     pub batches: Option<BatchAccess>,
+    /// Who works for the run, as plugins are told; none where there is no run.
+    pub caller: Option<Arc<Caller>>,
     /// What calls of this attempt took, kept whether it succeeds or fails.
     pub usage: UsageSlot,
 }
@@ -339,10 +357,38 @@ fn canonicalize_existing(path: &Path) -> Option<PathBuf> {
     }
 }
 
-/// The actions that workflows can use, by name.
+/// The actions that workflows can use, by name, and where the plugins come from that they bring.
 #[derive(Clone, Default)]
 pub struct ActionRegistry {
     actions: BTreeMap<&'static str, Registered>,
+    plugins: Option<Arc<dyn Plugins>>,
+}
+
+/// An action that a workflow brings along: a plugin.
+#[derive(Clone)]
+pub struct Brought(Registered);
+
+impl Brought {
+    /// An action whose input schema is a JSON Schema.
+    pub fn new(action: Arc<dyn Action>) -> Self {
+        Self(Registered { action, input: Arc::default() })
+    }
+
+    /// The action.
+    pub fn action(&self) -> &Arc<dyn Action> {
+        &self.0.action
+    }
+
+    /// Says what is wrong with an input of this action, which the workflow calls `name`.
+    pub fn check_input(&self, name: &str, input: &Value) -> Result<(), Failure> {
+        self.0.check_input(name, input)
+    }
+}
+
+impl fmt::Debug for Brought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Brought({})", self.0.action.spec().name)
+    }
 }
 
 #[derive(Clone)]
@@ -356,8 +402,20 @@ impl Registered {
     fn input(&self) -> &jsonschema::Validator {
         self.input.get_or_init(|| {
             jsonschema::validator_for(&self.action.spec().input)
-                .expect("the input schema of a built-in action is a valid JSON Schema")
+                .expect("the input schema of an action is a valid JSON Schema")
         })
+    }
+
+    fn check_input(&self, name: &str, input: &Value) -> Result<(), Failure> {
+        match self.input().iter_errors(input).next() {
+            None => Ok(()),
+            Some(error) => {
+                let place = error.instance_path().to_string();
+                let place = place.trim_start_matches('/').replace('/', ".");
+                let of = if place.is_empty() { String::new() } else { format!(" `{place}`") };
+                Err(Failure::input(format!("the input{of} of `{name}` is wrong: {error}")))
+            }
+        }
     }
 }
 
@@ -378,15 +436,17 @@ impl ActionRegistry {
         let Some(registered) = self.actions.get(name) else {
             return Err(Failure::internal(format!("there is no action `{name}`")));
         };
-        match registered.input().iter_errors(input).next() {
-            None => Ok(()),
-            Some(error) => {
-                let place = error.instance_path().to_string();
-                let place = place.trim_start_matches('/').replace('/', ".");
-                let of = if place.is_empty() { String::new() } else { format!(" `{place}`") };
-                Err(Failure::input(format!("the input{of} of `{name}` is wrong: {error}")))
-            }
-        }
+        registered.check_input(name, input)
+    }
+
+    /// Says where the plugins come from that workflows bring.
+    pub fn set_plugins(&mut self, plugins: Arc<dyn Plugins>) {
+        self.plugins = Some(plugins);
+    }
+
+    /// Where the plugins come from that workflows bring; none where there are none.
+    pub fn plugins(&self) -> Option<&Arc<dyn Plugins>> {
+        self.plugins.as_ref()
     }
 
     /// Names and specs of all, in order of their names.

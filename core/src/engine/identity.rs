@@ -8,22 +8,28 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::action::ActionSpec;
+use crate::action::Action;
 use crate::content::ContentHash;
 use crate::language::ModelChoice;
+use crate::plugin::PluginSlot;
 
 /// The identity of running an action with an input.
-pub(crate) fn of_action(spec: &ActionSpec, models: &[ModelChoice], input: &Value) -> ContentHash {
+pub(crate) fn of_action(action: &dyn Action, models: &[ModelChoice], input: &Value) -> ContentHash {
     let models: Vec<Value> = models
         .iter()
         .map(|m| json!([m.provider, m.model, m.path, m.projector, m.options, served_by(m)]))
         .collect();
-    ContentHash::of_json(&json!({
-        "action": spec.name,
-        "version": spec.version,
+    let mut whole = json!({
+        "action": action.spec().name,
+        "version": action.spec().version,
         "models": models,
         "input": without_names(input),
-    }))
+    });
+    let identity = action.identity();
+    if !identity.is_null() {
+        whole["identity"] = identity;
+    }
+    ContentHash::of_json(&whole)
 }
 
 /// Settings of a provider that do not decide what a model answers: how much may be asked, what
@@ -50,7 +56,10 @@ fn served_by(model: &ModelChoice) -> Value {
     let settings = settings.filter(|(key, _)| !HOW_MUCH.contains(&key.as_str()));
     let written: serde_json::Map<_, _> =
         settings.map(|(key, value)| (key.clone(), value.source())).collect();
-    json!([model.config.kind, written])
+    match model.config.plugin.as_ref().and_then(PluginSlot::identity) {
+        Some(plugin) => json!([model.config.kind, written, plugin]),
+        None => json!([model.config.kind, written]),
+    }
 }
 
 /// The value with its artifacts reduced to what their bytes decide.

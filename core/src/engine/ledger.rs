@@ -431,6 +431,7 @@ impl Ledger {
             started: now,
             ended: None,
             batch: false,
+            plugin: None,
         }
     }
 
@@ -455,8 +456,11 @@ impl Ledger {
         let before = (self.run.cost, self.run.cost_uncertain);
         let spent = match (usage, row.status) {
             (Some(usage), _) => {
-                row.provider = Some(usage.provider.clone());
-                row.model = Some(usage.model.clone());
+                if usage.asked_a_model() {
+                    row.provider = Some(usage.provider.clone());
+                    row.model = Some(usage.model.clone());
+                }
+                row.plugin.clone_from(&usage.plugin);
                 row.input_tokens = usage.input_tokens;
                 row.output_tokens = usage.output_tokens;
                 row.cost = usage.cost;
@@ -532,7 +536,7 @@ pub(crate) fn lost(attempt: u32) -> Failure {
 pub(crate) fn may_be_paid(row: &AttemptRow) -> bool {
     let stopped = matches!(row.status, AttemptStatus::Lost | AttemptStatus::Cancelled);
     let cut_off = (stopped && !row.batch) || row.error_class == Some(ErrorClass::Timeout);
-    cut_off && row.provider.is_some()
+    cut_off && (row.provider.is_some() || row.reserved.is_some())
 }
 
 /// Whether an event would only repeat what is recorded of a settled instance.
@@ -568,13 +572,18 @@ fn meta(known: Option<&Value>, usage: Option<&CallUsage>, attempts: u32, cached:
     meta["attempts"] = json!(attempts);
     meta["cached"] = json!(cached);
     if let Some(usage) = usage {
-        meta["provider"] = json!(usage.provider);
-        meta["model"] = json!(usage.model);
-        meta["finish"] = json!(usage.finish);
-        meta["usage"] = json!({
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-        });
+        if usage.asked_a_model() {
+            meta["provider"] = json!(usage.provider);
+            meta["model"] = json!(usage.model);
+            meta["finish"] = json!(usage.finish);
+            meta["usage"] = json!({
+                "input_tokens": usage.input_tokens,
+                "output_tokens": usage.output_tokens,
+            });
+        }
+        if let Some(plugin) = &usage.plugin {
+            meta["plugin"] = plugin.clone();
+        }
         meta["cost"] = json!(usage.cost.map(Money::usd));
         if usage.replayed {
             meta["replayed"] = json!(true);

@@ -46,17 +46,23 @@ impl Workshop {
     ///
     /// Dropping the future leaves at most files in the artifact store that nothing names.
     pub(crate) async fn prepare(&self, step: &Step, scope: &Scope) -> Result<Prepared, Failure> {
-        let Work::Action { name, with, computed, models } = &step.work else {
+        let Work::Action { name, with, computed, models, brought } = &step.work else {
             return Err(Failure::internal(format!("step `{}` runs no action", step.id)));
         };
-        let action = self.actions.get(name).cloned();
+        let action = match brought {
+            Some(brought) => Some(Arc::clone(brought.action())),
+            None => self.actions.get(name).cloned(),
+        };
         let action =
             action.ok_or_else(|| Failure::internal(format!("there is no action `{name}`")))?;
         let paths = PathPolicy { folder: self.folder.clone(), computed: computed.clone() };
         let mut input = with.render(scope).map_err(|e| Failure::input(format!("`with`: {e}")))?;
         let by_path = self.take_files(&action.spec().input, &mut input, &paths).await?;
-        self.actions.check_input(name, &input)?;
-        let hash = identity::of_action(action.spec(), models, &input);
+        match brought {
+            Some(brought) => brought.check_input(name, &input)?,
+            None => self.actions.check_input(name, &input)?,
+        }
+        let hash = identity::of_action(&*action, models, &input);
         let cacheable = step.policy.cache.unwrap_or(action.spec().cacheable);
         Ok(Prepared { action, models: models.clone(), input, hash, paths, cacheable, by_path })
     }

@@ -27,6 +27,7 @@ use crate::engine::scheduler::Slot;
 use crate::error::{ErrorClass, Failure};
 use crate::ids::{InstancePath, RunId};
 use crate::language::{Block, ModelChoice, Step};
+use crate::plugin::Caller;
 use crate::retry;
 use crate::state::Origin;
 use crate::store::{ApprovalRow, StepRow, StoreError};
@@ -476,7 +477,17 @@ impl Attempts<'_> {
             text: self.text(),
             earlier: self.earlier.clone(),
             batches: self.batches(attempt.number),
+            caller: Some(Arc::new(self.caller(attempt.number))),
             usage: UsageSlot::default(),
+        }
+    }
+
+    fn caller(&self, attempt: u32) -> Caller {
+        Caller {
+            run: self.shared.run.clone(),
+            path: self.job.path.to_string(),
+            attempt,
+            memories: Arc::new(self.shared.workshop.store.clone()),
         }
     }
 

@@ -101,6 +101,21 @@ pub(super) const COMMAND: &[Key] = &[
     ("price", "What a call costs, e.g. `0.01 USD`."),
 ];
 
+pub(super) const PLUGIN: &[Key] = &[
+    ("path", "Its `.wasm` file, its `plugin.yaml`, or the folder of that."),
+    ("use", "One that was installed: `NAME@VERSION`."),
+    ("grant", "What it may do: `http`, `models`, `kv`; nothing where it is not said."),
+    ("limits", "How much it may use: `memory`, `deadline`, `output`, `log`."),
+    ("config", "Settings that it reads."),
+];
+
+/// A provider of type `plugin`.
+pub(super) const PLUGIN_PROVIDER: &[Key] = &[
+    ("type", "The kind of provider."),
+    ("plugin", "Its name under `plugins`."),
+    ("price", "What a call costs, e.g. `0.01 USD`."),
+];
+
 pub(super) const SCHEDULE: &[Key] = &[
     ("schedule", "A cron expression, or `@every 15m`."),
     ("timezone", "IANA name of the time zone; UTC where none is given."),
@@ -121,7 +136,7 @@ pub(super) const AFTER: &[Key] = &[
 ];
 
 /// Keys of the language whose part is not built yet.
-pub(super) const NOT_BUILT: &[&str] = &["plugins", "keep", "agree", "require_grounded"];
+pub(super) const NOT_BUILT: &[&str] = &["keep", "agree", "require_grounded"];
 
 pub(super) const INPUT_TYPES: &[&str] =
     &["string", "integer", "number", "boolean", "file", "files", "array", "object", "json"];

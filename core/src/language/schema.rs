@@ -72,6 +72,12 @@ fn workflow_key(key: &str) -> Value {
         "inputs" => map_of("#/$defs/input"),
         "providers" => json!({ "type": "object", "additionalProperties": { "type": "object" } }),
         "models" => map_of("#/$defs/model"),
+        "plugins" => json!({
+            "type": "object",
+            "additionalProperties": {
+                "oneOf": [{ "type": "string" }, object(keys::PLUGIN, plugin_key)],
+            },
+        }),
         "defaults" => object(keys::DEFAULTS, policy_key),
         "budget" => reference("budget"),
         "concurrency" => json!({ "type": "integer", "minimum": 1 }),
@@ -81,6 +87,13 @@ fn workflow_key(key: &str) -> Value {
         }
         "outputs" => map_of("#/$defs/template"),
         _ => json!(true),
+    }
+}
+
+fn plugin_key(key: &str) -> Value {
+    match key {
+        "path" | "use" => json!({ "type": "string" }),
+        _ => json!({ "type": "object" }),
     }
 }
 
@@ -123,7 +136,8 @@ fn step(actions: &ActionRegistry) -> Value {
     let mut step = object(keys::STEP, step_key);
     let mut names: Vec<Value> = actions.specs().map(|spec| json!(spec.name)).collect();
     names.push(json!("workflow.run"));
-    step["properties"]["uses"]["enum"] = Value::Array(names);
+    step["properties"]["uses"]["anyOf"] =
+        json!([{ "enum": names }, { "type": "string", "pattern": "^plugin\\." }]);
     step["required"] = json!(["id"]);
     step["oneOf"] = json!([{ "required": ["uses"] }, { "required": ["steps", "for_each"] }]);
     step["allOf"] = actions

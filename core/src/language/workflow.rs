@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::action::Brought;
 use crate::error::ErrorClass;
 use crate::ids::StepId;
+use crate::plugin::PluginSlot;
 use crate::template::Template;
 use crate::units::Money;
 
@@ -117,6 +119,8 @@ pub struct ProviderConfig {
     pub kind: String,
     /// Everything else, by key.
     pub settings: BTreeMap<String, Template>,
+    /// The plugin that it is, of one of type `plugin`.
+    pub plugin: Option<PluginSlot>,
 }
 
 /// One entry of a model chain.
@@ -349,6 +353,8 @@ pub enum Work {
         computed: Vec<String>,
         /// The models it may ask, in order; empty where it asks none.
         models: Vec<ModelChoice>,
+        /// The action itself, where the workflow brings it: a plugin.
+        brought: Option<Brought>,
     },
     /// Runs a block of steps for each item.
     Body {

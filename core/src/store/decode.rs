@@ -140,6 +140,7 @@ pub(super) fn attempt(row: &SqliteRow) -> Decoded<AttemptRow> {
         started: row.try_get("started")?,
         ended: row.try_get("ended")?,
         batch: row.try_get("batch")?,
+        plugin: maybe_json(row, "plugin")?,
     })
 }
 

@@ -242,6 +242,9 @@ pub struct AttemptRow {
     /// Whether it goes by a batch of its service.
     #[serde(default)]
     pub batch: bool,
+    /// The plugin that was called, what it was granted and what it used.
+    #[serde(default)]
+    pub plugin: Option<Value>,
 }
 
 /// A question to a person. Written whole: a later row replaces the earlier.

@@ -71,7 +71,7 @@ const ROWS: &[Row] = &[
         "actions that are not built yet",
         "steps: [{id: a, uses: plugin.x}, {id: b, uses: task.invoice}]",
         &[
-            "1:23 `uses: plugin.x` is not built yet; leave it out until it is",
+            "1:23 this flow was built without plugins; get one with them: build it with the feature `plugins`",
             "1:48 `uses: task.invoice` is not built yet; leave it out until it is",
         ],
     ),

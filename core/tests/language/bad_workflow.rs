@@ -30,7 +30,7 @@ zzzzzzzzz: x",
 plugins: {}
 keep: 30d",
         &[
-            "2:1 `plugins` is not built yet; leave it out until it is",
+            "2:1 this flow was built without plugins; get one with them: build it with the feature `plugins`",
             "3:1 `keep` is not built yet; leave it out until it is",
         ],
     ),

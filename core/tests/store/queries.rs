@@ -103,6 +103,7 @@ fn attempt(run: &RunId, number: u32) -> AttemptRow {
         started: NOW,
         ended: Some(NOW + 800),
         batch: false,
+        plugin: None,
     }
 }
 

@@ -161,6 +161,7 @@ fn built(plan: &Plan) -> Step {
         with: Template::Literal(json!({ "external": plan.external })),
         computed: Vec::new(),
         models: Vec::new(),
+        brought: None,
     };
     let (for_each, work) = match &plan.does {
         Does::Once(_) => (None, action()),

@@ -38,6 +38,12 @@ impl Checker<'_> {
                 },
                 None => (entry.key.clone(), entry.place),
             };
+            if name == "plugin" {
+                if let Some(config) = self.plugin_provider(&entry.key, &entry.value) {
+                    providers.insert(entry.key.clone(), Arc::new(config));
+                }
+                continue;
+            }
             let kinds = self.environment.providers.kinds;
             let known = kinds.contains(&name.as_str());
             if !known && NOT_BUILT.contains(&name.as_str()) {
@@ -68,7 +74,7 @@ impl Checker<'_> {
                 self.command(&entry.value);
             }
             self.take_over(&entry.key, &name, &mut templates);
-            let config = ProviderConfig { kind: name, settings: templates };
+            let config = ProviderConfig { kind: name, settings: templates, plugin: None };
             providers.insert(entry.key.clone(), Arc::new(config));
         }
         providers
@@ -270,6 +276,10 @@ impl Checker<'_> {
     ) -> Option<Arc<ProviderConfig>> {
         if let Some(config) = providers.get(name) {
             return Some(Arc::clone(config));
+        }
+        if let Some(config) = self.plugin_as_provider(name) {
+            self.serves_models(node, name);
+            return Some(Arc::new(config));
         }
         let KnownProviders { kinds, configured, .. } = self.environment.providers;
         if let Some(config) = configured.get(name) {

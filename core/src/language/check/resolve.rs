@@ -5,6 +5,7 @@
 //! with them the faults that only types show.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -14,6 +15,7 @@ use super::super::workflow::Workflow;
 use super::follow::{Gathered, Names, is_computed};
 use super::steps::{Draft, DraftWork};
 use super::{Checker, types};
+use crate::action::Action;
 use crate::template::Template;
 
 impl Checker<'_> {
@@ -179,8 +181,13 @@ impl Checker<'_> {
         gathered: &mut Gathered,
     ) -> Value {
         match &draft.work {
-            DraftWork::Action { name, with, .. } => {
-                let (output, computed) = self.resolve_with(name, with, names, gathered);
+            DraftWork::Action { name, with, brought, .. } => {
+                let action = match brought {
+                    Some(brought) => Some(Arc::clone(brought.action())),
+                    None => self.environment.actions.get(name).cloned(),
+                };
+                let Some(action) = action else { return types::unknown() };
+                let (output, computed) = self.resolve_with(&*action, with, names, gathered);
                 draft.computed = computed;
                 output
             }
@@ -224,14 +231,11 @@ impl Checker<'_> {
     /// value a step computes.
     fn resolve_with(
         &mut self,
-        action: &str,
+        action: &dyn Action,
         with: &[(String, Place, Template)],
         names: &Names<'_>,
         gathered: &mut Gathered,
     ) -> (Value, Vec<String>) {
-        let Some(action) = self.environment.actions.get(action).cloned() else {
-            return (types::unknown(), Vec::new());
-        };
         let (mut computed, mut skeleton) = (Vec::new(), serde_json::Map::new());
         let mut kinds = HashMap::new();
         for (key, place, template) in with {

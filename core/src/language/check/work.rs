@@ -69,14 +69,23 @@ impl Checker<'_> {
             self.no_policies(fields, "`workflow.run`");
             return self.sub_workflow(node, fields);
         }
-        for family in ["plugin.", "task."] {
-            if name.starts_with(family) {
-                let hint = Some("leave it out until it is".to_owned());
-                self.error(node.place, format!("`uses: {name}` is not built yet"), hint);
-                return DraftWork::Unknown;
-            }
+        if name.starts_with("task.") {
+            let hint = Some("leave it out until it is".to_owned());
+            self.error(node.place, format!("`uses: {name}` is not built yet"), hint);
+            return DraftWork::Unknown;
         }
-        let Some(action) = self.environment.actions.get(name).cloned() else {
+        let brought = match name.strip_prefix("plugin.") {
+            Some(plugin) => match self.plugin_step(node, plugin) {
+                Some(brought) => Some(brought),
+                None => return DraftWork::Unknown,
+            },
+            None => None,
+        };
+        let action = match &brought {
+            Some(brought) => Some(Arc::clone(brought.action())),
+            None => self.environment.actions.get(name).cloned(),
+        };
+        let Some(action) = action else {
             let names = || self.environment.actions.specs().map(|spec| spec.name);
             let hint = self.meant(name, names().chain(["workflow.run"]));
             let hint = hint.unwrap_or_else(|| listing("actions are", names()));
@@ -91,7 +100,7 @@ impl Checker<'_> {
             self.error(place, failure.message, failure.hint);
         }
         let models = self.asked(node, fields, spec, context);
-        DraftWork::Action { name: name.to_owned(), with, models }
+        DraftWork::Action { name: name.to_owned(), with, models, brought }
     }
 
     /// The models that an action asks.
@@ -107,7 +116,7 @@ impl Checker<'_> {
                 self.chain(model, context.models, context.providers).unwrap_or_default()
             }
             (Some(model), false) => {
-                let message = format!("`{}` asks no model", spec.name);
+                let message = format!("`{}` asks no model", uses.text().unwrap_or(spec.name));
                 self.error(model.place, message, None);
                 Vec::new()
             }
