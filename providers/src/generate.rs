@@ -188,6 +188,7 @@ impl Action for Generate {
             order: context.order,
             cancel: context.cancel.clone(),
             batches: context.batches.as_ref(),
+            caller: context.caller.as_deref(),
             sink: &|text| written.take(text),
             log: &*context.log,
             note: &|usage| context.usage.note(usage),
@@ -270,7 +271,7 @@ fn prepared<'c>(
     Ok((choice, once_more(request, context.earlier.as_ref())))
 }
 
-fn refuse_what_it_cannot_take(
+pub(crate) fn refuse_what_it_cannot_take(
     choice: &ModelChoice,
     request: &Request,
     can: Capabilities,

@@ -2,6 +2,7 @@
 
 mod actions;
 mod anthropic;
+mod asking;
 mod auto;
 mod catalog;
 mod command;
@@ -18,6 +19,8 @@ mod limits;
 mod ollama;
 mod openai;
 mod part_kind;
+mod plugged;
+mod plugin_http;
 mod random;
 mod redact;
 mod registry;
@@ -32,6 +35,7 @@ use std::sync::Arc;
 use flow_core::action::ActionRegistry;
 
 pub use actions::ModelFolder;
+pub use plugin_http::{PluginHttp, PluginReply, PluginRequest};
 pub use registry::Providers;
 pub use survey::{ModelPrice, Surveyed, SurveyedModel};
 pub use tape::{Counts, Tape, TapeError};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::{KnownProviders, ModelChoice, ProviderConfig};
+use flow_core::plugin::PluginSlot;
 use flow_core::provider::Provider;
 use flow_core::template::{Reference, Scope, Segment, Template};
 use flow_core::units::Money;
@@ -21,6 +22,7 @@ use crate::http::Http;
 use crate::limits::Limits;
 use crate::ollama::Ollama;
 use crate::openai;
+use crate::plugged::Plugged;
 use crate::redact::Redactor;
 use crate::service::batch::Batches;
 use crate::service::{Dialect, Endpoint, Fitting, Flights, Kind, Outside, Service};
@@ -139,6 +141,7 @@ impl Providers {
                     Ok(Arc::clone(self.auto.get_or_init(|| found)) as Arc<dyn Provider>)
                 }
             },
+            "plugin" => self.plugged(choice),
             kind => match Kind::from_name(kind) {
                 Some(kind) => Ok(self.service(kind, choice)? as Arc<dyn Provider>),
                 None => Err(Failure::new(
@@ -238,6 +241,19 @@ impl Providers {
         }
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         limits.entry(endpoint.account()).or_insert_with(|| Limits::new(endpoint.limits)).clone()
+    }
+
+    /// A plugin that serves models, at the price that the workflow says.
+    fn plugged(&self, choice: &ModelChoice) -> Result<Arc<dyn Provider>, Failure> {
+        let name = &choice.provider;
+        let plugin = choice.config.plugin.as_ref().and_then(PluginSlot::provider);
+        let plugin = plugin.ok_or_else(|| {
+            Failure::new(ErrorClass::NotFound, format!("plugin `{name}` serves no models"))
+        })?;
+        let settings = self.settings(name, &choice.config)?;
+        let price = settings.get("price").and_then(Value::as_str);
+        let price = price.and_then(|price| price.parse::<Money>().ok());
+        Ok(Arc::new(Plugged::new(name.clone(), Arc::clone(plugin), price)))
     }
 
     fn command(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {
