@@ -33,6 +33,7 @@ check: setup ## format, lints and docs, as the checks want them
 bench: models ## measure against limits and peers (ROWS="chain start" for some)
 	cargo build --release --locked --features ort
 	cargo build --release --locked --package flow-providers --example exchange
+	cargo build --release --locked --package flow-plugins --example plugin_calls
 	-scripts/fetch-bench-peers
 	-scripts/fetch-onnxruntime
 	benches/run $(ROWS) --flow $(TARGET)/release/flow

@@ -7,6 +7,8 @@ mod commands;
 mod failpoint;
 mod graph;
 mod output;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod progress;
 mod report;
 mod settings;
@@ -20,6 +22,10 @@ use clap::Parser;
 use flow_providers::documents::PARSER_THREAD;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "plugins")]
+    if let Some(exit) = plugins::compiler() {
+        return exit;
+    }
     silence_parsers();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,

@@ -49,8 +49,30 @@ pub(crate) fn machine(secrets: Option<&Path>) -> Result<Machine, CommandError> {
 /// The same, and what becomes of exchanges with model services.
 pub(crate) fn taped_machine(secrets: Option<&Path>, tape: Tape) -> Result<Machine, CommandError> {
     let known = settings::known_providers()?;
-    let services = Arc::new(configured(&known, settings::secrets(secrets)?).with_tape(tape));
-    Ok(Machine { actions: actions_of(&services), providers: known, services })
+    let secrets = settings::secrets(secrets)?;
+    let services = Arc::new(configured(&known, secrets.clone()).with_tape(tape.clone()));
+    let mut actions = actions_of(&services);
+    bring_plugins(&mut actions, &services, secrets, tape);
+    Ok(Machine { actions, providers: known, services })
+}
+
+#[cfg(feature = "plugins")]
+fn bring_plugins(
+    actions: &mut ActionRegistry,
+    services: &Arc<Providers>,
+    secrets: BTreeMap<String, String>,
+    tape: Tape,
+) {
+    actions.set_plugins(crate::plugins::of_machine(services, secrets, tape));
+}
+
+#[cfg(not(feature = "plugins"))]
+fn bring_plugins(
+    _actions: &mut ActionRegistry,
+    _services: &Arc<Providers>,
+    _secrets: BTreeMap<String, String>,
+    _tape: Tape,
+) {
 }
 
 /// The actions there are, for commands that run nothing.
@@ -90,11 +112,15 @@ pub(crate) fn ocr_models() -> PathBuf {
     if let Some(folder) = variable("FLOW_OCR_MODELS") {
         return folder.into();
     }
+    cache().join(OCR_MODELS)
+}
+
+/// The folder of what can be had or made again.
+pub(crate) fn cache() -> PathBuf {
     let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    let cache = variable("FLOW_CACHE")
-        .map_or_else(|| cache().unwrap_or_else(std::env::temp_dir).join("flow"), PathBuf::from);
-    cache.join(OCR_MODELS)
+    variable("FLOW_CACHE")
+        .map_or_else(|| cache().unwrap_or_else(std::env::temp_dir).join("flow"), PathBuf::from)
 }
 
 /// The cores of this machine.
@@ -116,6 +142,10 @@ impl Files for Beside {
             _ => error.to_string(),
         })?;
         String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        self.0.join(path)
     }
 }
 

@@ -127,6 +127,9 @@ async fn step(
     output::data(&format!("{}\n", step_line(store, run, &row).await?));
     for attempt in &attempts {
         output::data(&format!("  {}\n", attempt_line(attempt)));
+        for line in attempt.plugin.iter().flat_map(plugin_lines) {
+            output::data(&format!("    {line}\n"));
+        }
     }
     for instance in &inner.rows {
         output::data(&format!("  {}\n", step_line(store, run, instance).await?));
@@ -159,6 +162,47 @@ fn attempt_line(attempt: &AttemptRow) -> String {
         line.push_str(&format!("  {error} ({class})"));
     }
     line
+}
+
+/// What a plugin was granted in an attempt, and what it used.
+fn plugin_lines(record: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let hash: String = text(&record["sha256"]).chars().take(12).collect();
+    let mut lines = vec![format!("plugin {} ({hash})", text(&record["plugin"]))];
+    let may = &record["granted"]["may"];
+    let may = match may.as_object().is_some_and(|may| may.is_empty()) {
+        true => "nothing but to compute".to_owned(),
+        false => may.to_string(),
+    };
+    lines.push(format!("granted {may}"));
+    let used = &record["used"];
+    if let Some(used) = used.as_object() {
+        let amount = |key: &str| used.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let mut line = format!(
+            "used {:.1} ms ({:.1} at work), {} KiB of memory, {} calls of the host",
+            amount("time_us") as f64 / 1e3,
+            amount("at_work_us") as f64 / 1e3,
+            amount("memory") >> 10,
+            amount("host_calls"),
+        );
+        for (key, what) in [
+            ("requests", "requests"),
+            ("sent", "bytes sent"),
+            ("received", "bytes received"),
+            ("questions", "questions to models"),
+            ("read", "bytes of files read"),
+            ("made", "bytes of files made"),
+        ] {
+            if amount(key) > 0 {
+                line.push_str(&format!(", {} {what}", amount(key)));
+            }
+        }
+        lines.push(line);
+        for denied in used.get("denied").and_then(Value::as_array).into_iter().flatten() {
+            lines.push(format!("denied: {}", text(denied)));
+        }
+    }
+    lines
 }
 
 fn step_json(row: &StepRow) -> Value {
@@ -194,5 +238,6 @@ fn attempt_json(row: &AttemptRow) -> Value {
         "request_id": row.request_id,
         "raw": row.raw,
         "batch": row.batch,
+        "plugin": row.plugin,
     })
 }

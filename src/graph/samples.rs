@@ -51,6 +51,7 @@ pub(crate) fn step(id: &str, action: &str, after: &[usize]) -> Step {
         with: literal(),
         computed: Vec::new(),
         models: Vec::new(),
+        brought: None,
     };
     working(id, work, after)
 }
