@@ -15,6 +15,7 @@ demo: models ## read a real invoice
 
 test: setup ## run every test
 	@scripts/fetch-ocr-models || echo "no OCR models: the tests that read scans are skipped" >&2
+	@scripts/fetch-llama-model || echo "no language model: the tests that ask one are skipped" >&2
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --workspace --all-targets; \
 	else \
@@ -33,8 +34,11 @@ check: setup ## format, lints and docs, as the checks want them
 bench: models ## measure against limits and peers (ROWS="chain start" for some)
 	cargo build --release --locked --features ort
 	cargo build --release --locked --package flow-providers --example exchange
+	cargo build --release --locked --package flow-plugins --example plugin_calls
 	-scripts/fetch-bench-peers
 	-scripts/fetch-onnxruntime
+	-scripts/fetch-llama-model
+	-scripts/build-llama-tools release
 	benches/run $(ROWS) --flow $(TARGET)/release/flow
 
 soak: models ## run, kill and resume a mix for SECONDS (3600), with SEED

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use flow_core::language::Instead;
 use flow_core::units::{Money, UnitError, parse_duration};
+use flow_llama::store::ModelName;
 
 use crate::graph::Format;
 
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Approve(Approve),
     /// Forget runs that ended long ago, and what only they needed.
     Prune(Prune),
+    /// Run a workflow over cases whose answers are known, and say how well it does.
+    Eval(Eval),
     /// Print the JSON Schema of workflow files, for editors.
     Schema,
     /// Say what this machine has and what is missing; asks the model services that are set up.
@@ -61,6 +64,12 @@ pub(crate) enum Command {
     /// The models there are.
     #[command(subcommand)]
     Model(Model),
+    /// Be the process of a model: what a run starts for each of them, and nobody else.
+    #[command(hide = true)]
+    ModelHost(ModelHost),
+    /// The tasks that steps can use: questions to a model, kept as data.
+    #[command(subcommand)]
+    Task(Task),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -68,10 +77,68 @@ pub(crate) enum Command {
     },
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ModelHost {
+    /// Say what computes on this machine, and end.
+    #[arg(long)]
+    pub(crate) devices: bool,
+}
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum Model {
-    /// List what each model service has, what its models take, and what they cost; asks them.
+    /// List the models of this machine, and what each model service has, takes and costs; asks them.
+    Ls(ModelLs),
+    /// Download a model: by a name of the catalogue, or by where it is at the hub.
+    Pull(ModelPull),
+    /// Make a model that is on this machine known by a name; it stays where it is.
+    Add(ModelAdd),
+    /// Remove a model, and the files that only it has.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ModelLs {
+    /// List the models that can be pulled by name instead; asks nobody.
+    #[arg(long)]
+    pub(crate) catalog: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ModelPull {
+    /// The model: `NAME`, or `hf:ORG/REPO[@REVISION]:FILE[+PROJECTOR]`.
+    pub(crate) model: String,
+    /// The projector's file in the same repository, where the model takes images.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) projector: Option<String>,
+    /// What the model is to be called.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<ModelName>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ModelAdd {
+    /// The model's file; the first one where it has several.
+    pub(crate) file: PathBuf,
+    /// The projector's file, where the model takes images.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) projector: Option<PathBuf>,
+    /// What the model is to be called.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<ModelName>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Task {
+    /// List the tasks that are built in, and those of the folder `tasks` here.
     Ls,
+    /// Print a task: its file, or with `--json` what it takes and yields.
+    Show {
+        /// The task's name.
+        name: String,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -178,6 +245,9 @@ pub(crate) struct Show {
     /// Show one step or instance: its output and its attempts.
     #[arg(long, value_name = "PATH")]
     pub(crate) step: Option<String>,
+    /// Print a page of HTML: the pages that values were read from, each with its box.
+    #[arg(long, conflicts_with_all = ["step", "json"])]
+    pub(crate) html: bool,
 }
 
 #[derive(Args, Debug)]
@@ -218,6 +288,32 @@ pub(crate) struct Prune {
     /// Give the space that gets free back to the disk; nobody can write meanwhile.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) vacuum: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Eval {
+    /// The workflow's file.
+    pub(crate) file: PathBuf,
+    /// Folder of cases: `NAME.json` with the known answers, and a file of that name beside it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cases: PathBuf,
+    /// Models to compare, each asked in the place of all that the workflow names.
+    #[arg(long, value_name = "MODEL", value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+    /// The output that holds the fields; the outputs themselves where none is named.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) output: Option<String>,
+    /// A field, and what the known answers call it; all that both have where none is named.
+    #[arg(long = "field", value_name = "FIELD=NAME", value_parser = pair)]
+    pub(crate) fields: Vec<(String, String)>,
+    /// Write a page with what is not right, side by side.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// File of secrets, a `NAME=VALUE` a line; the environment where a name is not in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cassette: Cassette,
 }
 
 #[derive(Args, Debug)]

@@ -4,12 +4,18 @@
 mod cassette;
 mod cli;
 mod commands;
+mod eval;
 mod failpoint;
 mod graph;
 mod output;
+mod page;
+mod places;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod progress;
 mod report;
 mod settings;
+mod tasks;
 mod world;
 
 use std::panic;
@@ -20,11 +26,18 @@ use clap::Parser;
 use flow_providers::documents::PARSER_THREAD;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "plugins")]
+    if let Some(exit) = plugins::compiler() {
+        return exit;
+    }
     silence_parsers();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return report::usage(&error),
     };
+    if let cli::Command::ModelHost(args) = &cli.command {
+        return commands::model_host::run(args);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report::failed(&report::CommandError::from(error)),

@@ -4,8 +4,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use flow_core::engine::EngineError;
-use flow_core::error::ErrorClass;
+use flow_core::error::{ErrorClass, Failure};
 use flow_core::store::{RunStatus, StoreError};
+use flow_llama::store as models;
 
 use crate::output;
 
@@ -108,6 +109,23 @@ impl From<StoreError> for CommandError {
         };
         let hints = error.hint().map(str::to_owned).into_iter().collect();
         Self { exit, message: error.to_string(), hints }
+    }
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> Self {
+        let wrong = failure.class == ErrorClass::Input;
+        let exit = if wrong { Exit::Invalid } else { Exit::Failed };
+        Self { exit, message: failure.message, hints: failure.hint.into_iter().collect() }
+    }
+}
+
+impl From<models::StoreError> for CommandError {
+    fn from(error: models::StoreError) -> Self {
+        let wrong =
+            matches!(error, models::StoreError::Unknown { .. } | models::StoreError::NoFile(_));
+        let exit = if wrong { Exit::Invalid } else { Exit::Failed };
+        Self { exit, message: error.to_string(), hints: error.hint().into_iter().collect() }
     }
 }
 

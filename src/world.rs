@@ -14,8 +14,10 @@ use flow_core::language::{
     Bundle, Checked, Environment, Files, Instead, KnownProviders, check, check_bundle,
 };
 use flow_core::store::{RunRow, Store};
+use flow_llama::store::ModelStore;
+use flow_llama::{HostProgram, Runtime};
 use flow_providers::documents::OcrRuntime;
-use flow_providers::{ModelFolder, Providers, Tape};
+use flow_providers::{Hub, ModelFolder, Providers, Tape};
 use serde_json::{Value, json};
 
 use crate::cassette::Cassette;
@@ -24,6 +26,7 @@ use crate::failpoint;
 use crate::output;
 use crate::report::{CommandError, Exit};
 use crate::settings;
+use crate::tasks::TASKS;
 
 /// The name of the store's folder beside a workflow.
 const STORE: &str = ".flow";
@@ -49,8 +52,30 @@ pub(crate) fn machine(secrets: Option<&Path>) -> Result<Machine, CommandError> {
 /// The same, and what becomes of exchanges with model services.
 pub(crate) fn taped_machine(secrets: Option<&Path>, tape: Tape) -> Result<Machine, CommandError> {
     let known = settings::known_providers()?;
-    let services = Arc::new(configured(&known, settings::secrets(secrets)?).with_tape(tape));
-    Ok(Machine { actions: actions_of(&services), providers: known, services })
+    let secrets = settings::secrets(secrets)?;
+    let services = Arc::new(configured(&known, secrets.clone()).with_tape(tape.clone()));
+    let mut actions = actions_of(&services);
+    bring_plugins(&mut actions, &services, secrets, tape);
+    Ok(Machine { actions, providers: known, services })
+}
+
+#[cfg(feature = "plugins")]
+fn bring_plugins(
+    actions: &mut ActionRegistry,
+    services: &Arc<Providers>,
+    secrets: BTreeMap<String, String>,
+    tape: Tape,
+) {
+    actions.set_plugins(crate::plugins::of_machine(services, secrets, tape));
+}
+
+#[cfg(not(feature = "plugins"))]
+fn bring_plugins(
+    _actions: &mut ActionRegistry,
+    _services: &Arc<Providers>,
+    _secrets: BTreeMap<String, String>,
+    _tape: Tape,
+) {
 }
 
 /// The actions there are, for commands that run nothing.
@@ -63,6 +88,9 @@ fn actions_of(providers: &Arc<Providers>) -> ActionRegistry {
     flow_core::actions::register(&mut registry);
     let models = ModelFolder::new(ocr_models()).run_by(ocr_runtime());
     flow_providers::register(&mut registry, Arc::clone(providers), models, cores());
+    for (name, text) in TASKS {
+        registry.add_task(name, text);
+    }
     registry
 }
 
@@ -72,7 +100,20 @@ pub(crate) fn providers() -> Result<Providers, CommandError> {
 }
 
 fn configured(known: &KnownProviders, secrets: BTreeMap<String, String>) -> Providers {
-    Providers::new(secrets).with_configured(known.configured.clone())
+    Providers::new(secrets)
+        .with_configured(known.configured.clone())
+        .with_local(Runtime::new(model_host()), Some(Arc::new(models())))
+}
+
+/// What becomes the process of a local model: this binary; none where it has no llama.cpp.
+pub(crate) fn model_host() -> Option<HostProgram> {
+    if !cfg!(feature = "llama") {
+        return None;
+    }
+    // By this name it is found even after another version took its place on the disk.
+    let linux = cfg!(target_os = "linux").then(|| PathBuf::from("/proc/self/exe"));
+    let program = linux.or_else(|| std::env::current_exe().ok())?;
+    Some(HostProgram { program, arguments: vec!["model-host".to_owned()] })
 }
 
 /// What runs the OCR models: ONNX Runtime where its library is named, else what is built in.
@@ -90,11 +131,30 @@ pub(crate) fn ocr_models() -> PathBuf {
     if let Some(folder) = variable("FLOW_OCR_MODELS") {
         return folder.into();
     }
+    cache().join(OCR_MODELS)
+}
+
+/// The folder of what can be had or made again.
+pub(crate) fn cache() -> PathBuf {
     let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    let cache = variable("FLOW_CACHE")
-        .map_or_else(|| cache().unwrap_or_else(std::env::temp_dir).join("flow"), PathBuf::from);
-    cache.join(OCR_MODELS)
+    variable("FLOW_CACHE")
+        .map_or_else(|| cache().unwrap_or_else(std::env::temp_dir).join("flow"), PathBuf::from)
+}
+
+/// The models of this machine: in the folder that `FLOW_MODELS` names, or among the user's data.
+pub(crate) fn models() -> ModelStore {
+    if let Some(folder) = variable("FLOW_MODELS") {
+        return ModelStore::new(folder.into());
+    }
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+    ModelStore::new(data.unwrap_or_else(std::env::temp_dir).join("flow/models"))
+}
+
+/// The hub that models are pulled from, which `FLOW_HUB` may name.
+pub(crate) fn hub() -> Result<Hub, CommandError> {
+    Ok(Hub::new(variable("FLOW_HUB").as_deref(), variable("HF_TOKEN"))?)
 }
 
 /// The cores of this machine.
@@ -107,15 +167,24 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 /// Files beside a workflow.
-struct Beside(PathBuf);
+pub(crate) struct Beside(pub(crate) PathBuf);
 
 impl Files for Beside {
     fn read(&self, path: &str) -> Result<String, String> {
-        let bytes = std::fs::read(self.0.join(path)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            _ => error.to_string(),
-        })?;
-        String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+        self.read_if_any(path)?.ok_or_else(|| "there is no such file".to_owned())
+    }
+
+    fn read_if_any(&self, path: &str) -> Result<Option<String>, String> {
+        let bytes = match std::fs::read(self.0.join(path)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        String::from_utf8(bytes).map(Some).map_err(|_| "it is not UTF-8".to_owned())
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        self.0.join(path)
     }
 }
 

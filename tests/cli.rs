@@ -261,9 +261,14 @@ fn doctor_says_what_is_missing_and_what_to_do() {
         .iter()
         .map(|f| (f["name"].as_str().unwrap(), f["found"].as_bool().unwrap()))
         .collect();
-    let expected =
-        [("store", true), ("ocr models", false), ("ocr engine", true), ("providers", true)];
-    assert_eq!(found[..4], expected);
+    let expected = [
+        ("store", true),
+        ("ocr models", false),
+        ("ocr engine", true),
+        ("llama", cfg!(feature = "llama")),
+        ("providers", true),
+    ];
+    assert_eq!(found[..5], expected);
     assert_eq!(findings[2]["what"], "rten");
     assert!(findings[1]["hint"].is_string(), "{findings:#}");
 }

@@ -70,7 +70,7 @@ fn every_service_is_listed_with_its_models_or_why_there_are_none() {
     assert_eq!(output.stderr, "");
     let services = output.json();
     let names: Vec<_> = services.as_array().unwrap().iter().map(|s| &s["provider"]).collect();
-    assert_eq!(names, ["openai", "anthropic", "gemini", "ollama"]);
+    assert_eq!(names, ["llama", "openai", "anthropic", "gemini", "ollama"]);
     assert_eq!(
         service(&services, "ollama"),
         &json!({

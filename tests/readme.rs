@@ -76,3 +76,55 @@ fn the_readme_runs() {
 fn the_page_about_cassettes_runs() {
     runs("docs/cassettes.md");
 }
+
+/// A program that answers as a model what stands in `answer`.
+const ANSWERS: &str = "#!/bin/sh\ncat > /dev/null\ncat answer\n";
+
+/// What a page shows as YAML.
+fn shown(page: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(page).unwrap();
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap_or(rest).to_owned()).collect()
+}
+
+#[test]
+fn the_page_about_tasks_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let world = World::new();
+    copy(&root.join("workflows/samples"), &world.path("samples"));
+    world.script("answer.sh", ANSWERS);
+    let config = "providers: {mine: {type: command, command: [./answer.sh]}}\n";
+    world.write("config.yaml", config);
+    let flow = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.env("FLOW_CONFIG", world.path("config.yaml"));
+        support::run(&mut command)
+    };
+    let mut ran = 0;
+    for text in shown(&root.join("docs/tasks.md")) {
+        if let Some(file) = text.strip_prefix("# tasks/").and_then(|rest| rest.split('\n').next()) {
+            world.write(&format!("tasks/{file}"), &text);
+            let name = file.trim_end_matches(".yaml");
+            let step = format!(
+                "steps: [{{id: a, uses: task.{name}, model: auto, with: {{image: samples/scan.png}}}}]\noutputs: {{a: '{{{{ steps.a.output }}}}'}}\n"
+            );
+            world.write("w.yaml", &step);
+            world.write("answer", r#"{"shop": "Acme", "paid": 5}"#);
+            let output = flow(&["run", "w.yaml", "--model", "*=mine/m", "--json"]).exits(0).json();
+            assert_eq!(output["outputs"]["a"]["line"], "Acme: 5 EUR");
+        } else {
+            let (_, task) = text.rsplit_once("uses: task.").unwrap();
+            let task = task.lines().next().unwrap();
+            let cases = root.join(format!("workflows/tasks/cases/{task}.json"));
+            let cases: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(cases).unwrap()).unwrap();
+            world.write("w.yaml", &text);
+            // An answer may have a key `text` itself.
+            let reply = serde_json::json!({ "text": cases["good"][0].to_string() });
+            world.write("answer", &reply.to_string());
+            flow(&["run", "w.yaml", "--model", "*=mine/m", "--json"]).exits(0);
+        }
+        ran += 1;
+    }
+    assert_eq!(ran, 5);
+}

@@ -21,6 +21,7 @@ use crate::batches::BatchAccess;
 use crate::error::Failure;
 use crate::intake::Intake;
 use crate::language::ModelChoice;
+use crate::plugin::{Caller, Plugins};
 use crate::units::Money;
 use crate::uploads::UploadLedger;
 
@@ -68,6 +69,11 @@ pub struct ActionSpec {
 pub trait Action: Send + Sync {
     /// What is known of it before it runs.
     fn spec(&self) -> &ActionSpec;
+
+    /// What makes it what it is besides its name and version: part of the content hash.
+    fn identity(&self) -> Value {
+        Value::Null
+    }
 
     /// JSON Schema of the output, given what `with` holds literally (computed values are
     /// null); the one of the spec where the input makes no difference.
@@ -117,6 +123,11 @@ pub trait Action: Send + Sync {
     /// `deadline` is all that ends it. Asked before the attempt is announced; must not act.
     fn goes_by_batch(&self, _input: &Value, _context: &StepContext) -> bool {
         false
+    }
+
+    /// What becomes of an answer that a person gave in the place of a model.
+    fn completed(&self, answer: Value) -> Result<Value, Failure> {
+        Ok(answer)
     }
 
     /// Runs one attempt.
@@ -214,6 +225,34 @@ pub struct CallUsage {
     /// Whether nobody was asked: the answer came from a recording.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// How fast a model of this machine was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
+    /// The plugin that did it, what it was granted and what it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<Value>,
+}
+
+impl CallUsage {
+    /// Whether a model was asked; what else is called is a plugin.
+    pub(crate) fn asked_a_model(&self) -> bool {
+        !self.model.is_empty() || !self.provider.is_empty()
+    }
+}
+
+/// How fast a model of this machine was, in tokens a second; none where there were no tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Tokens of text that were read.
+    pub prompt: Option<f64>,
+    /// Tokens of images that were looked at.
+    pub image: Option<f64>,
+    /// Tokens that were written.
+    pub generation: Option<f64>,
+    /// How many tokens were known from an earlier request, and not read again.
+    pub reused: u64,
+    /// The most requests whose tokens were computed at once with those of this one.
+    pub together: u32,
 }
 
 /// What an attempt may use.
@@ -242,8 +281,12 @@ pub struct StepContext {
     pub text: LogSink,
     /// The attempt before, when this one asks again.
     pub earlier: Option<Earlier>,
+    /// Whether every value of the answer must stand on the pages that are named for it.
+    pub require_grounded: bool,
     /// What it may do where it can wait for a batch; none where its step has no `deadline`.
     pub batches: Option<BatchAccess>,
+    /// Who works for the run, as plugins are told; none where there is no run.
+    pub caller: Option<Arc<Caller>>,
     /// What calls of this attempt took, kept whether it succeeds or fails.
     pub usage: UsageSlot,
 }
@@ -256,6 +299,7 @@ pub struct UsageSlot(Arc<Mutex<Noted>>);
 struct Noted {
     usage: Option<CallUsage>,
     reply: Option<String>,
+    meta: Option<Value>,
 }
 
 impl UsageSlot {
@@ -277,6 +321,16 @@ impl UsageSlot {
     /// Takes what the model said.
     pub fn take_reply(&self) -> Option<String> {
         self.noted().reply.take()
+    }
+
+    /// Notes what is to be known of the output beside it, as keys of `steps.X.meta`.
+    pub fn note_meta(&self, meta: Value) {
+        self.noted().meta = Some(meta);
+    }
+
+    /// Takes what was noted of the output.
+    pub fn take_meta(&self) -> Option<Value> {
+        self.noted().meta.take()
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
@@ -339,10 +393,41 @@ fn canonicalize_existing(path: &Path) -> Option<PathBuf> {
     }
 }
 
-/// The actions that workflows can use, by name.
+/// The actions that workflows can use, by name, the tasks, and where the plugins come from that
+/// workflows bring.
 #[derive(Clone, Default)]
 pub struct ActionRegistry {
     actions: BTreeMap<&'static str, Registered>,
+    /// Files of the tasks that are built in, by name.
+    tasks: BTreeMap<&'static str, &'static str>,
+    plugins: Option<Arc<dyn Plugins>>,
+}
+
+/// An action that a workflow brings along: a plugin.
+#[derive(Clone)]
+pub struct Brought(Registered);
+
+impl Brought {
+    /// An action whose input schema is a JSON Schema.
+    pub fn new(action: Arc<dyn Action>) -> Self {
+        Self(Registered { action, input: Arc::default() })
+    }
+
+    /// The action.
+    pub fn action(&self) -> &Arc<dyn Action> {
+        &self.0.action
+    }
+
+    /// Says what is wrong with an input of this action, which the workflow calls `name`.
+    pub fn check_input(&self, name: &str, input: &Value) -> Result<(), Failure> {
+        self.0.check_input(name, input)
+    }
+}
+
+impl fmt::Debug for Brought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Brought({})", self.0.action.spec().name)
+    }
 }
 
 #[derive(Clone)]
@@ -356,8 +441,20 @@ impl Registered {
     fn input(&self) -> &jsonschema::Validator {
         self.input.get_or_init(|| {
             jsonschema::validator_for(&self.action.spec().input)
-                .expect("the input schema of a built-in action is a valid JSON Schema")
+                .expect("the input schema of an action is a valid JSON Schema")
         })
+    }
+
+    fn check_input(&self, name: &str, input: &Value) -> Result<(), Failure> {
+        match self.input().iter_errors(input).next() {
+            None => Ok(()),
+            Some(error) => {
+                let place = error.instance_path().to_string();
+                let place = place.trim_start_matches('/').replace('/', ".");
+                let of = if place.is_empty() { String::new() } else { format!(" `{place}`") };
+                Err(Failure::input(format!("the input{of} of `{name}` is wrong: {error}")))
+            }
+        }
     }
 }
 
@@ -366,6 +463,21 @@ impl ActionRegistry {
     pub fn add(&mut self, action: Arc<dyn Action>) {
         let name = action.spec().name;
         self.actions.insert(name, Registered { action, input: Arc::default() });
+    }
+
+    /// Adds a task: its name and its file.
+    pub fn add_task(&mut self, name: &'static str, text: &'static str) {
+        self.tasks.insert(name, text);
+    }
+
+    /// The file of the task of this name, where one is built in.
+    pub fn task(&self, name: &str) -> Option<&'static str> {
+        self.tasks.get(name).copied()
+    }
+
+    /// Names of the tasks that are built in, in order.
+    pub fn tasks(&self) -> impl Iterator<Item = &'static str> {
+        self.tasks.keys().copied()
     }
 
     /// The action of this name.
@@ -378,15 +490,17 @@ impl ActionRegistry {
         let Some(registered) = self.actions.get(name) else {
             return Err(Failure::internal(format!("there is no action `{name}`")));
         };
-        match registered.input().iter_errors(input).next() {
-            None => Ok(()),
-            Some(error) => {
-                let place = error.instance_path().to_string();
-                let place = place.trim_start_matches('/').replace('/', ".");
-                let of = if place.is_empty() { String::new() } else { format!(" `{place}`") };
-                Err(Failure::input(format!("the input{of} of `{name}` is wrong: {error}")))
-            }
-        }
+        registered.check_input(name, input)
+    }
+
+    /// Says where the plugins come from that workflows bring.
+    pub fn set_plugins(&mut self, plugins: Arc<dyn Plugins>) {
+        self.plugins = Some(plugins);
+    }
+
+    /// Where the plugins come from that workflows bring; none where there are none.
+    pub fn plugins(&self) -> Option<&Arc<dyn Plugins>> {
+        self.plugins.as_ref()
     }
 
     /// Names and specs of all, in order of their names.

@@ -14,6 +14,7 @@ pub mod error;
 pub mod ids;
 pub mod intake;
 pub mod language;
+pub mod plugin;
 pub mod provider;
 pub mod retry;
 pub mod state;

@@ -18,6 +18,7 @@ use crate::artifact::ArtifactRef;
 use crate::batches::BatchAccess;
 use crate::error::{ErrorClass, Failure};
 use crate::intake::Intake;
+use crate::plugin::Caller;
 use crate::uploads::UploadLedger;
 
 /// A backend that serves model calls.
@@ -25,6 +26,11 @@ use crate::uploads::UploadLedger;
 pub trait Provider: Send + Sync {
     /// What a model can take and do. Known from data, never by a call.
     fn capabilities(&self, model: &str) -> Capabilities;
+
+    /// What would let a model take a part that its capabilities exclude, where something would.
+    fn remedy(&self, _model: &str, _part: &Part) -> Option<String> {
+        None
+    }
 
     /// What a request may cost at most. Never by a call.
     fn quote(&self, request: &Request) -> Quote;
@@ -253,6 +259,8 @@ pub struct CallContext<'c> {
     pub sink: &'c (dyn Fn(&str) + Send + Sync),
     /// Takes lines for the step's log.
     pub log: &'c (dyn Fn(&str) + Send + Sync),
+    /// Who works for the run, as plugins are told; none where there is no run.
+    pub caller: Option<&'c Caller>,
     /// Notes what the call took, as soon as it is known, whether it succeeds or fails.
     pub note: &'c (dyn Fn(CallUsage) + Send + Sync),
 }

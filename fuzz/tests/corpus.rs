@@ -39,7 +39,7 @@ macro_rules! targets {
     };
 }
 
-targets! { fields history image journal names office pdf reply schema template yaml }
+targets! { fields gguf history image journal names office pdf reply schema template yaml }
 
 #[test]
 fn every_target_has_a_test_a_corpus_a_dictionary_and_a_binary() {

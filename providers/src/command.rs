@@ -285,9 +285,9 @@ impl Ended {
 }
 
 /// How a file stands in a request.
-type File<'f> = &'f (dyn Fn(&ArtifactRef) -> Result<Value, Failure> + Send + Sync);
+pub(crate) type File<'f> = &'f (dyn Fn(&ArtifactRef) -> Result<Value, Failure> + Send + Sync);
 
-fn request_json(request: &Request, file: File<'_>) -> Result<Value, Failure> {
+pub(crate) fn request_json(request: &Request, file: File<'_>) -> Result<Value, Failure> {
     let messages = request.messages.iter().map(|message| message_json(message, file));
     let messages = messages.collect::<Result<Vec<_>, _>>()?;
     let mut object = serde_json::to_value(request)

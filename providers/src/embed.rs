@@ -149,6 +149,7 @@ impl Action for Embed {
             order: context.order,
             cancel: context.cancel.clone(),
             batches: None,
+            caller: context.caller.as_deref(),
             sink: &|_| {},
             log: &*context.log,
             note: &|usage| context.usage.note(usage),

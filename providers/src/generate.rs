@@ -14,10 +14,11 @@ use flow_core::action::{
 };
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
-use flow_core::provider::{CallContext, Capabilities, Lane, Part, Provider, Request};
+use flow_core::provider::{CallContext, Lane, Part, Provider, Request};
 use serde_json::{Value, json};
 
 use crate::content;
+use crate::grounding;
 use crate::registry::Providers;
 use crate::service::UploadOptions;
 use crate::structured::{Structured, once_more, structured};
@@ -114,6 +115,7 @@ fn spec() -> ActionSpec {
                 "seed": { "type": "integer" },
                 "detail": { "type": "string", "description": "How closely images are looked at." },
                 "options": { "type": "object", "description": "Fields of the provider's own." },
+                "ground": { "type": "array", "description": "Pages with words; values of the answer are looked for on them." },
             },
             "additionalProperties": false,
         }),
@@ -179,7 +181,7 @@ impl Action for Generate {
         if let Some(why) = why.filter(|why| self.is_news(why)) {
             (context.log)(&format!("{why}; asked as usual"));
         }
-        refuse_what_it_cannot_take(choice, &request, provider.capabilities(&request.model))?;
+        refuse_what_it_cannot_take(choice, &request, &*provider)?;
         let written = Written::new(&context.text, &context.log);
         let call = CallContext {
             intake: &context.intake,
@@ -188,6 +190,7 @@ impl Action for Generate {
             order: context.order,
             cancel: context.cancel.clone(),
             batches: context.batches.as_ref(),
+            caller: context.caller.as_deref(),
             sink: &|text| written.take(text),
             log: &*context.log,
             note: &|usage| context.usage.note(usage),
@@ -199,30 +202,52 @@ impl Action for Generate {
             let message = format!("model `{}/{}` answered nothing", choice.provider, choice.model);
             return Err(Failure::new(ErrorClass::Empty, message));
         }
-        let Some(schema) = &request.schema else {
-            return Ok(Outcome::Done(Value::String(answer.text)));
+        let value = match &input["schema"] {
+            Value::Null => Value::String(answer.text.clone()),
+            schema => read(&answer.text, schema, context)?,
         };
-        match structured(&answer.text, schema) {
-            Ok(Structured { value, mended }) => {
-                if !mended.is_empty() {
-                    (context.log)(&format!("the answer was mended: {}", mended.join(", ")));
-                }
-                Ok(Outcome::Done(value))
-            }
-            Err(failure) => {
-                context.usage.note_reply(answer.text);
-                Err(failure)
-            }
+        if let Some(pages) = input.get("ground").filter(|pages| !pages.is_null()) {
+            let schema = Some(&input["schema"]).filter(|schema| !schema.is_null());
+            let held = grounding::hold(pages, &value, schema, context).await;
+            held.inspect_err(|_| context.usage.note_reply(answer.text))?;
         }
+        Ok(Outcome::Done(value))
+    }
+}
+
+/// The answer as data that fits the schema.
+fn read(text: &str, schema: &Value, context: &StepContext) -> Result<Value, Failure> {
+    let Structured { value, mended } =
+        structured(text, schema).inspect_err(|_| context.usage.note_reply(text.to_owned()))?;
+    if !mended.is_empty() {
+        (context.log)(&format!("the answer was mended: {}", mended.join(", ")));
+    }
+    Ok(value)
+}
+
+/// A schema as services see it: what it says to flow alone is none of their business, and some
+/// refuse a keyword that they do not know.
+fn without_own(schema: &Value) -> Value {
+    match schema {
+        Value::Array(items) => items.iter().map(without_own).collect(),
+        Value::Object(map) => {
+            let others = map.iter().filter(|(key, _)| *key != "x-grounded");
+            others.map(|(key, value)| (key.clone(), without_own(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => schema.clone(),
     }
 }
 
 impl Generate {
     /// What a person is shown who answers in the place of a model.
     fn question(&self, input: &Value, earlier: Option<&Earlier>) -> Value {
+        let mut asked = input.clone();
+        if let Value::Object(asked) = &mut asked {
+            asked.shift_remove("ground");
+        }
         let mut show = json!({
             "question": "what is the answer?",
-            "show": input,
+            "show": asked,
             "output_schema": self.output_schema(input),
         });
         if let Some(Earlier { failure, reply }) = earlier {
@@ -257,7 +282,7 @@ fn prepared<'c>(
         model: choice.model.clone(),
         system: text("system"),
         messages: content::messages(input)?,
-        schema: input.get("schema").filter(|schema| !schema.is_null()).cloned(),
+        schema: input.get("schema").filter(|schema| !schema.is_null()).map(without_own),
         temperature: input["temperature"].as_f64(),
         top_p: input["top_p"].as_f64(),
         max_tokens: input["max_tokens"].as_u64(),
@@ -270,11 +295,12 @@ fn prepared<'c>(
     Ok((choice, once_more(request, context.earlier.as_ref())))
 }
 
-fn refuse_what_it_cannot_take(
+pub(crate) fn refuse_what_it_cannot_take(
     choice: &ModelChoice,
     request: &Request,
-    can: Capabilities,
+    provider: &dyn Provider,
 ) -> Result<(), Failure> {
+    let can = provider.capabilities(&request.model);
     for part in request.messages.iter().flat_map(|message| &message.parts) {
         let (takes, what) = match part {
             Part::Text(_) => (true, "text"),
@@ -286,7 +312,11 @@ fn refuse_what_it_cannot_take(
         };
         if !takes {
             let message = format!("model `{}/{}` takes no {what}", choice.provider, choice.model);
-            return Err(Failure::new(ErrorClass::BadRequest, message));
+            let failure = Failure::new(ErrorClass::BadRequest, message);
+            return Err(match provider.remedy(&request.model, part) {
+                Some(remedy) => failure.with_hint(remedy),
+                None => failure,
+            });
         }
     }
     Ok(())

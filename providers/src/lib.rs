@@ -2,6 +2,7 @@
 
 mod actions;
 mod anthropic;
+mod asking;
 mod auto;
 mod catalog;
 mod command;
@@ -13,11 +14,17 @@ mod embed;
 pub mod fuzzing;
 mod gemini;
 mod generate;
+mod grounding;
 mod http;
+mod hub;
 mod limits;
+mod local;
+mod media;
 mod ollama;
 mod openai;
 mod part_kind;
+mod plugged;
+mod plugin_http;
 mod random;
 mod redact;
 mod registry;
@@ -32,6 +39,8 @@ use std::sync::Arc;
 use flow_core::action::ActionRegistry;
 
 pub use actions::ModelFolder;
+pub use hub::{Expected, Fetched, Hub, Offer, Told, Wanted};
+pub use plugin_http::{PluginHttp, PluginReply, PluginRequest};
 pub use registry::Providers;
 pub use survey::{ModelPrice, Surveyed, SurveyedModel};
 pub use tape::{Counts, Tape, TapeError};

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::{KnownProviders, ModelChoice, ProviderConfig};
+use flow_core::plugin::PluginSlot;
 use flow_core::provider::Provider;
 use flow_core::template::{Reference, Scope, Segment, Template};
 use flow_core::units::Money;
 use flow_core::uploads::UploadLedger;
+use flow_llama::{Llama, LocalModel, LocalModels, Runtime, WithPaths};
 use serde_json::{Map, Value, json};
 
 use crate::anthropic::Anthropic;
@@ -19,8 +21,11 @@ use crate::command::Program;
 use crate::gemini::Gemini;
 use crate::http::Http;
 use crate::limits::Limits;
+use crate::local::{self, Local};
 use crate::ollama::Ollama;
 use crate::openai;
+use crate::plugged::Plugged;
+use crate::random;
 use crate::redact::Redactor;
 use crate::service::batch::Batches;
 use crate::service::{Dialect, Endpoint, Fitting, Flights, Kind, Outside, Service};
@@ -47,6 +52,10 @@ pub struct Providers {
     tape: Tape,
     /// The uploads under way, whichever name of a service they go by.
     flights: Flights,
+    /// What runs the models of this machine.
+    runtime: Runtime,
+    /// Who knows those of them that have a name.
+    models: Option<Arc<dyn LocalModels>>,
 }
 
 /// What stands for a secret that is not there and not needed: answers come from a cassette.
@@ -54,12 +63,13 @@ const NO_SECRET: &str = "no-secret-on-replay";
 
 impl Providers {
     /// The kinds of providers that are built in.
-    pub const KINDS: &[&str] = &["command", "openai", "anthropic", "gemini", "ollama"];
+    pub const KINDS: &[&str] = &["command", "llama", "openai", "anthropic", "gemini", "ollama"];
 
     /// What a workflow may name of them, before the user's own.
     pub fn known() -> KnownProviders {
         let settings = Kind::ALL.map(|kind| (kind.as_str(), Endpoint::SETTINGS));
-        let settings = settings.into_iter().collect();
+        let local = [(local::KIND, flow_llama::Settings::KEYS)];
+        let settings = settings.into_iter().chain(local).collect();
         KnownProviders { kinds: Self::KINDS, settings, configured: BTreeMap::new() }
     }
 
@@ -77,7 +87,16 @@ impl Providers {
             fitting: Fitting::default(),
             tape: Tape::default(),
             flights: Flights::default(),
+            runtime: Runtime::new(None),
+            models: None,
         }
+    }
+
+    /// The same with what runs the models of this machine, and who knows them by name; without,
+    /// a request to one of them says how to get that.
+    #[must_use]
+    pub fn with_local(self, runtime: Runtime, models: Option<Arc<dyn LocalModels>>) -> Self {
+        Self { runtime, models, ..self }
     }
 
     /// The same with what the user set up for every workflow, by name.
@@ -132,6 +151,7 @@ impl Providers {
     fn asked(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {
         match choice.config.kind.as_str() {
             "command" => self.command(choice, folder),
+            local::KIND => self.local(choice, folder),
             "auto" => match self.auto.get() {
                 Some(auto) => Ok(Arc::clone(auto) as Arc<dyn Provider>),
                 None => {
@@ -139,6 +159,7 @@ impl Providers {
                     Ok(Arc::clone(self.auto.get_or_init(|| found)) as Arc<dyn Provider>)
                 }
             },
+            "plugin" => self.plugged(choice),
             kind => match Kind::from_name(kind) {
                 Some(kind) => Ok(self.service(kind, choice)? as Arc<dyn Provider>),
                 None => Err(Failure::new(
@@ -238,6 +259,39 @@ impl Providers {
         }
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         limits.entry(endpoint.account()).or_insert_with(|| Limits::new(endpoint.limits)).clone()
+    }
+
+    fn local(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {
+        let name = &choice.provider;
+        let settings = self.settings(name, &choice.config)?;
+        let computed = Computed::of(&choice.config, &settings);
+        let settings = flow_llama::Settings::read(name, &settings.into_iter().collect())
+            .map_err(|failure| computed.unquoted(name, failure))?;
+        let named = choice.path.as_ref().map(|path| LocalModel {
+            name: choice.model.clone(),
+            weights: folder.join(path),
+            projector: choice.projector.as_ref().map(|projector| folder.join(projector)),
+            context: None,
+        });
+        let models = WithPaths { folder: folder.to_path_buf(), named, others: self.models.clone() };
+        let (runtime, models) = (self.runtime.clone(), Arc::new(models));
+        let llama = Llama::new(name, settings, runtime, models, random::number);
+        let redactor = self.redactor(&choice.config);
+        let (fitting, tape) = (self.fitting.clone(), self.tape.clone());
+        Ok(Arc::new(Local { name: name.clone(), llama, fitting, tape, redactor }))
+    }
+
+    /// A plugin that serves models, at the price that the workflow says.
+    fn plugged(&self, choice: &ModelChoice) -> Result<Arc<dyn Provider>, Failure> {
+        let name = &choice.provider;
+        let plugin = choice.config.plugin.as_ref().and_then(PluginSlot::provider);
+        let plugin = plugin.ok_or_else(|| {
+            Failure::new(ErrorClass::NotFound, format!("plugin `{name}` serves no models"))
+        })?;
+        let settings = self.settings(name, &choice.config)?;
+        let price = settings.get("price").and_then(Value::as_str);
+        let price = price.and_then(|price| price.parse::<Money>().ok());
+        Ok(Arc::new(Plugged::new(name.clone(), Arc::clone(plugin), price)))
     }
 
     fn command(&self, choice: &ModelChoice, folder: &Path) -> Result<Arc<dyn Provider>, Failure> {

@@ -63,8 +63,10 @@ impl Bench {
             paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,
             text: Arc::new(|_: &str| {}),
+            require_grounded: false,
             earlier: None,
             batches: None,
+            caller: None,
             usage: UsageSlot::default(),
         };
         Self { folder, action, context, log, store }
@@ -106,7 +108,11 @@ fn choice(settings: &[(&str, Value)]) -> ModelChoice {
     let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), template(value)));
     ModelChoice {
         provider: "mine".into(),
-        config: Arc::new(ProviderConfig { kind: "command".into(), settings: settings.collect() }),
+        config: Arc::new(ProviderConfig {
+            kind: "command".into(),
+            settings: settings.collect(),
+            plugin: None,
+        }),
         model: "large".into(),
         path: None,
         projector: None,
@@ -218,6 +224,8 @@ async fn an_object_says_what_the_call_took() {
             request_id: Some("r1".into()),
             raw: usage.raw.clone(),
             replayed: false,
+            speed: None,
+            plugin: None,
         }
     );
 }
@@ -450,7 +458,8 @@ async fn input_that_makes_no_sense_is_named() {
 async fn providers_that_are_not_there_are_named() {
     let mut bench = Bench::of("echo yes").await;
     let mut model = choice(&[]);
-    let config = ProviderConfig { kind: "telepathy".into(), settings: BTreeMap::new() };
+    let config =
+        ProviderConfig { kind: "telepathy".into(), settings: BTreeMap::new(), plugin: None };
     model.config = Arc::new(config);
     bench.context.model = Some(model);
     let failure = bench.failure(hello()).await;

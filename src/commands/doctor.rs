@@ -4,9 +4,11 @@
 //! and is no fault of the machine: nobody needs all of them.
 
 use flow_core::store::Store;
+use flow_llama::Device;
 use flow_providers::documents::OcrModels;
 use flow_providers::{Providers, Surveyed};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::cli::Global;
 use crate::commands::model;
@@ -25,7 +27,8 @@ struct Finding {
 }
 
 pub(crate) async fn run(global: &Global) -> Result<Exit, CommandError> {
-    let findings = [store(global).await, ocr_models(), ocr_engine(), providers()];
+    let findings =
+        [store(global).await, ocr_models(), ocr_engine(), local_models().await, providers()];
     let services = world::providers()?.survey().await;
     if global.json {
         let services = services.iter().map(service_json);
@@ -103,6 +106,46 @@ fn ocr_models() -> Finding {
 fn ocr_engine() -> Finding {
     let found = world::ocr_runtime().verify();
     finding("ocr engine", found.map_err(|error| (error.to_string(), error.hint())))
+}
+
+/// The backends of llama.cpp that are compiled in.
+const BACKENDS: &[(bool, &str)] = &[
+    (cfg!(feature = "llama"), "cpu"),
+    (cfg!(feature = "cuda"), "cuda"),
+    (cfg!(feature = "metal"), "metal"),
+    (cfg!(feature = "vulkan"), "vulkan"),
+];
+
+/// What local models are computed by. llama.cpp is asked in a process of its own.
+async fn local_models() -> Finding {
+    let name = "llama".to_owned();
+    let Some(host) = world::model_host() else {
+        let failure = flow_llama::not_built_in();
+        return Finding { name, found: false, what: failure.message, hint: failure.hint };
+    };
+    let asked = Command::new(host.program).args(host.arguments).arg("--devices").output().await;
+    let devices: Option<Vec<Device>> =
+        asked.ok().and_then(|said| serde_json::from_slice(&said.stdout).ok());
+    let built: Vec<_> =
+        BACKENDS.iter().filter_map(|(is_in, backend)| is_in.then_some(*backend)).collect();
+    let built = format!("built in: {}", built.join(", "));
+    let Some(devices) = devices else {
+        let what = format!("{built}; llama.cpp does not start here");
+        let hint = Some("`flow model-host --devices` shows what it says".to_owned());
+        return Finding { name, found: false, what, hint };
+    };
+    let devices: Vec<_> = devices.iter().map(described).collect();
+    Finding {
+        name,
+        found: true,
+        what: format!("{built}; computes on {}", devices.join(", ")),
+        hint: None,
+    }
+}
+
+fn described(device: &Device) -> String {
+    let gibibytes = device.memory as f64 / f64::from(1 << 30);
+    format!("{} ({}, {gibibytes:.0} GiB)", device.name, device.description)
 }
 
 /// What was found, or what is wrong and what to do about it.

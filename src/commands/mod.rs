@@ -6,9 +6,14 @@ mod check;
 mod completions;
 mod doctor;
 mod drive;
+mod eval;
 mod graph;
 mod logs;
 mod model;
+mod model_add;
+pub(crate) mod model_host;
+mod model_pull;
+mod model_rm;
 mod plan;
 mod prune;
 mod resume;
@@ -16,8 +21,9 @@ mod run;
 mod runs;
 mod schema;
 mod show;
+mod task;
 
-use crate::cli::{Cli, Command, Model};
+use crate::cli::{Cli, Command, Model, Task};
 use crate::report::{CommandError, Exit};
 
 /// Carries a command out.
@@ -35,9 +41,17 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Cancel(args) => cancel::run(&global, &args).await,
         Command::Approve(args) => approve::run(&global, args).await,
         Command::Prune(args) => prune::run(&global, args).await,
+        Command::Eval(args) => eval::run(&global, args).await,
         Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,
-        Command::Model(Model::Ls) => model::list(&global).await,
+        Command::Model(Model::Ls(args)) => model::list(&global, &args).await,
+        Command::Model(Model::Pull(args)) => model_pull::run(&global, args).await,
+        Command::Model(Model::Add(args)) => model_add::run(&global, args).await,
+        Command::Model(Model::Rm { name }) => model_rm::run(&global, &name),
+        // It has no runtime, and is taken care of before there is one.
+        Command::ModelHost(_) => Ok(Exit::Done),
+        Command::Task(Task::Ls) => Ok(task::list(&global)),
+        Command::Task(Task::Show { name }) => task::show(&global, &name),
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }

@@ -16,7 +16,7 @@ pub(crate) async fn run(global: &Global, args: Run) -> Result<Exit, CommandError
     let cassette = if args.dry_run { Cassette::none() } else { Cassette::of(args.cassette)? };
     let machine = world::taped_machine(args.secrets.as_deref(), cassette.tape())?;
     let program = world::program(&args.file, &machine, &args.instead.into())?;
-    let inputs = inputs(&program.workflow, args.inputs)?;
+    let inputs = bound(&program.workflow, args.inputs)?;
     if args.dry_run {
         plan::print_workflow(global, &program.workflow);
         return Ok(Exit::Done);
@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, args: Run) -> Result<Exit, CommandError
 }
 
 /// Binds what was typed to the workflow's inputs.
-fn inputs(
+pub(super) fn bound(
     workflow: &Workflow,
     typed: Vec<(String, String)>,
 ) -> Result<Map<String, Value>, CommandError> {

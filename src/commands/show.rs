@@ -1,5 +1,6 @@
 //! `flow show`: a run and its steps, or one of them.
 
+use flow_core::action::Speed;
 use flow_core::ids::InstancePath;
 use flow_core::store::{AttemptRow, RunRow, StepRow, Store};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use super::runs::{cost, run_json, timestamp};
 use crate::cli::{Global, Show};
 use crate::progress::sign;
 use crate::report::{CommandError, Exit};
-use crate::{output, world};
+use crate::{output, places, world};
 
 /// The most steps of one level that are listed.
 const LISTED: u32 = 200;
@@ -16,6 +17,15 @@ const LISTED: u32 = 200;
 pub(crate) async fn run(global: &Global, args: &Show) -> Result<Exit, CommandError> {
     let store = world::existing_store(global).await?;
     let run = world::run_named(&store, &args.run).await?;
+    if args.html {
+        let Some(page) = places::html(&store, &run).await? else {
+            let message = format!("no step of run {} knows where its values stand", run.id);
+            let hint = "`extract.fields` does, and a task that is given `pages` with words";
+            return Err(CommandError::invalid(message).hint(hint));
+        };
+        output::data(&page);
+        return Ok(Exit::Done);
+    }
     match &args.step {
         Some(path) => step(global, &store, &run, path).await?,
         None => whole(global, &store, &run).await?,
@@ -127,6 +137,9 @@ async fn step(
     output::data(&format!("{}\n", step_line(store, run, &row).await?));
     for attempt in &attempts {
         output::data(&format!("  {}\n", attempt_line(attempt)));
+        for line in attempt.plugin.iter().flat_map(plugin_lines) {
+            output::data(&format!("    {line}\n"));
+        }
     }
     for instance in &inner.rows {
         output::data(&format!("  {}\n", step_line(store, run, instance).await?));
@@ -154,11 +167,73 @@ fn attempt_line(attempt: &AttemptRow) -> String {
     if let Some(cost) = attempt.cost {
         line.push_str(&format!("  {cost}"));
     }
+    if let Some(speed) = &attempt.speed {
+        line.push_str(&speed_line(speed));
+    }
     if let Some(error) = &attempt.error {
         let class = attempt.error_class.map_or("", |class| class.as_str());
         line.push_str(&format!("  {error} ({class})"));
     }
     line
+}
+
+/// Tokens a second of a model of this machine, as far as there were any.
+fn speed_line(speed: &Speed) -> String {
+    let rates =
+        [("prompt", speed.prompt), ("image", speed.image), ("generation", speed.generation)];
+    let rates = rates.into_iter().filter_map(|(what, rate)| Some((what, rate?)));
+    let mut line = String::new();
+    for (what, rate) in rates {
+        line.push_str(&format!("  {what} {rate:.1} tok/s"));
+    }
+    if speed.reused > 0 {
+        line.push_str(&format!("  {} tokens known", speed.reused));
+    }
+    if speed.together > 1 {
+        line.push_str(&format!("  {} at once", speed.together));
+    }
+    line
+}
+
+/// What a plugin was granted in an attempt, and what it used.
+fn plugin_lines(record: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let hash: String = text(&record["sha256"]).chars().take(12).collect();
+    let mut lines = vec![format!("plugin {} ({hash})", text(&record["plugin"]))];
+    let may = &record["granted"]["may"];
+    let may = match may.as_object().is_some_and(serde_json::Map::is_empty) {
+        true => "nothing but to compute".to_owned(),
+        false => may.to_string(),
+    };
+    lines.push(format!("granted {may}"));
+    let used = &record["used"];
+    if let Some(used) = used.as_object() {
+        let amount = |key: &str| used.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let mut line = format!(
+            "used {:.1} ms ({:.1} at work), {} KiB of memory, {} calls of the host",
+            amount("time_us") as f64 / 1e3,
+            amount("at_work_us") as f64 / 1e3,
+            amount("memory") >> 10,
+            amount("host_calls"),
+        );
+        for (key, what) in [
+            ("requests", "requests"),
+            ("sent", "bytes sent"),
+            ("received", "bytes received"),
+            ("questions", "questions to models"),
+            ("read", "bytes of files read"),
+            ("made", "bytes of files made"),
+        ] {
+            if amount(key) > 0 {
+                line.push_str(&format!(", {} {what}", amount(key)));
+            }
+        }
+        lines.push(line);
+        for denied in used.get("denied").and_then(Value::as_array).into_iter().flatten() {
+            lines.push(format!("denied: {}", text(denied)));
+        }
+    }
+    lines
 }
 
 fn step_json(row: &StepRow) -> Value {
@@ -194,5 +269,7 @@ fn attempt_json(row: &AttemptRow) -> Value {
         "request_id": row.request_id,
         "raw": row.raw,
         "batch": row.batch,
+        "speed": row.speed,
+        "plugin": row.plugin,
     })
 }

@@ -51,6 +51,9 @@ pub(crate) fn step(id: &str, action: &str, after: &[usize]) -> Step {
         with: literal(),
         computed: Vec::new(),
         models: Vec::new(),
+        task: None,
+        grounded: false,
+        brought: None,
     };
     working(id, work, after)
 }

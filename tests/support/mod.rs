@@ -29,6 +29,7 @@ const SERVICES: &[&str] = &[
     "GEMINI_API_KEY",
     "GEMINI_BASE_URL",
     "GOOGLE_API_KEY",
+    "HF_TOKEN",
     "OLLAMA_API_KEY",
     "OLLAMA_HOST",
     "OPENAI_API_KEY",
@@ -150,6 +151,7 @@ impl World {
             .env("HOME", self.home.path())
             .env_remove("XDG_CACHE_HOME")
             .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
             .env("TZ", "UTC")
             .stdin(Stdio::null());
         command

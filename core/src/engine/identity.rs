@@ -8,22 +8,51 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::action::ActionSpec;
+use crate::action::Action;
 use crate::content::ContentHash;
-use crate::language::ModelChoice;
+use crate::language::{ModelChoice, Task};
+use crate::plugin::PluginSlot;
 
-/// The identity of running an action with an input.
-pub(crate) fn of_action(spec: &ActionSpec, models: &[ModelChoice], input: &Value) -> ContentHash {
+/// The identity of running an action with an input, for a task, and where values must stand on
+/// the page.
+pub(crate) fn of_action(
+    action: &dyn Action,
+    models: &[ModelChoice],
+    input: &Value,
+    task: Option<Value>,
+    grounded: bool,
+) -> ContentHash {
     let models: Vec<Value> = models
         .iter()
         .map(|m| json!([m.provider, m.model, m.path, m.projector, m.options, served_by(m)]))
         .collect();
-    ContentHash::of_json(&json!({
-        "action": spec.name,
-        "version": spec.version,
+    let mut whole = json!({
+        "action": action.spec().name,
+        "version": action.spec().version,
         "models": models,
         "input": without_names(input),
-    }))
+    });
+    // What does without them keeps the identity that it had before there were any.
+    let own = action.identity();
+    if !own.is_null() {
+        whole["identity"] = own;
+    }
+    if let Some(task) = task {
+        whole["task"] = task;
+    }
+    if grounded {
+        whole["grounded"] = true.into();
+    }
+    ContentHash::of_json(&whole)
+}
+
+/// What a task adds to the identity of what it asks: its texts and its schema are in the
+/// question, the rest is here.
+pub(crate) fn of_task(task: &Task, given: &Value) -> Value {
+    let adds: Vec<Value> =
+        task.adds.iter().map(|(key, value)| json!([key, value.source()])).collect();
+    let given = if adds.is_empty() { Value::Null } else { without_names(given) };
+    json!([task.name, task.version, adds, given])
 }
 
 /// Settings of a provider that do not decide what a model answers: how much may be asked, what
@@ -50,7 +79,10 @@ fn served_by(model: &ModelChoice) -> Value {
     let settings = settings.filter(|(key, _)| !HOW_MUCH.contains(&key.as_str()));
     let written: serde_json::Map<_, _> =
         settings.map(|(key, value)| (key.clone(), value.source())).collect();
-    json!([model.config.kind, written])
+    match model.config.plugin.as_ref().and_then(PluginSlot::identity) {
+        Some(plugin) => json!([model.config.kind, written, plugin]),
+        None => json!([model.config.kind, written]),
+    }
 }
 
 /// The value with its artifacts reduced to what their bytes decide.

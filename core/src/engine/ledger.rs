@@ -42,7 +42,7 @@ pub(crate) struct Entry {
 pub(crate) struct Details {
     /// The packed output, or what a person is shown.
     pub(crate) value: Option<Value>,
-    /// What the step cache knows of the call that yielded the output.
+    /// What is known of the output: by its action, or by the step cache.
     pub(crate) meta: Option<Value>,
     /// Whether later runs may use the output.
     pub(crate) cache: bool,
@@ -431,6 +431,8 @@ impl Ledger {
             started: now,
             ended: None,
             batch: false,
+            speed: None,
+            plugin: None,
         }
     }
 
@@ -455,13 +457,17 @@ impl Ledger {
         let before = (self.run.cost, self.run.cost_uncertain);
         let spent = match (usage, row.status) {
             (Some(usage), _) => {
-                row.provider = Some(usage.provider.clone());
-                row.model = Some(usage.model.clone());
+                if usage.asked_a_model() {
+                    row.provider = Some(usage.provider.clone());
+                    row.model = Some(usage.model.clone());
+                }
+                row.plugin.clone_from(&usage.plugin);
                 row.input_tokens = usage.input_tokens;
                 row.output_tokens = usage.output_tokens;
                 row.cost = usage.cost;
                 row.request_id.clone_from(&usage.request_id);
                 row.raw.clone_from(&usage.raw);
+                row.speed = usage.speed;
                 self.run.cost_uncertain |= usage.cost.is_none();
                 usage.cost.unwrap_or_default()
             }
@@ -532,7 +538,7 @@ pub(crate) fn lost(attempt: u32) -> Failure {
 pub(crate) fn may_be_paid(row: &AttemptRow) -> bool {
     let stopped = matches!(row.status, AttemptStatus::Lost | AttemptStatus::Cancelled);
     let cut_off = (stopped && !row.batch) || row.error_class == Some(ErrorClass::Timeout);
-    cut_off && row.provider.is_some()
+    cut_off && (row.provider.is_some() || row.reserved.is_some())
 }
 
 /// Whether an event would only repeat what is recorded of a settled instance.
@@ -568,14 +574,22 @@ fn meta(known: Option<&Value>, usage: Option<&CallUsage>, attempts: u32, cached:
     meta["attempts"] = json!(attempts);
     meta["cached"] = json!(cached);
     if let Some(usage) = usage {
-        meta["provider"] = json!(usage.provider);
-        meta["model"] = json!(usage.model);
-        meta["finish"] = json!(usage.finish);
-        meta["usage"] = json!({
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-        });
+        if usage.asked_a_model() {
+            meta["provider"] = json!(usage.provider);
+            meta["model"] = json!(usage.model);
+            meta["finish"] = json!(usage.finish);
+            meta["usage"] = json!({
+                "input_tokens": usage.input_tokens,
+                "output_tokens": usage.output_tokens,
+            });
+        }
+        if let Some(plugin) = &usage.plugin {
+            meta["plugin"] = plugin.clone();
+        }
         meta["cost"] = json!(usage.cost.map(Money::usd));
+        if let Some(speed) = usage.speed {
+            meta["speed"] = json!(speed);
+        }
         if usage.replayed {
             meta["replayed"] = json!(true);
         }

@@ -31,6 +31,7 @@ mod prepare;
 mod reuse;
 mod runner;
 mod scheduler;
+mod task;
 mod values;
 
 pub use backend::{

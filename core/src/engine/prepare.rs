@@ -13,9 +13,10 @@ use crate::action::{Action, ActionRegistry, PathPolicy};
 use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::content::ContentHash;
 use crate::engine::identity;
+use crate::engine::task::TaskAction;
 use crate::error::{ErrorClass, Failure};
 use crate::intake::Intake;
-use crate::language::{InputType, ModelChoice, Step, Work, Workflow};
+use crate::language::{ASKS_BY, InputType, ModelChoice, Step, Work, Workflow};
 use crate::store::{Store, StoreError};
 use crate::template::Scope;
 
@@ -39,6 +40,8 @@ pub(crate) struct Prepared {
     pub(crate) cacheable: bool,
     /// Whether a file was named by its path.
     pub(crate) by_path: bool,
+    /// Whether every value that a model reads must stand on the page.
+    pub(crate) grounded: bool,
 }
 
 impl Workshop {
@@ -46,19 +49,39 @@ impl Workshop {
     ///
     /// Dropping the future leaves at most files in the artifact store that nothing names.
     pub(crate) async fn prepare(&self, step: &Step, scope: &Scope) -> Result<Prepared, Failure> {
-        let Work::Action { name, with, computed, models } = &step.work else {
+        let Work::Action { name, with, computed, models, task, grounded, brought } = &step.work
+        else {
             return Err(Failure::internal(format!("step `{}` runs no action", step.id)));
         };
-        let action = self.actions.get(name).cloned();
+        let name = task.as_ref().map_or(name.as_str(), |_| ASKS_BY);
+        let action = match brought {
+            Some(brought) => Some(Arc::clone(brought.action())),
+            None => self.actions.get(name).cloned(),
+        };
         let action =
             action.ok_or_else(|| Failure::internal(format!("there is no action `{name}`")))?;
         let paths = PathPolicy { folder: self.folder.clone(), computed: computed.clone() };
         let mut input = with.render(scope).map_err(|e| Failure::input(format!("`with`: {e}")))?;
-        let by_path = self.take_files(&action.spec().input, &mut input, &paths).await?;
-        self.actions.check_input(name, &input)?;
-        let hash = identity::of_action(action.spec(), models, &input);
+        let schema = task.as_ref().map_or(&action.spec().input, |task| &task.input);
+        let by_path = self.take_files(schema, &mut input, &paths).await?;
+        let (action, input, of) = match task {
+            Some(task) => {
+                let asked = task.request(&input)?;
+                let of = identity::of_task(task, &input);
+                let (task, given) = (Arc::clone(task), input);
+                let action = TaskAction { task, asks_by: action, given };
+                (Arc::new(action) as Arc<dyn Action>, asked, Some(of))
+            }
+            None => (action, input, None),
+        };
+        match brought {
+            Some(brought) => brought.check_input(name, &input)?,
+            None => self.actions.check_input(name, &input)?,
+        }
+        let hash = identity::of_action(&*action, models, &input, of, *grounded);
         let cacheable = step.policy.cache.unwrap_or(action.spec().cacheable);
-        Ok(Prepared { action, models: models.clone(), input, hash, paths, cacheable, by_path })
+        let (models, grounded) = (models.clone(), *grounded);
+        Ok(Prepared { action, models, input, hash, paths, cacheable, by_path, grounded })
     }
 
     /// Replaces the paths given where the schema takes files by artifacts. Says whether there

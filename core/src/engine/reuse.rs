@@ -11,7 +11,7 @@ use crate::engine::runner::{Done, End, Job, Shared};
 use crate::error::{ErrorClass, Failure};
 use crate::language::OnLost;
 use crate::state::{Origin, StepState};
-use crate::store::{ApprovalRow, StepRow, StoreError};
+use crate::store::{ApprovalRow, StepRow, Store, StoreError};
 
 /// What earlier lives of the run left of an instance.
 pub(super) enum Recalled<'a> {
@@ -77,7 +77,7 @@ pub(super) async fn reuse(
             let output = store.unpack(row.output.clone().unwrap_or_default()).await?;
             return Ok(Some(known(prepared.hash, output, None, Origin::Ran, None)));
         }
-        Recalled::Ended(end) => return Ok(Some(*end)),
+        Recalled::Ended(end) => return Ok(Some(completed(*end, prepared, store).await?)),
         Recalled::Nothing => {}
     }
     if !(shared.use_cache && prepared.cacheable) {
@@ -109,6 +109,20 @@ async fn on_lost(shared: &Shared, job: &Job) -> Result<OnLost, StoreError> {
     }
     let attempts = shared.workshop.store.attempts(&shared.run, &job.path).await?;
     Ok(if attempts.last().is_some_and(|last| last.batch) { OnLost::Resend } else { said })
+}
+
+/// What a person answered, with what the step computes from an answer.
+async fn completed(end: End, prepared: &Prepared, store: &Store) -> Result<End, StoreError> {
+    let End::Done(done) = end else { return Ok(end) };
+    match prepared.action.completed(done.output.as_ref().clone()) {
+        Ok(output) => {
+            let packed = Some(store.pack(output.clone()).await?);
+            Ok(End::Done(Done { output: Arc::new(output), packed, ..done }))
+        }
+        Err(failure) => {
+            Ok(End::Failed { attempt: None, failure, usage: None, hash: Some(prepared.hash) })
+        }
+    }
 }
 
 fn known(

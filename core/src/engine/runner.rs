@@ -27,6 +27,7 @@ use crate::engine::scheduler::Slot;
 use crate::error::{ErrorClass, Failure};
 use crate::ids::{InstancePath, RunId};
 use crate::language::{Block, ModelChoice, Step};
+use crate::plugin::Caller;
 use crate::retry;
 use crate::state::Origin;
 use crate::store::{ApprovalRow, StepRow, StoreError};
@@ -154,7 +155,7 @@ pub(crate) struct Done {
     pub(crate) origin: Origin,
     /// Whether later runs may use the output.
     pub(crate) cache: bool,
-    /// What the step cache knows of the call that yielded the output.
+    /// What is known of the output: by its action, or by the step cache.
     pub(crate) meta: Option<Value>,
     /// Whether the input names a file by its path.
     pub(crate) by_path: bool,
@@ -321,7 +322,10 @@ impl Attempts<'_> {
         self.made += 1;
         let usage = context.usage.take().map(Box::new);
         match outcome {
-            Ok(Outcome::Done(output)) => Tried::Ended(self.done(attempt, output, usage).await),
+            Ok(Outcome::Done(output)) => {
+                let done = self.done(attempt, output, usage, context.usage.take_meta()).await;
+                Tried::Ended(done)
+            }
             Ok(Outcome::Wait { show }) => {
                 let (attempt, hash) = (attempt.number, attempt.hash);
                 Tried::Ended(End::Asked { attempt, hash, show: Some(show) })
@@ -381,7 +385,13 @@ impl Attempts<'_> {
         turn.or_else(|failure| ended(End::failed(failure)))
     }
 
-    async fn done(&self, attempt: Attempt, output: Value, usage: Option<Box<CallUsage>>) -> End {
+    async fn done(
+        &self,
+        attempt: Attempt,
+        output: Value,
+        usage: Option<Box<CallUsage>>,
+        meta: Option<Value>,
+    ) -> End {
         let packed = match self.shared.workshop.store.pack(output.clone()).await {
             Ok(packed) => packed,
             // The disk failed, not the work. The attempt counts as lost.
@@ -395,7 +405,7 @@ impl Attempts<'_> {
             usage,
             origin: Origin::Ran,
             cache: self.shared.use_cache && self.prepared.cacheable,
-            meta: None,
+            meta,
             by_path: self.prepared.by_path,
         })
     }
@@ -475,8 +485,19 @@ impl Attempts<'_> {
             log,
             text: self.text(),
             earlier: self.earlier.clone(),
+            require_grounded: self.prepared.grounded,
             batches: self.batches(attempt.number),
+            caller: Some(Arc::new(self.caller(attempt.number))),
             usage: UsageSlot::default(),
+        }
+    }
+
+    fn caller(&self, attempt: u32) -> Caller {
+        Caller {
+            run: self.shared.run.clone(),
+            path: self.job.path.to_string(),
+            attempt,
+            memories: Arc::new(self.shared.workshop.store.clone()),
         }
     }
 

@@ -51,7 +51,43 @@ pub(super) const STEP: &[Key] = &[
     ("deadline", "The most all attempts together may take."),
     ("on_lost", "What becomes of a call in flight at a crash: `resend`, `ask` or `fail`."),
     ("agree", "How many models must agree."),
-    ("require_grounded", "Whether every value must stand on the page."),
+    ("require_grounded", "Whether every value that a model reads must stand on the page."),
+];
+
+pub(super) const TASK: &[Key] = &[
+    ("name", "Name of the task, as in `uses: task.NAME`, and of its file."),
+    ("version", "Grows when the same input would yield another output."),
+    ("summary", "What it does, in one line."),
+    ("needs", "What a model must take: `images`, `documents`, `video`, `audio`."),
+    ("input", "What it takes, as a JSON Schema."),
+    ("one_of", "Keys of the input of which exactly one is given."),
+    ("system", "System text."),
+    ("content", "What is asked: texts and files, in order."),
+    ("prompt", "A text that is asked last."),
+    ("output", "JSON Schema of the answer; text where there is none."),
+    ("ground", "Pages that values of the answer are looked for on."),
+    ("adds", "What is computed from the answer and stands beside its keys."),
+    ("temperature", "Sampling temperature, where the step gives none."),
+    ("max_tokens", "The most tokens to write, where the step does not say."),
+    ("timeout", "The most an attempt may take, where the workflow does not say."),
+];
+
+pub(super) const TASK_INPUT: &[Key] = &[
+    ("properties", "The keys of `with`, each with its schema."),
+    ("required", "The keys that must be given."),
+];
+
+pub(super) const TASK_PART: &[Key] = &[
+    ("text", "A text."),
+    ("image", "An image, or a list of them."),
+    ("document", "A PDF, or a list of them."),
+    ("video", "A video."),
+    ("audio", "A sound."),
+    ("file", "A file that is sent as what it is."),
+    ("content", "Parts."),
+    ("when", "Condition; the part is left out when it is false."),
+    ("for_each", "Items to repeat the part for."),
+    ("as", "Name of the item; `item` where none is given."),
 ];
 
 pub(super) const INPUT: &[Key] = &[
@@ -101,6 +137,21 @@ pub(super) const COMMAND: &[Key] = &[
     ("price", "What a call costs, e.g. `0.01 USD`."),
 ];
 
+pub(super) const PLUGIN: &[Key] = &[
+    ("path", "Its `.wasm` file, its `plugin.yaml`, or the folder of that."),
+    ("use", "One that was installed: `NAME@VERSION`."),
+    ("grant", "What it may do: `http`, `models`, `kv`; nothing where it is not said."),
+    ("limits", "How much it may use: `memory`, `deadline`, `output`, `log`."),
+    ("config", "Settings that it reads."),
+];
+
+/// A provider of type `plugin`.
+pub(super) const PLUGIN_PROVIDER: &[Key] = &[
+    ("type", "The kind of provider."),
+    ("plugin", "Its name under `plugins`."),
+    ("price", "What a call costs, e.g. `0.01 USD`."),
+];
+
 pub(super) const SCHEDULE: &[Key] = &[
     ("schedule", "A cron expression, or `@every 15m`."),
     ("timezone", "IANA name of the time zone; UTC where none is given."),
@@ -121,7 +172,7 @@ pub(super) const AFTER: &[Key] = &[
 ];
 
 /// Keys of the language whose part is not built yet.
-pub(super) const NOT_BUILT: &[&str] = &["plugins", "keep", "agree", "require_grounded"];
+pub(super) const NOT_BUILT: &[&str] = &["keep", "agree"];
 
 pub(super) const INPUT_TYPES: &[&str] =
     &["string", "integer", "number", "boolean", "file", "files", "array", "object", "json"];

@@ -20,16 +20,19 @@ mod keys;
 mod parse;
 mod schema;
 mod suggest;
+mod task;
 mod workflow;
 
 pub use bind::{InputFault, bind_inputs};
 pub use check::{
-    Bundle, Checked, Environment, Files, Instead, KnownProviders, check, check_bundle,
+    Bundle, Checked, Environment, Files, Instead, KnownProviders, check, check_bundle, task,
     user_providers,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use schema::json_schema;
 pub use suggest::closest;
+pub(crate) use task::ASKS_BY;
+pub use task::Task;
 pub use workflow::{
     Block, Budget, Cron, ForEach, Input, InputType, MissedTicks, ModelChoice, OnError, OnLost,
     Overlap, Policy, ProviderConfig, Retry, Step, Trigger, Work, Workflow,

@@ -3,9 +3,13 @@
 //! Made from the same table of keys that the checker reads, so that neither can know a key
 //! that the other does not. It helps while typing; what is right is for the checker to say.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
+use super::check::{Bundle, task};
 use super::keys::{self, Key, NOT_BUILT};
+use super::task::Task;
 use crate::action::ActionRegistry;
 use crate::error::ErrorClass;
 
@@ -72,6 +76,12 @@ fn workflow_key(key: &str) -> Value {
         "inputs" => map_of("#/$defs/input"),
         "providers" => json!({ "type": "object", "additionalProperties": { "type": "object" } }),
         "models" => map_of("#/$defs/model"),
+        "plugins" => json!({
+            "type": "object",
+            "additionalProperties": {
+                "oneOf": [{ "type": "string" }, object(keys::PLUGIN, plugin_key)],
+            },
+        }),
         "defaults" => object(keys::DEFAULTS, policy_key),
         "budget" => reference("budget"),
         "concurrency" => json!({ "type": "integer", "minimum": 1 }),
@@ -84,11 +94,18 @@ fn workflow_key(key: &str) -> Value {
     }
 }
 
+fn plugin_key(key: &str) -> Value {
+    match key {
+        "path" | "use" => json!({ "type": "string" }),
+        _ => json!({ "type": "object" }),
+    }
+}
+
 fn policy_key(key: &str) -> Value {
     match key {
         "timeout" | "deadline" => reference("duration"),
         "retry" => reference("retry"),
-        "cache" => json!({ "type": "boolean" }),
+        "cache" | "require_grounded" => json!({ "type": "boolean" }),
         "on_lost" => json!({ "enum": ["resend", "ask", "fail"] }),
         "budget" => reference("budget"),
         "model" => reference("model"),
@@ -123,32 +140,46 @@ fn step(actions: &ActionRegistry) -> Value {
     let mut step = object(keys::STEP, step_key);
     let mut names: Vec<Value> = actions.specs().map(|spec| json!(spec.name)).collect();
     names.push(json!("workflow.run"));
-    step["properties"]["uses"]["enum"] = Value::Array(names);
+    let tasks = tasks(actions);
+    names.extend(tasks.iter().map(|task| json!(format!("task.{}", task.name))));
+    // One of the user's own stands beside the workflow, and an editor does not see it.
+    step["properties"]["uses"]["anyOf"] = json!([{ "enum": names }, { "type": "string", "pattern": "^(task|plugin)\\.[A-Za-z0-9_-]+$" }]);
     step["required"] = json!(["id"]);
     step["oneOf"] = json!([{ "required": ["uses"] }, { "required": ["steps", "for_each"] }]);
-    step["allOf"] = actions
-        .specs()
-        .map(|spec| {
-            let keys = spec.input["properties"].as_object();
-            let keys = keys.into_iter().flatten().map(|(key, property)| {
-                let description = property.get("description");
-                let schema = description.map(|text| json!({ "description": text }));
-                (key.clone(), schema.unwrap_or(json!(true)))
-            });
-            json!({
-                "if": { "properties": { "uses": { "const": spec.name } }, "required": ["uses"] },
-                "then": {
-                    "description": spec.summary,
-                    "properties": { "with": {
-                        "properties": keys.collect::<Map<_, _>>(),
-                        "required": spec.input.get("required").unwrap_or(&json!([])),
-                        "additionalProperties": spec.input["additionalProperties"] != false,
-                    } },
-                },
-            })
-        })
-        .collect();
+    let of_actions = actions.specs().map(|spec| with_of(spec.name, spec.summary, &spec.input));
+    let of_tasks = tasks
+        .iter()
+        .map(|task| with_of(&format!("task.{}", task.name), &task.summary, &task.input));
+    step["allOf"] = of_actions.chain(of_tasks).collect();
     step
+}
+
+/// The tasks that are built in; one that cannot be read is no task.
+fn tasks(actions: &ActionRegistry) -> Vec<Arc<Task>> {
+    let nothing = Bundle::default();
+    let read = |name| task(name, actions, &nothing).ok().flatten();
+    actions.tasks().filter_map(read).collect()
+}
+
+/// What stands under `with` where this is used.
+fn with_of(name: &str, summary: &str, input: &Value) -> Value {
+    let keys = input["properties"].as_object();
+    let keys = keys.into_iter().flatten().map(|(key, property)| {
+        let description = property.get("description");
+        let schema = description.map(|text| json!({ "description": text }));
+        (key.clone(), schema.unwrap_or(json!(true)))
+    });
+    json!({
+        "if": { "properties": { "uses": { "const": name } }, "required": ["uses"] },
+        "then": {
+            "description": summary,
+            "properties": { "with": {
+                "properties": keys.collect::<Map<_, _>>(),
+                "required": input.get("required").unwrap_or(&json!([])),
+                "additionalProperties": input["additionalProperties"] != false,
+            } },
+        },
+    })
 }
 
 fn retry_key(key: &str) -> Value {

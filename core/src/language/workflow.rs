@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::action::Brought;
 use crate::error::ErrorClass;
 use crate::ids::StepId;
+use crate::language::task::Task;
+use crate::plugin::PluginSlot;
 use crate::template::Template;
 use crate::units::Money;
 
@@ -117,6 +120,8 @@ pub struct ProviderConfig {
     pub kind: String,
     /// Everything else, by key.
     pub settings: BTreeMap<String, Template>,
+    /// The plugin that it is, of one of type `plugin`.
+    pub plugin: Option<PluginSlot>,
 }
 
 /// One entry of a model chain.
@@ -340,7 +345,7 @@ pub struct ForEach {
 pub enum Work {
     /// Runs an action.
     Action {
-        /// Its name, e.g. `document.ocr`.
+        /// Its name, e.g. `document.ocr` or `task.chart`.
         name: String,
         /// Its input; always a map.
         with: Template,
@@ -349,6 +354,12 @@ pub enum Work {
         computed: Vec<String>,
         /// The models it may ask, in order; empty where it asks none.
         models: Vec<ModelChoice>,
+        /// The task that it is; none of an action.
+        task: Option<Arc<Task>>,
+        /// Whether every value that a model reads must stand on the page.
+        grounded: bool,
+        /// The action itself, where the workflow brings it: a plugin.
+        brought: Option<Brought>,
     },
     /// Runs a block of steps for each item.
     Body {

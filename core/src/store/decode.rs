@@ -140,6 +140,8 @@ pub(super) fn attempt(row: &SqliteRow) -> Decoded<AttemptRow> {
         started: row.try_get("started")?,
         ended: row.try_get("ended")?,
         batch: row.try_get("batch")?,
+        speed: maybe_json(row, "speed")?.and_then(|speed| serde_json::from_value(speed).ok()),
+        plugin: maybe_json(row, "plugin")?,
     })
 }
 

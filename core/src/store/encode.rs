@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::Value as Column;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rows::{
     ApprovalRow, AttemptRow, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow, StepRow,
@@ -51,6 +51,8 @@ pub(super) enum Statement {
     BatchRead,
     BatchHanded,
     BatchForgotten,
+    ForgetMemory,
+    Remember,
 }
 
 /// Rows to write, by what is done with them.
@@ -215,6 +217,29 @@ impl Encoded {
         encoded
     }
 
+    /// Encodes what a plugin remembers from now on; what has expired by now is forgotten.
+    pub(super) fn remembered(
+        plugin: &str,
+        key: &str,
+        value: Vec<u8>,
+        expires: Option<i64>,
+        now: i64,
+    ) -> Self {
+        let mut encoded = Self::default();
+        let expired = Row::new().text(plugin).text("").int(now);
+        encoded.push(Statement::ForgetMemory, expired);
+        let row = Row::new().text(plugin).text(key).bytes(value).maybe_int(expires);
+        encoded.push(Statement::Remember, row);
+        encoded
+    }
+
+    /// Encodes what a plugin does not remember any more.
+    pub(super) fn forgotten(plugin: &str, key: &str) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::ForgetMemory, Row::new().text(plugin).text(key).int(i64::MIN));
+        encoded
+    }
+
     /// Encodes that a batch is to be forgotten, with all that is in it.
     pub(super) fn batch_forgotten(nonce: &str) -> Self {
         let mut encoded = Self::default();
@@ -311,6 +336,8 @@ fn attempt(row: &AttemptRow) -> Row {
         .int(row.started)
         .maybe_int(row.ended)
         .flag(Some(row.batch))
+        .json(row.speed.as_ref().map(|speed| json!(speed)).as_ref())
+        .json(row.plugin.as_ref())
 }
 
 fn event(row: &EventRow) -> Row {
@@ -388,6 +415,10 @@ impl Row {
 
     fn text(self, text: &str) -> Self {
         self.push(text.to_owned())
+    }
+
+    fn bytes(self, bytes: Vec<u8>) -> Self {
+        self.push(bytes)
     }
 
     fn maybe_text(self, text: Option<&str>) -> Self {

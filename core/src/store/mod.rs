@@ -18,6 +18,7 @@ mod encode;
 mod error;
 mod history;
 mod lock;
+mod memory;
 mod migrate;
 mod open;
 #[cfg(test)]

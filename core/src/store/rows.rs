@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::action::Speed;
 use crate::content::ContentHash;
 use crate::error::ErrorClass;
 use crate::ids::{InstancePath, RunId};
@@ -242,6 +243,12 @@ pub struct AttemptRow {
     /// Whether it goes by a batch of its service.
     #[serde(default)]
     pub batch: bool,
+    /// How fast a model of this machine was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
+    /// The plugin that was called, what it was granted and what it used.
+    #[serde(default)]
+    pub plugin: Option<Value>,
 }
 
 /// A question to a person. Written whole: a later row replaces the earlier.

@@ -39,6 +39,10 @@ impl Statement {
             Self::BatchRead => "UPDATE batches SET results = ?2 WHERE nonce = ?1",
             Self::BatchHanded => BATCH_HANDED,
             Self::BatchForgotten => "DELETE FROM batch_items WHERE batch = ?1",
+            Self::ForgetMemory => {
+                "DELETE FROM plugin_memory WHERE plugin = ?1 AND (key = ?2 OR expires <= ?3)"
+            }
+            Self::Remember => REMEMBER,
         }
     }
 }
@@ -72,15 +76,17 @@ ON CONFLICT (run, path) DO UPDATE SET parent = excluded.parent, step = excluded.
 
 const ATTEMPTS: &str = "
 INSERT INTO attempts (run, path, number, status, provider, model, error_class, error,
-    input_tokens, output_tokens, cost, reserved, latency_ms, request_id, raw, started, ended, batch)
+    input_tokens, output_tokens, cost, reserved, latency_ms, request_id, raw, started, ended, batch,
+    speed, plugin)
 VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
-    ?13, ?14, ?15, ?16, ?17, ?18)
+    ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
 ON CONFLICT (run, path, number) DO UPDATE SET status = excluded.status,
     provider = excluded.provider, model = excluded.model, error_class = excluded.error_class,
     error = excluded.error, input_tokens = excluded.input_tokens,
     output_tokens = excluded.output_tokens, cost = excluded.cost, reserved = excluded.reserved,
     latency_ms = excluded.latency_ms, request_id = excluded.request_id, raw = excluded.raw,
-    started = excluded.started, ended = excluded.ended, batch = excluded.batch";
+    started = excluded.started, ended = excluded.ended, batch = excluded.batch,
+    speed = excluded.speed, plugin = excluded.plugin";
 
 const EVENTS: &str = "
 INSERT INTO events (run, seq, at, path, kind, body)
@@ -138,6 +144,11 @@ VALUES (?1, ?2, ?3, ?4, ?5)";
 const BATCH_ITEMS: &str = "
 INSERT INTO batch_items (run, path, hash, batch, number)
 VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5)";
+
+const REMEMBER: &str = "
+INSERT INTO plugin_memory (plugin, key, value, expires)
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value, expires = excluded.expires";
 
 const BATCH_HANDED: &str = "
 UPDATE batch_items SET handed = ?5

@@ -40,7 +40,7 @@ macro_rules! attempt_columns {
         concat!(
             "SELECT r.id AS run, a.path, a.number, a.status, a.provider, a.model, a.error_class, ",
             "a.error, a.input_tokens, a.output_tokens, a.cost, a.reserved, a.latency_ms, ",
-            "a.request_id, a.raw, a.started, a.ended, a.batch ",
+            "a.request_id, a.raw, a.started, a.ended, a.batch, a.speed, a.plugin ",
             "FROM attempts a JOIN runs r ON r.key = a.run ",
             $rest
         )

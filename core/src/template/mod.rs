@@ -154,6 +154,18 @@ impl Template {
     }
 }
 
+/// Whether a value counts as true in a condition.
+pub(crate) fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(holds) => *holds,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
 /// Refuses an expression whose tree may be deeper than the stack that walks it.
 fn short_enough(text: &str) -> Result<(), TemplateError> {
     let mut words = 0;

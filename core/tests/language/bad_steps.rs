@@ -47,10 +47,9 @@ const ROWS: &[Row] = &[
     ),
     (
         "keys of a step that are not built yet",
-        "steps: [{id: a, uses: value.set, with: {value: 1}, agree: 2, require_grounded: true}]",
+        "steps: [{id: a, uses: value.set, with: {value: 1}, agree: 2}]",
         &[
             "1:52 `agree` is not built yet; leave it out until it is",
-            "1:62 `require_grounded` is not built yet; leave it out until it is",
         ],
     ),
     (
@@ -69,10 +68,9 @@ const ROWS: &[Row] = &[
     ),
     (
         "actions that are not built yet",
-        "steps: [{id: a, uses: plugin.x}, {id: b, uses: task.invoice}]",
+        "steps: [{id: a, uses: plugin.x}]",
         &[
-            "1:23 `uses: plugin.x` is not built yet; leave it out until it is",
-            "1:48 `uses: task.invoice` is not built yet; leave it out until it is",
+            "1:23 this flow was built without plugins; get one with them: build it with the feature `plugins`",
         ],
     ),
     (

@@ -15,3 +15,4 @@ mod other_files;
 mod rendering;
 mod schema;
 mod support;
+mod tasks;

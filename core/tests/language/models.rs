@@ -76,11 +76,11 @@ fn a_replacement_that_cannot_be_is_told() {
             &["4:3 there is no provider `nobody`; name it under `providers:` with its `type`"],
         ),
         (
-            &[("*", "llama/gpt")],
+            &[("*", "telepathy/gpt")],
             &[
-                "6:19 provider `llama` is not built yet; leave it out until it is",
-                "9:46 provider `llama` is not built yet; leave it out until it is",
-                "10:46 provider `llama` is not built yet; leave it out until it is",
+                "6:19 there is no provider `telepathy`; name it under `providers:` with its `type`",
+                "9:46 there is no provider `telepathy`; name it under `providers:` with its `type`",
+                "10:46 there is no provider `telepathy`; name it under `providers:` with its `type`",
             ],
         ),
     ] {
@@ -98,13 +98,6 @@ fn a_replacement_reaches_the_workflows_that_are_run() {
     let workflow = checked.workflow.unwrap();
     let Work::Workflow { workflow: child, .. } = &workflow.steps.steps[0].work else { panic!() };
     assert_eq!(child.models["reader"].len(), 1);
-}
-
-#[test]
-fn providers_that_are_not_built_yet_are_told_so() {
-    let text = "models: {m: llama/x}\nsteps: [{id: a, uses: model.generate, model: m, with: {prompt: x}}]\n";
-    let found = lines_of(&check_with(text.as_bytes(), &[], &[]));
-    assert_eq!(found[0], "1:13 provider `llama` is not built yet; leave it out until it is");
 }
 
 #[test]

@@ -115,14 +115,29 @@ pub(crate) fn actions() -> ActionRegistry {
                 "prompt": { "type": "string" },
                 "schema": { "type": ["object", "boolean"], "x-schema": true },
                 "options": { "type": "object" },
+                "ground": { "type": "array" },
             },
             "required": ["prompt"],
             "additionalProperties": false,
         }),
         json!(true),
     ));
+    registry.add_task("caption", CAPTION);
     registry
 }
+
+/// A task that is built in.
+const CAPTION: &str = "\
+name: caption
+version: 1
+summary: Says what an image shows.
+needs: [images]
+input: {properties: {image: {x-file: true}, words: {type: integer, default: 20}}, required: [image]}
+content:
+  - image: '{{ input.image }}'
+  - text: 'Say in {{ input.words }} words what it shows.'
+output: {type: object, properties: {caption: {type: string}}, additionalProperties: false}
+";
 
 /// Checks a file beside others, with models that replace those it names.
 pub(crate) fn check_with(bytes: &[u8], files: &[(&str, &str)], models: &[(&str, &str)]) -> Checked {

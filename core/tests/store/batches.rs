@@ -52,6 +52,8 @@ async fn attempt_is(store: &Store, number: u32, status: AttemptStatus) {
         started: NOW,
         ended: None,
         batch: true,
+        speed: None,
+        plugin: None,
     };
     store.commit(Batch { attempts: vec![row], ..Batch::default() }).await.unwrap();
 }

@@ -37,6 +37,8 @@ fn call(number: u32, model: &str, cost: Option<i64>, started: i64) -> AttemptRow
         started,
         ended: None,
         batch: false,
+        speed: None,
+        plugin: None,
     }
 }
 

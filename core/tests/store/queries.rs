@@ -1,5 +1,6 @@
 //! What is asked for is what is answered, in parts of bounded size.
 
+use flow_core::action::Speed;
 use flow_core::content::ContentHash;
 use flow_core::error::ErrorClass;
 use flow_core::ids::{InstancePath, RunId};
@@ -103,6 +104,8 @@ fn attempt(run: &RunId, number: u32) -> AttemptRow {
         started: NOW,
         ended: Some(NOW + 800),
         batch: false,
+        speed: Some(Speed { prompt: Some(41.5), together: 8, ..Speed::default() }),
+        plugin: None,
     }
 }
 

@@ -381,5 +381,7 @@ fn attempt_row(run: &RunId, path: &InstancePath) -> AttemptRow {
         started: 1,
         ended: None,
         batch: false,
+        plugin: None,
+        speed: None,
     }
 }

@@ -2,6 +2,7 @@
 
 mod documents;
 mod fields;
+mod gguf;
 mod history;
 mod journal;
 mod names;
@@ -24,8 +25,9 @@ pub struct Target {
 }
 
 /// All targets, by name.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "fields", check: fields::fields, rounds: 1_500 },
+    Target { name: "gguf", check: gguf::gguf, rounds: 20_000 },
     Target { name: "history", check: history::history, rounds: 20_000 },
     Target { name: "image", check: documents::image, rounds: 1_500 },
     Target { name: "journal", check: journal::journal, rounds: 500 },

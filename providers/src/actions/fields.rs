@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::blocking;
 use crate::documents::{Page, extract};
+use crate::grounding;
 
 /// Finds values.
 pub(super) struct Extract(ActionSpec);
@@ -60,7 +61,8 @@ impl Action for Extract {
         }
     }
 
-    async fn run(&self, mut input: Value, _context: &StepContext) -> Result<Outcome, Failure> {
+    async fn run(&self, mut input: Value, context: &StepContext) -> Result<Outcome, Failure> {
+        let drawn = grounding::drawn(&input["pages"]);
         let pages: Vec<Page> = serde_json::from_value(input["pages"].take()).map_err(|error| {
             Failure::input(format!("`pages` are not pages: {error}"))
                 .with_hint("give the output of `document.text`, one a page")
@@ -70,6 +72,8 @@ impl Action for Extract {
             extract(&pages, &schema).map_err(|error| Failure::input(format!("`schema`: {error}")))
         });
         let found = found.await?;
+        let places = json!({ "values": found.evidence, "ungrounded": [], "pages": drawn });
+        context.usage.note_meta(json!({ "grounding": places }));
         Ok(Outcome::Done(serde_json::to_value(found).unwrap_or_default()))
     }
 }

@@ -7,6 +7,7 @@ mod fields;
 mod ocr;
 mod pages;
 mod text;
+mod video;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(crate) fn register(registry: &mut ActionRegistry, models: ModelFolder, threa
     registry.add(Arc::new(ocr::Ocr::new(Arc::clone(&reader))));
     registry.add(Arc::new(text::Text::new(reader)));
     registry.add(Arc::new(fields::Extract::new()));
+    registry.add(Arc::new(video::VideoInfo::new()));
+    registry.add(Arc::new(video::Frames::new()));
 }
 
 /// The artifact given under a key.

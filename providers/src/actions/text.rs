@@ -9,7 +9,7 @@ use flow_core::error::Failure;
 use serde_json::{Value, json};
 
 use super::ocr::Reader;
-use super::word_schema;
+use super::{image_schema, word_schema};
 
 /// Gives every page its words.
 pub(super) struct Text {
@@ -25,6 +25,7 @@ impl Text {
                 "number": { "type": "integer" },
                 "width": { "type": "number" },
                 "height": { "type": "number" },
+                "image": image_schema(),
                 "text": { "type": "string" },
                 "words": { "type": "array", "items": word_schema() },
                 "recognised": { "type": "boolean" },
@@ -33,7 +34,7 @@ impl Text {
         });
         let spec = ActionSpec {
             name: "document.text",
-            version: 1,
+            version: 2,
             summary: "Gives a page its words: its own text layer, or recognition where it has none.",
             effect: Effect::Pure,
             cacheable: true,
@@ -77,6 +78,7 @@ impl Action for Text {
                 "number": page["number"],
                 "width": page["width"],
                 "height": page["height"],
+                "image": page["image"],
                 "text": page["text"],
                 "words": page["words"],
                 "recognised": false,
@@ -87,6 +89,7 @@ impl Action for Text {
             "number": page["number"],
             "width": page["width"],
             "height": page["height"],
+            "image": page["image"],
             "text": read.text,
             "words": read.words,
             "recognised": true,

@@ -22,7 +22,7 @@ mod tiff;
 mod unpacked;
 
 pub use error::{DocumentError, Fault, Head};
-pub use fields::{Evidence, Extraction, FieldsError, extract, inconsistencies};
+pub use fields::{Evidence, Extraction, FieldsError, Grounding, extract, ground, inconsistencies};
 pub use guard::PARSER_THREAD;
 pub use layout::{Line, Page, Rect, Word};
 pub use ocr::{OcrEngine, OcrError, OcrModels, OcrPage, OcrRuntime};

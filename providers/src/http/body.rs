@@ -27,6 +27,8 @@ pub(crate) enum Body {
     Form(Form),
     /// Bytes of a file as they are.
     File(FilePart),
+    /// Bytes as they are; a header field says what they are.
+    Plain(Bytes),
 }
 
 /// What is sent in pieces.
@@ -97,6 +99,7 @@ impl Body {
             Self::Json(pieces) => pieces.length(),
             Self::Form(form) => form.length(),
             Self::File(part) => part.len,
+            Self::Plain(bytes) => bytes.len() as u64,
         }
     }
 
@@ -110,6 +113,7 @@ impl Body {
                 Some((Some(media_type), pieces))
             }
             Self::File(part) => Some((None, Pieces(vec![Piece::Plain(part)]))),
+            Self::Plain(bytes) => Some((None, Pieces(vec![Piece::Text(bytes)]))),
         }
     }
 }

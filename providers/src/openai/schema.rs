@@ -353,4 +353,26 @@ mod tests {
         assert_eq!(system(None, Some("So.".into())).as_deref(), Some("So."));
         assert_eq!(system(Some("Be brief."), None).as_deref(), Some("Be brief."));
     }
+
+    #[test]
+    fn the_schemas_of_the_tasks_are_said_strictly() {
+        use flow_core::language::{Files, task};
+
+        const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../workflows/");
+        struct Workflows;
+        impl Files for Workflows {
+            fn read(&self, path: &str) -> Result<String, String> {
+                std::fs::read_to_string(format!("{FOLDER}{path}")).map_err(|e| e.to_string())
+            }
+        }
+        for entry in std::fs::read_dir(format!("{FOLDER}tasks/cases")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap().replace(".json", "");
+            let cases = Workflows.read(&format!("tasks/cases/{name}.json")).unwrap();
+            let cases: Value = serde_json::from_str(&cases).unwrap();
+            let task = task(&name, &flow_core::action::ActionRegistry::default(), &Workflows);
+            let request = task.unwrap().unwrap().request(&cases["with"]).unwrap();
+            let strict = strict(&request["schema"]);
+            assert_eq!(strict["required"], request["schema"]["required"], "{name}");
+        }
+    }
 }

@@ -307,6 +307,7 @@ mod tests {
             order: 0,
             cancel: CancellationToken::new(),
             batches: None,
+            caller: None,
             sink: &|_| {},
             log: &|_| {},
             note: &|_| {},

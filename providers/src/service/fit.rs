@@ -41,18 +41,18 @@ const OF_DOCUMENTS: &[&str] = &[PAGES, "title", "context", "citations"];
 const BY_PAGES: &str = "ask page by page: `document.pages`, and a loop over its images";
 
 /// Who is asked, and what it takes.
-pub(super) struct Fit<'a> {
-    pub(super) provider: &'a str,
-    pub(super) model: &'a str,
-    pub(super) facts: &'a ModelFacts,
-    pub(super) fitting: &'a Fitting,
-    pub(super) context: &'a CallContext<'a>,
+pub(crate) struct Fit<'a> {
+    pub(crate) provider: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) facts: &'a ModelFacts,
+    pub(crate) fitting: &'a Fitting,
+    pub(crate) context: &'a CallContext<'a>,
 }
 
 /// A request that fits.
-pub(super) struct Fitted<'r> {
+pub(crate) struct Fitted<'r> {
     /// The request; as it was where all of it fitted.
-    pub(super) request: Cow<'r, Request>,
+    pub(crate) request: Cow<'r, Request>,
     /// What was made for it: as long as this is held, nobody makes it again.
     _made: Vec<Made>,
 }
@@ -71,7 +71,7 @@ impl Fit<'_> {
     ///
     /// Dropping the future leaves behind what was kept by then; a file that is being read is
     /// read to its end.
-    pub(super) async fn request<'r>(&self, request: &'r Request) -> Result<Fitted<'r>, Failure> {
+    pub(crate) async fn request<'r>(&self, request: &'r Request) -> Result<Fitted<'r>, Failure> {
         let given = images_of(&request.messages);
         let (mut messages, mut changes) =
             self.messages(request, &self.facts.images.of(given)).await?;

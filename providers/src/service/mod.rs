@@ -46,6 +46,7 @@ pub(crate) use fetch::{Outside, not_public};
 pub(crate) use file_service::{
     FileService, InChunks, Outgoing, Received, RemoteFile, RemoteState, Session, Way,
 };
+pub(crate) use fit::Fit;
 pub(crate) use fitting::Fitting;
 pub(crate) use flights::Flights;
 pub(crate) use options::overlay;

@@ -102,7 +102,16 @@ async fn body(body: &Body) -> io::Result<Value> {
         Body::Json(json) => with_hashes(json).await,
         Body::Form(form) => parts(form).await,
         Body::File(file) => artifact(file).await,
+        Body::Plain(bytes) => Ok(plain(bytes)),
     }
+}
+
+/// Bytes as JSON where they are that, else as text, else by their hash.
+fn plain(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| match std::str::from_utf8(bytes) {
+        Ok(text) => json!(text),
+        Err(_) => json!({ "$artifact": ContentHash::of_bytes(bytes), "size": bytes.len() }),
+    })
 }
 
 /// A form as a list of what it is made of: texts without its boundary, which is another each

@@ -73,6 +73,7 @@ fn noting<'c>(
         intake: context.intake,
         uploads: context.uploads,
         batches: context.batches,
+        caller: context.caller,
         turn: context.turn,
         order: context.order,
         cancel: context.cancel.clone(),

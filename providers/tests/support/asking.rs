@@ -73,8 +73,10 @@ impl Asking {
             paths: PathPolicy { folder: folder.path().to_path_buf(), computed: Vec::new() },
             log: sink,
             text: Arc::new(|_: &str| {}),
+            require_grounded: false,
             earlier: None,
             batches: None,
+            caller: None,
             usage: UsageSlot::default(),
         };
         Self { context, providers, action, embed, log, store, _folder: folder }
@@ -169,7 +171,11 @@ fn choice(kind: &str, settings: &Value, model: &str) -> ModelChoice {
         settings.iter().map(|(key, value)| (key.clone(), Template::Literal(value.clone())));
     ModelChoice {
         provider: "mine".into(),
-        config: Arc::new(ProviderConfig { kind: kind.into(), settings: settings.collect() }),
+        config: Arc::new(ProviderConfig {
+            kind: kind.into(),
+            settings: settings.collect(),
+            plugin: None,
+        }),
         model: model.into(),
         path: None,
         projector: None,

@@ -21,7 +21,7 @@ use crate::ids::InstancePath;
 use crate::language::{Block, Step, Work, Workflow, bind_inputs};
 use crate::state::StepEvent;
 use crate::store::{StepRow, StepStatus};
-use crate::template::{Scope, StepView, Template};
+use crate::template::{Scope, StepView, Template, is_true};
 
 impl Driver {
     /// Begins a step whose predecessors are settled.
@@ -324,12 +324,5 @@ impl Driver {
 /// Whether a condition holds.
 pub(crate) fn holds(when: &Template, scope: &Scope) -> Result<bool, Failure> {
     let value = when.render(scope).map_err(|e| Failure::input(format!("`when`: {e}")))?;
-    Ok(match value {
-        Value::Null => false,
-        Value::Bool(holds) => holds,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(map) => !map.is_empty(),
-    })
+    Ok(is_true(&value))
 }

@@ -161,6 +161,9 @@ fn built(plan: &Plan) -> Step {
         with: Template::Literal(json!({ "external": plan.external })),
         computed: Vec::new(),
         models: Vec::new(),
+        task: None,
+        grounded: false,
+        brought: None,
     };
     let (for_each, work) = match &plan.does {
         Does::Once(_) => (None, action()),

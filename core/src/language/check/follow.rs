@@ -226,7 +226,7 @@ impl Checker<'_> {
     }
 
     /// The type that was found, or a fault that says why there is none.
-    fn found(
+    pub(super) fn found(
         &mut self,
         place: Place,
         reference: &Reference,

@@ -8,16 +8,19 @@
 mod edges;
 mod follow;
 mod models;
+mod plugins;
 mod reader;
 mod resolve;
 mod settings;
 mod steps;
+mod tasks;
 mod triggers;
 mod types;
 mod user;
 mod work;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -30,9 +33,11 @@ use super::suggest::closest;
 use super::workflow::{Block, Budget, ProviderConfig, Workflow};
 use crate::action::ActionRegistry;
 use crate::content::ContentHash;
+use crate::plugin::PluginPin;
 use crate::units::Money;
 use reader::Fields;
 
+pub use tasks::task;
 pub use user::user_providers;
 
 /// The most levels that sub-workflows may nest.
@@ -42,6 +47,22 @@ const DEEPEST: usize = 8;
 pub trait Files {
     /// The text of a file, or why it cannot be read.
     fn read(&self, path: &str) -> Result<String, String>;
+
+    /// The text of a file that need not be there; none where it is not. Who can tell a file
+    /// that is not there from one that cannot be read says why it cannot.
+    fn read_if_any(&self, path: &str) -> Result<Option<String>, String> {
+        Ok(self.read(path).ok())
+    }
+
+    /// Where a file is on the disk.
+    fn place(&self, path: &str) -> PathBuf {
+        path.into()
+    }
+
+    /// The hash of the plugin that was found there when the definition was kept.
+    fn pinned(&self, _plugin: &str) -> Option<&str> {
+        None
+    }
 }
 
 /// What a workflow is checked against.
@@ -95,6 +116,9 @@ pub struct Bundle {
     pub entry: String,
     /// Every text that was read, by name.
     pub files: BTreeMap<String, String>,
+    /// The plugins that it was checked with, by their paths as they are written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<String, PluginPin>,
     /// What counts instead of what the entry says.
     #[serde(flatten)]
     pub instead: Instead,
@@ -116,6 +140,14 @@ impl Files for Bundle {
     fn read(&self, path: &str) -> Result<String, String> {
         self.files.get(path).cloned().ok_or_else(|| "it is not part of the definition".into())
     }
+
+    fn place(&self, path: &str) -> PathBuf {
+        self.plugins.get(path).map_or_else(|| path.into(), |pin| pin.place.clone())
+    }
+
+    fn pinned(&self, plugin: &str) -> Option<&str> {
+        self.plugins.get(plugin).map(|pin| pin.sha256.as_str())
+    }
 }
 
 /// What checking came to.
@@ -134,7 +166,8 @@ pub fn check(file: &str, bytes: &[u8], environment: Environment<'_>) -> Checked 
     let mut session = Session::default();
     let workflow = session.workflow(file, bytes, environment);
     let instead = environment.instead.clone();
-    let bundle = Bundle { entry: file.to_owned(), files: session.files, instead };
+    let bundle =
+        Bundle { entry: file.to_owned(), files: session.files, plugins: session.plugins, instead };
     let diagnostics = Diagnostics::sorted(session.faults, session.more);
     let workflow = workflow.filter(|_| !diagnostics.has_errors());
     Checked { workflow, diagnostics, bundle }
@@ -158,10 +191,14 @@ struct Session {
     /// Errors beyond those that are kept.
     more: usize,
     files: BTreeMap<String, String>,
+    /// Plugins that were loaded, by their paths as they are written.
+    plugins: BTreeMap<String, PluginPin>,
     /// Sub-workflows being checked, outermost first.
     open: Vec<String>,
     /// Sub-workflows that were checked: each is once, however many steps run it.
     checked: BTreeMap<String, Option<Arc<Workflow>>>,
+    /// Tasks that were looked for, by name.
+    tasks: BTreeMap<String, tasks::Found>,
 }
 
 impl Session {
@@ -188,7 +225,7 @@ impl Session {
             }
         };
         self.open.push(file.to_owned());
-        let mut checker = Checker { session: self, environment, lines };
+        let mut checker = Checker::new(self, environment, lines);
         let workflow = checker.root(file, &root);
         self.open.pop();
         workflow.map(Arc::new)
@@ -200,6 +237,13 @@ struct Checker<'c> {
     session: &'c mut Session,
     environment: Environment<'c>,
     lines: Lines<'c>,
+    plugins: plugins::Named,
+}
+
+impl<'c> Checker<'c> {
+    fn new(session: &'c mut Session, environment: Environment<'c>, lines: Lines<'c>) -> Self {
+        Self { session, environment, lines, plugins: plugins::Named::default() }
+    }
 }
 
 impl Checker<'_> {
@@ -236,11 +280,13 @@ impl Checker<'_> {
         let name = self.optional_text(&fields, "name").unwrap_or_else(|| stem(file).to_owned());
         let description = self.optional_text(&fields, "description");
         let inputs = self.inputs(&fields);
+        self.name_plugins(&fields);
         let providers = self.providers(&fields);
         let models = self.models(&fields, &providers);
         if self.session.open.len() == 1 {
             self.replacements(root, &models);
         }
+        self.load_plugins(&models);
         let defaults = self.defaults(&fields, &models, &providers);
         let budget = fields.get("budget").and_then(|node| self.budget(node));
         let budget = match self.environment.instead.budget {
@@ -267,6 +313,7 @@ impl Checker<'_> {
         let mut main = self.block(fields.get("steps"), &context);
         let mut on_failure = self.block(fields.get("on_failure"), &context);
         let mut finally = self.block(fields.get("finally"), &context);
+        self.unused_plugins();
         let outputs = self.outputs(&fields);
         self.resolve(&inputs, &mut main, &mut on_failure, &mut finally, &outputs);
         Some(Workflow {

@@ -14,9 +14,6 @@ use crate::units::Money;
 pub(super) type Models = BTreeMap<String, Vec<ModelChoice>>;
 pub(super) type Providers = BTreeMap<String, Arc<ProviderConfig>>;
 
-/// Kinds of providers whose part is not built yet.
-const NOT_BUILT: &[&str] = &["llama"];
-
 /// The most models a chain may have.
 const LONGEST_CHAIN: usize = 32;
 
@@ -38,11 +35,15 @@ impl Checker<'_> {
                 },
                 None => (entry.key.clone(), entry.place),
             };
+            if name == "plugin" {
+                if let Some(config) = self.plugin_provider(&entry.key, &entry.value) {
+                    providers.insert(entry.key.clone(), Arc::new(config));
+                }
+                continue;
+            }
             let kinds = self.environment.providers.kinds;
             let known = kinds.contains(&name.as_str());
-            if !known && NOT_BUILT.contains(&name.as_str()) {
-                self.not_built(place, &name);
-            } else if !known {
+            if !known {
                 let hint = self.meant(&name, kinds.iter().copied());
                 let hint =
                     hint.unwrap_or_else(|| format!("set `type` to one of: {}", kinds.join(", ")));
@@ -68,7 +69,7 @@ impl Checker<'_> {
                 self.command(&entry.value);
             }
             self.take_over(&entry.key, &name, &mut templates);
-            let config = ProviderConfig { kind: name, settings: templates };
+            let config = ProviderConfig { kind: name, settings: templates, plugin: None };
             providers.insert(entry.key.clone(), Arc::new(config));
         }
         providers
@@ -257,11 +258,6 @@ impl Checker<'_> {
         Some(vec![choice(provider, model, config)])
     }
 
-    fn not_built(&mut self, place: Place, name: &str) {
-        let hint = Some("leave it out until it is".to_owned());
-        self.error(place, format!("provider `{name}` is not built yet"), hint);
-    }
-
     fn known_provider(
         &mut self,
         node: &Node,
@@ -270,6 +266,10 @@ impl Checker<'_> {
     ) -> Option<Arc<ProviderConfig>> {
         if let Some(config) = providers.get(name) {
             return Some(Arc::clone(config));
+        }
+        if let Some(config) = self.plugin_as_provider(name) {
+            self.serves_models(node, name);
+            return Some(Arc::new(config));
         }
         let KnownProviders { kinds, configured, .. } = self.environment.providers;
         if let Some(config) = configured.get(name) {
@@ -284,10 +284,6 @@ impl Checker<'_> {
         if kinds.contains(&name) {
             let config = ProviderConfig { kind: name.to_owned(), ..ProviderConfig::default() };
             return Some(Arc::new(config));
-        }
-        if NOT_BUILT.contains(&name) {
-            self.not_built(node.place, name);
-            return None;
         }
         let names = providers.keys().chain(configured.keys()).map(String::as_str);
         let names = names.chain(kinds.iter().copied());

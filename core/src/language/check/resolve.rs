@@ -5,16 +5,41 @@
 //! with them the faults that only types show.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::super::document::Place;
+use super::super::task::Task;
 use super::super::workflow::Input;
 use super::super::workflow::Workflow;
 use super::follow::{Gathered, Names, is_computed};
 use super::steps::{Draft, DraftWork};
 use super::{Checker, types};
+use crate::action::Action;
 use crate::template::Template;
+
+/// What takes the input of a step.
+enum Callee {
+    Action(Arc<dyn Action>),
+    Task(Arc<Task>),
+}
+
+impl Callee {
+    fn input(&self) -> &Value {
+        match self {
+            Self::Action(action) => &action.spec().input,
+            Self::Task(task) => &task.input,
+        }
+    }
+
+    fn output_schema(&self, with: &Value) -> Value {
+        match self {
+            Self::Action(action) => action.output_schema(with),
+            Self::Task(task) => task.output_schema(with),
+        }
+    }
+}
 
 impl Checker<'_> {
     pub(super) fn resolve(
@@ -179,8 +204,14 @@ impl Checker<'_> {
         gathered: &mut Gathered,
     ) -> Value {
         match &draft.work {
-            DraftWork::Action { name, with, .. } => {
-                let (output, computed) = self.resolve_with(name, with, names, gathered);
+            DraftWork::Action { name, with, task, brought, .. } => {
+                let brought = brought.as_ref().map(|brought| Arc::clone(brought.action()));
+                let action = || brought.or_else(|| self.environment.actions.get(name).cloned());
+                let callee = task.clone().map(Callee::Task);
+                let Some(callee) = callee.or_else(|| action().map(Callee::Action)) else {
+                    return types::unknown();
+                };
+                let (output, computed) = self.resolve_with(&callee, with, names, gathered);
                 draft.computed = computed;
                 output
             }
@@ -224,14 +255,11 @@ impl Checker<'_> {
     /// value a step computes.
     fn resolve_with(
         &mut self,
-        action: &str,
+        callee: &Callee,
         with: &[(String, Place, Template)],
         names: &Names<'_>,
         gathered: &mut Gathered,
     ) -> (Value, Vec<String>) {
-        let Some(action) = self.environment.actions.get(action).cloned() else {
-            return (types::unknown(), Vec::new());
-        };
         let (mut computed, mut skeleton) = (Vec::new(), serde_json::Map::new());
         let mut kinds = HashMap::new();
         for (key, place, template) in with {
@@ -239,7 +267,7 @@ impl Checker<'_> {
             if is_computed(template, names) {
                 computed.push(key.clone());
             }
-            let wanted = &action.spec().input["properties"][key];
+            let wanted = &callee.input()["properties"][key];
             if template.literal().is_none() && !types::may_be(&given, wanted) {
                 let (given, wanted) = (types::kind_of(&given), types::kind_of(wanted));
                 let message = format!(
@@ -252,7 +280,7 @@ impl Checker<'_> {
             skeleton.insert(key.clone(), template.skeleton());
             kinds.insert(key.as_str(), given);
         }
-        let output = action.output_schema(&Value::Object(skeleton));
+        let output = callee.output_schema(&Value::Object(skeleton));
         let same = output["x-same-as"].as_str();
         match same.and_then(|key| kinds.remove(key)) {
             Some(kind) => (kind, computed),

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::super::document::{Data, Node, Place};
 use super::super::keys;
+use super::super::task::Task;
 use super::super::workflow::{Block, ForEach, ModelChoice, OnError, Policy, Step, Work, Workflow};
 use super::Checker;
 use super::models::{Models, Providers};
 use super::reader::Fields;
+use crate::action::Brought;
 use crate::ids::StepId;
 use crate::template::Template;
 
@@ -49,7 +51,14 @@ pub(super) struct Draft {
 /// What a draft does.
 pub(super) enum DraftWork {
     /// Runs an action.
-    Action { name: String, with: Vec<(String, Place, Template)>, models: Vec<ModelChoice> },
+    Action {
+        name: String,
+        with: Vec<(String, Place, Template)>,
+        models: Vec<ModelChoice>,
+        task: Option<Arc<Task>>,
+        grounded: bool,
+        brought: Option<Brought>,
+    },
     /// Runs steps for each item.
     Body { steps: Vec<Draft>, collect: Option<(Template, Place)> },
     /// Runs another workflow.
@@ -62,9 +71,10 @@ impl Draft {
     /// The finished step.
     pub(super) fn finish(self) -> Step {
         let work = match self.work {
-            DraftWork::Action { name, with, models } => {
+            DraftWork::Action { name, with, models, task, grounded, brought } => {
                 let with = with.into_iter().map(|(key, _, value)| (key, value)).collect();
-                Work::Action { name, with: Template::map(with), computed: self.computed, models }
+                let (with, computed) = (Template::map(with), self.computed);
+                Work::Action { name, with, computed, models, task, grounded, brought }
             }
             DraftWork::Body { steps, collect } => {
                 let steps = steps.into_iter().map(Self::finish).collect();

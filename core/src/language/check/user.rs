@@ -56,7 +56,7 @@ impl Session {
             files: &NoFiles,
             instead: &Instead::default(),
         };
-        let mut checker = Checker { session: self, environment, lines };
+        let mut checker = Checker::new(self, environment, lines);
         let fields = checker.fields(&root, "a file of settings", keys::USER)?;
         Some(checker.providers(&fields))
     }

@@ -11,10 +11,19 @@ use super::super::keys;
 use super::super::workflow::{ModelChoice, Workflow};
 use super::reader::Fields;
 use super::steps::{Context, DraftWork};
+use super::tasks::Found;
 use super::{Checker, DEEPEST, listing};
-use crate::action::ActionSpec;
 use crate::ids::StepId;
 use crate::template::Template;
+
+/// Keys that say nothing of a step which only holds others.
+const NO_EFFECT: &[&str] =
+    &["timeout", "deadline", "retry", "cache", "budget", "on_lost", "require_grounded"];
+
+/// The keys of what a schema describes.
+fn fields_of(schema: &Value) -> impl Iterator<Item = &str> {
+    schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str())
+}
 
 impl Checker<'_> {
     pub(super) fn work(
@@ -69,16 +78,24 @@ impl Checker<'_> {
             self.no_policies(fields, "`workflow.run`");
             return self.sub_workflow(node, fields);
         }
-        for family in ["plugin.", "task."] {
-            if name.starts_with(family) {
-                let hint = Some("leave it out until it is".to_owned());
-                self.error(node.place, format!("`uses: {name}` is not built yet"), hint);
-                return DraftWork::Unknown;
-            }
+        if let Some(task) = name.strip_prefix("task.") {
+            return self.task_step(node, task, fields, context);
         }
-        let Some(action) = self.environment.actions.get(name).cloned() else {
+        let brought = match name.strip_prefix("plugin.") {
+            Some(plugin) => match self.plugin_step(node, plugin) {
+                Some(brought) => Some(brought),
+                None => return DraftWork::Unknown,
+            },
+            None => None,
+        };
+        let action = match &brought {
+            Some(brought) => Some(Arc::clone(brought.action())),
+            None => self.environment.actions.get(name).cloned(),
+        };
+        let Some(action) = action else {
             let names = || self.environment.actions.specs().map(|spec| spec.name);
             let hint = self.meant(name, names().chain(["workflow.run"]));
+            let hint = hint.or_else(|| self.meant_task(name));
             let hint = hint.unwrap_or_else(|| listing("actions are", names()));
             self.error(node.place, format!("unknown action `{name}`"), Some(hint));
             return DraftWork::Unknown;
@@ -90,8 +107,73 @@ impl Checker<'_> {
             let place = with.iter().find(|(name, ..)| name == key).map_or(node.place, |at| at.1);
             self.error(place, failure.message, failure.hint);
         }
-        let models = self.asked(node, fields, spec, context);
-        DraftWork::Action { name: name.to_owned(), with, models }
+        let models = self.asked(node, fields, (name, spec.takes_model), context);
+        let can_ground =
+            spec.takes_model.then(|| fields_of(&spec.input).any(|key| key == "ground"));
+        let pages = with.iter().any(|(key, ..)| key == "ground");
+        let grounded = self.grounded(fields, can_ground.unwrap_or(false).then_some(pages));
+        DraftWork::Action { name: name.to_owned(), with, models, task: None, grounded, brought }
+    }
+
+    /// A step that runs a task.
+    fn task_step(
+        &mut self,
+        node: &Node,
+        name: &str,
+        fields: &Fields<'_>,
+        context: &Context<'_>,
+    ) -> DraftWork {
+        let task = match self.session.task(name, self.environment) {
+            Found::Task(task) => task,
+            Found::Faulty => return DraftWork::Unknown,
+            Found::Nothing => {
+                let tasks: Vec<_> = self.environment.actions.tasks().collect();
+                let meant = self.meant(name, tasks.iter().copied());
+                let hint = meant.unwrap_or_else(|| listing("tasks are", tasks));
+                let hint =
+                    format!("{hint}; one of your own stands in `tasks/` beside the workflow");
+                self.error(node.place, format!("unknown task `{name}`"), Some(hint));
+                return DraftWork::Unknown;
+            }
+        };
+        let uses = format!("task.{name}");
+        let with = self.with(node, fields, &task.input, &uses);
+        let literal = |key: &String| with.iter().find(|(name, ..)| name == key);
+        let given: Vec<_> = task.one_of.iter().filter_map(literal).collect();
+        let sure = given.iter().filter(|(_, _, value)| value.literal().is_some()).count();
+        if !task.one_of.is_empty() && (given.is_empty() || (sure > 0 && given.len() > 1)) {
+            self.error(node.place, format!("of `{uses}` {}", task.one_of_rule()), None);
+        }
+        let models = self.asked(node, fields, (&uses, true), context);
+        let grounded = self.grounded(fields, Some(task.ground.is_some()));
+        DraftWork::Action { name: uses, with, models, task: Some(task), grounded, brought: None }
+    }
+
+    /// Whether values must stand on the page. `pages` says whether there are pages to look on,
+    /// of a step that asks a model.
+    fn grounded(&mut self, fields: &Fields<'_>, pages: Option<bool>) -> bool {
+        let Some(node) = fields.get("require_grounded") else { return false };
+        let wanted = self.boolean(node, "`require_grounded`").unwrap_or(false);
+        match pages {
+            None => {
+                let message = "`require_grounded` is for steps that ask a model for data";
+                self.error(node.place, message, None);
+            }
+            Some(false) if wanted => {
+                let message = "`require_grounded` needs pages to look for values on";
+                let hint = Some("give pages with words: `with: { ground: … }`".to_owned());
+                self.error(node.place, message, hint);
+            }
+            Some(_) => {}
+        }
+        wanted
+    }
+
+    /// What was meant by an action that is none, where it is a task.
+    fn meant_task(&self, wrong: &str) -> Option<String> {
+        let tasks = self.environment.actions.tasks();
+        let same = tasks.into_iter().find(|task| *task == wrong)?;
+        Some(format!("did you mean `task.{same}`?"))
     }
 
     /// The models that an action asks.
@@ -99,22 +181,22 @@ impl Checker<'_> {
         &mut self,
         uses: &Node,
         fields: &Fields<'_>,
-        spec: &ActionSpec,
+        (name, takes_model): (&str, bool),
         context: &Context<'_>,
     ) -> Vec<ModelChoice> {
-        match (fields.get("model"), spec.takes_model) {
+        match (fields.get("model"), takes_model) {
             (Some(model), true) => {
                 self.chain(model, context.models, context.providers).unwrap_or_default()
             }
             (Some(model), false) => {
-                let message = format!("`{}` asks no model", spec.name);
+                let message = format!("`{name}` asks no model");
                 self.error(model.place, message, None);
                 Vec::new()
             }
             (None, true) => {
                 if context.defaults.models.is_none() {
                     let hint = Some("e.g. `model: auto`, or one under `defaults:`".to_owned());
-                    self.error(uses.place, format!("`{}` needs a `model`", spec.name), hint);
+                    self.error(uses.place, format!("`{name}` needs a `model`"), hint);
                 }
                 context.defaults.models.clone().unwrap_or_default()
             }
@@ -180,7 +262,7 @@ impl Checker<'_> {
     /// Policies are of steps that do something themselves: of what only holds others they
     /// would say nothing.
     fn no_policies(&mut self, fields: &Fields<'_>, what: &str) {
-        for key in ["timeout", "deadline", "retry", "cache", "budget", "on_lost"] {
+        for key in NO_EFFECT {
             if let Some(entry) = fields.entry(key) {
                 let hint = Some("set it on the steps in it, or under `defaults:`".to_owned());
                 self.error(entry.place, format!("`{key}` has no effect on {what}"), hint);

@@ -40,6 +40,7 @@ mod amount;
 mod arithmetic;
 mod currency;
 mod date;
+mod ground;
 mod labels;
 mod lines;
 mod party;
@@ -58,6 +59,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::layout::{Page, Rect, thousandth};
+
+pub use ground::{Grounding, ground};
 
 /// Reads the fields that a schema asks for from read pages.
 ///

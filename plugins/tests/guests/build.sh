@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds the guests that are committed beside this file, and writes their hashes.
+#
+#     plugins/tests/guests/build.sh [OUT]
+#
+# With the target wasm32-wasip2 a guest is built by `cargo build --target wasm32-wasip2`. This
+# script needs no such target: Debian's rustc-web, cargo-web and rust-web-src (1.96) build the
+# standard library for it, and `wasm-component-ld` of the host's toolchain makes the component.
+# OUT is where they go; this folder where it is not said.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+out=${1:-$here}
+rustc=${GUEST_RUSTC:-/usr/bin/rustc}
+cargo=${GUEST_CARGO:-/usr/bin/cargo}
+work=${GUEST_TARGET:-$(mktemp -d)}
+
+bin=$(rustup run 1.95.0 rustc --print sysroot)/lib/rustlib/x86_64-unknown-linux-gnu/bin
+linker=$work/wcld.sh
+mkdir -p "$work"
+printf '#!/bin/sh\n[ "$1" = "-flavor" ] && shift 2\nexec %s/wasm-component-ld --wasm-ld-path=%s/gcc-ld/wasm-ld "$@"\n' \
+    "$bin" "$bin" >"$linker"
+chmod +x "$linker"
+
+cd "$here"
+# Paths of this machine are no part of what is built.
+RUSTC=$rustc RUSTC_BOOTSTRAP=1 \
+    RUSTFLAGS="--remap-path-prefix=$here=guests --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$work=target" \
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker CARGO_TARGET_DIR=$work \
+    "$cargo" build --quiet --release --locked --target wasm32-unknown-unknown \
+    -Z build-std=std,panic_abort
+for guest in parrot sample; do
+    cp "$work/wasm32-unknown-unknown/release/$guest.wasm" "$out/$guest.wasm"
+done
+(cd "$out" && sha256sum parrot.wasm sample.wasm >SHA256SUMS)

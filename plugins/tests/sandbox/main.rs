@@ -1,0 +1,14 @@
+//! The sandbox against guests that mean it well, and those that do not.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attacks;
+mod calls;
+mod files;
+mod grants;
+mod guests;
+mod loading;
