@@ -11,7 +11,7 @@
 //! named where it lies: nothing of gigabytes is copied, and nothing of the user's is removed.
 //!
 //! Left out: how files come (who pulls hands over whole, checked files), and what is within
-//! them ([`gguf`](crate::gguf)).
+//! them ([`gguf`]).
 
 mod error;
 mod files;
