@@ -19,20 +19,6 @@ steps: [{ id: a, uses: plugin.sample, with: { do: echo, text: hello }, cache: fa
 NONE = "steps: [{ id: a, uses: value.set, with: { value: { do: echo, text: hello } } }]\n"
 
 
-EXTISM = ROOT / "target" / "extism" / "release" / "extism-calls"
-EXTISM_GUEST = ROOT / "benches" / "extism" / "sample.wasm"
-
-
-def beside_extism(ours):
-    """The same call by Extism, whose plugins are core modules and share the host's memory."""
-    what = "a call with 1 KB of JSON, each in an instance of its own; Extism"
-    if not EXTISM.exists():
-        return [absent(what, "no Extism, see scripts/fetch-bench-peers")]
-    told = subprocess.run([EXTISM, EXTISM_GUEST], check=True, capture_output=True, text=True)
-    theirs = float(told.stdout)
-    return [Row(what, f"{ours:.0f} µs", f"{theirs:.0f} µs", ours / theirs)]
-
-
 def rows(flow):
     program = flow.parent / "examples" / "plugin_calls"
     if not program.exists():
@@ -54,7 +40,6 @@ def rows(flow):
     more = (plugin - without) * 1000
     shutil.rmtree(place)
     return [
-        *beside_extism(took["call_us"]),
         Row("a call with 1 KB of JSON, in a fresh store; units of 50 µs",
             f"{took['call_us']:.0f} µs", "50 µs", took["call_us"] / 50, ("<=", 1)),
         Row("an image of 16 MB, read through a handle; units of 8 ms",

@@ -1,21 +1,14 @@
 //! Plugins on this machine: where they are kept, and what they reach.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use flow_core::action::CallUsage;
-use flow_core::error::Failure;
-use flow_core::language::ModelChoice;
-use flow_core::provider::{Answer, CallContext, Request};
-use flow_core::units::Money;
+use flow_core::plugin::Models;
 use flow_plugins::{
-    CACHE_FOLDER, CAP_VARIABLE, Compiler, HttpClient, HttpRequest, HttpResponse, Models,
-    NoneInstalled, Plugins, Services, Setup, serve_compiler,
+    CACHE_FOLDER, CAP_VARIABLE, Compiler, NoneInstalled, Plugins, Services, Setup, serve_compiler,
 };
-use flow_providers::{PluginHttp, PluginReply, PluginRequest, Providers, Tape};
+use flow_providers::{PluginHttp, Providers, Tape};
 
 use crate::world;
 
@@ -42,44 +35,9 @@ pub(crate) fn of_machine(
     let setup = Setup {
         cache: world::cache().join(CACHE_FOLDER),
         compiler: Compiler::new(program, [COMPILE.into()]),
-        services: Services {
-            http: Arc::new(Http(PluginHttp::new(secrets, tape))),
-            now_ms: world::now,
-        },
+        services: Services { http: Arc::new(PluginHttp::new(secrets, tape)), now_ms: world::now },
         seats: world::cores().saturating_sub(1).max(1),
     };
-    let models = Arc::new(OfProviders(Arc::clone(providers)));
+    let models = Arc::clone(providers) as Arc<dyn Models>;
     Arc::new(Plugins::new(setup, models, Arc::new(NoneInstalled)))
-}
-
-/// Requests of plugins go the way of all others.
-struct Http(PluginHttp);
-
-#[async_trait]
-impl HttpClient for Http {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
-        let HttpRequest { plugin, method, url, headers, secrets, body, timeout, most, private } =
-            request;
-        let request =
-            PluginRequest { plugin, method, url, headers, secrets, body, timeout, most, private };
-        let PluginReply { status, headers, body } = self.0.send(request).await?;
-        Ok(HttpResponse { status, headers, body })
-    }
-}
-
-/// So do their questions to models.
-struct OfProviders(Arc<Providers>);
-
-#[async_trait]
-impl Models for OfProviders {
-    async fn ask(
-        &self,
-        chain: &[ModelChoice],
-        request: &Request,
-        most: Option<Money>,
-        folder: &Path,
-        context: &CallContext<'_>,
-    ) -> Result<(Answer, CallUsage), (Failure, Option<CallUsage>)> {
-        self.0.ask(chain, request, most, folder, context).await
-    }
 }

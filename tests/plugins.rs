@@ -98,11 +98,12 @@ fn what_is_wrong_with_a_plugin_is_said_where_it_is_named() {
             "./w.yaml",
             vec![
                 "w.yaml:2:11: error: plugin `sample`: `./w.yaml`: a manifest has no key `plugins`",
+                "hint: did you mean `plugin`?",
             ],
         ),
         (
             "{ path: ./sample.wasm, grant: { htp: [] } }",
-            vec!["w.yaml:2:34: error: `grant` has no key `htp`", "hint: did you mean `http`?"],
+            vec!["w.yaml:2:43: error: `grant` has no key `htp`", "hint: did you mean `http`?"],
         ),
         (
             "{ path: ./sample.wasm, limits: { memory: 1 } , grant: { models: { names: [reader] } } }",
@@ -396,7 +397,7 @@ outputs: { a: \"{{ steps.a.output.echo }}\" }
     world.flow(&["run", "w.yaml", "--json"]).exits(3);
     let run = world.only_run();
     std::fs::remove_file(world.path("sample.wasm")).unwrap();
-    world.flow(&["approve", &run, "--step", "ask"]).exits(0);
+    world.flow(&["approve", &run]).exits(0);
     let ended = world.flow(&["resume", &run, "--json"]).exits(0).json();
     assert_eq!(ended["outputs"]["a"], "hello");
     let told = world.flow(&["resume", &run, "--from-file", "w.yaml"]).exits(2).stderr;

@@ -79,6 +79,37 @@ classes! {
     Internal => "internal",
 }
 
+impl ErrorClass {
+    /// Whether what went wrong passes by itself: the same request may be answered a while later,
+    /// however often it failed. Whether a step is tried again is its retry policy's to say.
+    pub fn passes(self) -> bool {
+        match self {
+            Self::RateLimit
+            | Self::Overloaded
+            | Self::Timeout
+            | Self::Connection
+            | Self::Server => true,
+            Self::Quota
+            | Self::Auth
+            | Self::BadRequest
+            | Self::NotFound
+            | Self::TooLarge
+            | Self::Refusal
+            | Self::ContentFilter
+            | Self::Truncated
+            | Self::Empty
+            | Self::InvalidOutput
+            | Self::Budget
+            | Self::Input
+            | Self::Io
+            | Self::Limit
+            | Self::Plugin
+            | Self::Cancelled
+            | Self::Internal => false,
+        }
+    }
+}
+
 impl fmt::Display for ErrorClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -1,4 +1,5 @@
-//! Plugins: the seams to whoever runs them, and to what they remember.
+//! Plugins: the seams to whoever runs them, and to what they reach: what they remember, servers,
+//! models.
 //!
 //! Core knows what a workflow says of a plugin and where it is used; what is in its file, what
 //! it may do and how it is kept from doing more is the business of whoever implements
@@ -6,18 +7,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::action::Action;
+use crate::action::{Action, CallUsage};
 use crate::error::Failure;
 use crate::ids::RunId;
 use crate::language::ModelChoice;
-use crate::provider::Provider;
+use crate::provider::{Answer, CallContext, Provider, Request};
+use crate::units::Money;
 
 /// Makes the plugins that a workflow names usable.
 pub trait Plugins: Send + Sync {
@@ -169,4 +172,69 @@ pub trait PluginMemory: Send + Sync {
 
     /// Forgets what is under a key.
     async fn delete(&self, key: &str) -> Result<(), Failure>;
+}
+
+/// Sends a plugin's requests.
+///
+/// Whoever implements it looks a name up once and connects to the address that it found,
+/// refuses addresses that are not public (but for those of private networks and this machine,
+/// where [`HttpRequest::private`] allows them), follows no redirect, and keeps secrets out of
+/// what comes back.
+#[async_trait]
+pub trait HttpClient: Send + Sync {
+    /// Sends a request and reads the answer to its end.
+    ///
+    /// Dropping the future ends the exchange; the request may have been taken by then.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure>;
+}
+
+/// A request of a plugin, checked against its grants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// The name of the plugin, for messages.
+    pub plugin: String,
+    /// In capitals.
+    pub method: String,
+    /// Where to; its authority is one that was granted.
+    pub url: String,
+    /// Header fields of the plugin's.
+    pub headers: Vec<(String, String)>,
+    /// Header fields with secrets: name, what stands before the secret, the secret's name.
+    pub secrets: Vec<(String, String, String)>,
+    /// What is sent; none for no body.
+    pub body: Option<Vec<u8>>,
+    /// The most it may take.
+    pub timeout: Duration,
+    /// The most bytes of an answer that are taken.
+    pub most: u64,
+    /// Whether a private address may be asked.
+    pub private: bool,
+}
+
+/// What came back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// The status, whatever it is.
+    pub status: u16,
+    /// Its header fields.
+    pub headers: Vec<(String, String)>,
+    /// Its body, whole.
+    pub body: Vec<u8>,
+}
+
+/// Asks models for plugins.
+#[async_trait]
+pub trait Models: Send + Sync {
+    /// Asks a chain of models: the first that answers. `most` is what an answer may cost,
+    /// `folder` the workflow's. What was taken is returned with the failure, too, and not noted.
+    ///
+    /// Dropping the future ends the call.
+    async fn ask(
+        &self,
+        chain: &[ModelChoice],
+        request: &Request,
+        most: Option<Money>,
+        folder: &Path,
+        context: &CallContext<'_>,
+    ) -> Result<(Answer, CallUsage), (Failure, Option<CallUsage>)>;
 }

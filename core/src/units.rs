@@ -125,6 +125,29 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     if text.is_empty() { Err(error()) } else { Ok(total) }
 }
 
+/// A number of bytes, written in decimal units: `4.7 GB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut size, mut unit) = (self.0 as f64, None);
+        for next in ["kB", "MB", "GB", "TB"] {
+            // What would be rounded to a thousand is one of the next unit.
+            if size < 999.5 {
+                break;
+            }
+            (size, unit) = (size / 1000.0, Some(next));
+        }
+        match unit {
+            None if self.0 == 1 => f.write_str("1 byte"),
+            None => write!(f, "{} bytes", self.0),
+            Some(unit) if size < 9.95 => write!(f, "{size:.1} {unit}"),
+            Some(unit) => write!(f, "{size:.0} {unit}"),
+        }
+    }
+}
+
 /// Reads a size in bytes such as `512`, `10KB`, `10MB` or `1GiB`.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let error = || UnitError::new("a size such as `10MB` or `1GiB`", text);
@@ -180,6 +203,22 @@ mod tests {
         assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
         for bad in ["", "5", "s", "99999999999999999999s", "-5s", "1.5s"] {
             assert!(parse_duration(bad).is_err(), "{bad} was taken");
+        }
+    }
+
+    #[test]
+    fn a_size_is_short() {
+        for (bytes, shown) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1_500, "1.5 kB"),
+            (999_600, "1.0 MB"),
+            (105_454_432, "105 MB"),
+            (4_683_072_032, "4.7 GB"),
+            (45_000_000_000, "45 GB"),
+        ] {
+            assert_eq!(Size(bytes).to_string(), shown);
         }
     }
 }

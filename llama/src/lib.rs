@@ -24,7 +24,6 @@ mod model;
 mod protocol;
 mod provider;
 mod settings;
-mod size;
 pub mod store;
 #[cfg(feature = "cpp")]
 mod stream;
@@ -36,4 +35,3 @@ pub use model::{LocalModel, LocalModels};
 pub use protocol::Device;
 pub use provider::{Llama, Runtime, WithPaths, not_built_in};
 pub use settings::Settings;
-pub use size::Size;

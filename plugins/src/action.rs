@@ -14,13 +14,14 @@ use async_trait::async_trait;
 use flow_core::action::{Action, ActionSpec, CallUsage, Effect, Outcome, Quote, StepContext};
 use flow_core::error::Failure;
 use flow_core::language::ModelChoice;
+use flow_core::plugin::Models;
 use flow_core::provider::{Answer, CallContext, Request};
 use flow_core::units::Money;
 use serde_json::{Value, json};
 
 use crate::call::{Call, Came};
 use crate::loader::Ready;
-use crate::seams::{Models, Outside};
+use crate::seams::Outside;
 use crate::usage::Used;
 
 /// A step that is a plugin.

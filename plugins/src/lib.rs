@@ -42,7 +42,5 @@ pub use inspect::{Interface, Kind, Unfit, VERSION, inspect};
 pub use loader::{Installed, MANIFEST, NoneInstalled, Plugins};
 pub use plugin::{Completion, Plugin};
 pub use sandbox::{CACHE_FOLDER, Sandbox, Setup};
-pub use seams::{
-    Alone, HttpClient, HttpRequest, HttpResponse, Models, NoHttp, NoModels, Outside, Services,
-};
+pub use seams::{Alone, NoHttp, NoModels, Outside, Services};
 pub use usage::Used;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use flow_core::language::ModelChoice;
 use flow_core::plugin::{
-    LoadedPlugin, PluginDoes, PluginFault, PluginSource, PluginUse, Plugins as CorePlugins,
+    LoadedPlugin, Models, PluginDoes, PluginFault, PluginSource, PluginUse, Plugins as CorePlugins,
 };
 use serde_json::{Map, Value, json};
 
@@ -18,10 +18,9 @@ use crate::action::PluginStep;
 use crate::fault::LoadError;
 use crate::inspect::Kind;
 use crate::plugin::Plugin;
-use crate::policy::{Capabilities, Granted, Limits, Manifest, PolicyFault};
+use crate::policy::{Capabilities, Granted, Limits, Manifest, ManifestError, PolicyFault};
 use crate::provider::PluginProvider;
 use crate::sandbox::{Sandbox, Setup};
-use crate::seams::Models;
 
 /// The name of a manifest.
 pub const MANIFEST: &str = "plugin.yaml";
@@ -178,7 +177,7 @@ impl Plugins {
             (found, Some(pin)) => match sandbox.load_kept(pin).map_err(failed)? {
                 Some(plugin) => return Ok((manifest, plugin)),
                 None => {
-                    let found = found.map_err(failed)?.hash().hex().clone();
+                    let found = found.map_err(failed)?.hash().hex();
                     return Err(failed(LoadError::Hash { found, wanted: pin.to_owned() }));
                 }
             },
@@ -186,7 +185,7 @@ impl Plugins {
         };
         match hash {
             Some(hash) if plugin.hash().hex() != hash => {
-                let (found, wanted) = (plugin.hash().hex().clone(), hash.to_owned());
+                let (found, wanted) = (plugin.hash().hex(), hash.to_owned());
                 Err(failed(LoadError::Hash { found, wanted }))
             }
             Some(_) | None => Ok((manifest, plugin)),
@@ -197,7 +196,7 @@ impl Plugins {
 impl CorePlugins for Plugins {
     fn load(&self, wanted: &PluginUse<'_>) -> Result<LoadedPlugin, Vec<PluginFault>> {
         let ready = self.ready(wanted)?;
-        let sha256 = ready.plugin.hash().hex().clone();
+        let sha256 = ready.plugin.hash().hex();
         let does = match ready.plugin.kind() {
             Kind::Step => PluginDoes::Step(Arc::new(PluginStep::new(ready))),
             Kind::Provider => {
@@ -236,7 +235,10 @@ fn place_of(name: &str, place: &Path) -> Result<(Option<Manifest>, PathBuf), Plu
     let manifest = Manifest::read(&bytes).map_err(|error| PluginFault {
         at: Vec::new(),
         message: format!("plugin `{name}`: `{}`: {error}", beside.display()),
-        hint: None,
+        hint: match error {
+            ManifestError::Wrong(fault) => fault.hint,
+            ManifestError::TooLarge | ManifestError::Yaml(_) => None,
+        },
     })?;
     let component = beside.with_file_name(&manifest.file);
     if is_component && component != *place {

@@ -1,17 +1,17 @@
-//! What the host of plugins is given by those who have it: a way to HTTP servers and to models,
-//! and the time.
+//! What the host of plugins is given by those who have it, and what stands in where nobody has:
+//! a way to HTTP servers and to models (the traits are core's), and the time.
 //!
 //! Nothing here knows a plugin's grants: whoever is asked does what it is told, and the host
 //! asks only for what was granted.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::action::CallUsage;
 use flow_core::error::Failure;
 use flow_core::language::ModelChoice;
+use flow_core::plugin::{HttpClient, HttpRequest, HttpResponse, Models};
 use flow_core::provider::{Answer, CallContext, Request};
 use flow_core::units::Money;
 
@@ -22,71 +22,6 @@ pub struct Services {
     pub http: Arc<dyn HttpClient>,
     /// Milliseconds since 1970.
     pub now_ms: fn() -> i64,
-}
-
-/// Sends a plugin's requests.
-///
-/// Whoever implements it looks a name up once and connects to the address that it found,
-/// refuses addresses that are not public (but for those of private networks and this machine,
-/// where [`HttpRequest::private`] allows them), follows no redirect, and keeps secrets out of
-/// what comes back.
-#[async_trait]
-pub trait HttpClient: Send + Sync {
-    /// Sends a request and reads the answer to its end.
-    ///
-    /// Dropping the future ends the exchange; the request may have been taken by then.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure>;
-}
-
-/// A request of a plugin, checked against its grants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// The name of the plugin, for messages.
-    pub plugin: String,
-    /// In capitals.
-    pub method: String,
-    /// Where to; its authority is one that was granted.
-    pub url: String,
-    /// Header fields of the plugin's.
-    pub headers: Vec<(String, String)>,
-    /// Header fields with secrets: name, what stands before the secret, the secret's name.
-    pub secrets: Vec<(String, String, String)>,
-    /// What is sent; none for no body.
-    pub body: Option<Vec<u8>>,
-    /// The most it may take.
-    pub timeout: Duration,
-    /// The most bytes of an answer that are taken.
-    pub most: u64,
-    /// Whether a private address may be asked.
-    pub private: bool,
-}
-
-/// What came back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpResponse {
-    /// The status, whatever it is.
-    pub status: u16,
-    /// Its header fields.
-    pub headers: Vec<(String, String)>,
-    /// Its body, whole.
-    pub body: Vec<u8>,
-}
-
-/// Asks models for plugins.
-#[async_trait]
-pub trait Models: Send + Sync {
-    /// Asks a chain of models: the first that answers. `most` is what an answer may cost,
-    /// `folder` the workflow's. What was taken is returned with the failure, too, and not noted.
-    ///
-    /// Dropping the future ends the call.
-    async fn ask(
-        &self,
-        chain: &[ModelChoice],
-        request: &Request,
-        most: Option<Money>,
-        folder: &Path,
-        context: &CallContext<'_>,
-    ) -> Result<(Answer, CallUsage), (Failure, Option<CallUsage>)>;
 }
 
 /// No model at all.

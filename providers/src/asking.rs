@@ -1,40 +1,23 @@
 //! Questions that somebody else asks for a step: a plugin that was granted models.
 
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
 use flow_core::action::{CallUsage, Quote};
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
+use flow_core::plugin::Models;
 use flow_core::provider::{Answer, CallContext, Request};
 use flow_core::units::Money;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use crate::generate::refuse_what_it_cannot_take;
 use crate::registry::Providers;
 
-impl Providers {
-    /// What a question to a chain of models may cost at most: the dearest of them. Never by a
-    /// call. `folder` is the workflow's.
-    pub fn quote(&self, chain: &[ModelChoice], request: &Request, folder: &Path) -> Quote {
-        let mut most = Quote::Free;
-        for choice in chain {
-            // What cannot be asked costs nothing.
-            let Ok(provider) = self.of(choice, folder) else { continue };
-            let own = provider.quote(&Request { model: choice.model.clone(), ..request.clone() });
-            most = match (most, own) {
-                (Quote::Unknown, _) | (_, Quote::Unknown) => Quote::Unknown,
-                (Quote::Free, own) => own,
-                (most, Quote::Free) => most,
-                (Quote::AtMost(a), Quote::AtMost(b)) => Quote::AtMost(a.max(b)),
-            };
-        }
-        most
-    }
-
-    /// Asks a chain of models: the first that answers. There is no other try of one, for the
-    /// step around it has those. `most` is what an answer may cost.
-    ///
-    /// What was taken is returned and not noted. Dropping the future ends the call.
-    pub async fn ask(
+/// There is no other try of a model, for the step around it has those.
+#[async_trait]
+impl Models for Providers {
+    async fn ask(
         &self,
         chain: &[ModelChoice],
         request: &Request,
@@ -55,7 +38,9 @@ impl Providers {
         }
         Err(last)
     }
+}
 
+impl Providers {
     async fn ask_one(
         &self,
         choice: &ModelChoice,

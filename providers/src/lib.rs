@@ -40,7 +40,7 @@ use flow_core::action::ActionRegistry;
 
 pub use actions::ModelFolder;
 pub use hub::{Expected, Fetched, Hub, Offer, Told, Wanted};
-pub use plugin_http::{PluginHttp, PluginReply, PluginRequest};
+pub use plugin_http::PluginHttp;
 pub use registry::Providers;
 pub use survey::{ModelPrice, Surveyed, SurveyedModel};
 pub use tape::{Counts, Tape, TapeError};

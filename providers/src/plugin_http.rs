@@ -9,10 +9,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::OnceLock;
-use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use flow_core::error::{ErrorClass, Failure};
+use flow_core::plugin::{HttpClient, HttpRequest, HttpResponse};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio_util::sync::CancellationToken;
@@ -20,40 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{Body, Call, Http, Patience, is_public};
 use crate::redact::Redactor;
 use crate::tape::Tape;
-
-/// A request of a plugin.
-#[derive(Clone, Debug)]
-pub struct PluginRequest {
-    /// The plugin, for messages.
-    pub plugin: String,
-    /// In capitals.
-    pub method: String,
-    /// Where to.
-    pub url: String,
-    /// Header fields of the plugin's.
-    pub headers: Vec<(String, String)>,
-    /// Header fields with secrets: name, what stands before the secret, the secret's name.
-    pub secrets: Vec<(String, String, String)>,
-    /// What is sent.
-    pub body: Option<Vec<u8>>,
-    /// The most it may take.
-    pub timeout: Duration,
-    /// The most bytes of an answer that are taken.
-    pub most: u64,
-    /// Whether an address of this machine or its network may be asked.
-    pub private: bool,
-}
-
-/// What came back.
-#[derive(Clone, Debug)]
-pub struct PluginReply {
-    /// The status, whatever it is.
-    pub status: u16,
-    /// Header fields, without secrets.
-    pub headers: Vec<(String, String)>,
-    /// The body, whole and without secrets.
-    pub body: Vec<u8>,
-}
 
 /// Sends requests of plugins.
 pub struct PluginHttp {
@@ -74,16 +41,9 @@ fn is_own(address: IpAddr) -> bool {
     own || is_public(address)
 }
 
-impl PluginHttp {
-    /// Requests whose secrets are these, on this tape.
-    pub fn new(secrets: BTreeMap<String, String>, tape: Tape) -> Self {
-        Self { secrets, tape, public: OnceLock::new(), private: OnceLock::new() }
-    }
-
-    /// Sends a request and reads the answer to its end.
-    ///
-    /// Dropping the future ends the exchange; the request may have been taken by then.
-    pub async fn send(&self, request: PluginRequest) -> Result<PluginReply, Failure> {
+#[async_trait]
+impl HttpClient for PluginHttp {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
         let timeout = request.timeout;
         let plugin = request.plugin.clone();
         let sent = tokio::time::timeout(timeout, self.sent(request)).await;
@@ -92,8 +52,15 @@ impl PluginHttp {
             Err(Failure::new(ErrorClass::Timeout, message))
         })
     }
+}
 
-    async fn sent(&self, request: PluginRequest) -> Result<PluginReply, Failure> {
+impl PluginHttp {
+    /// Requests whose secrets are these, on this tape.
+    pub fn new(secrets: BTreeMap<String, String>, tape: Tape) -> Self {
+        Self { secrets, tape, public: OnceLock::new(), private: OnceLock::new() }
+    }
+
+    async fn sent(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
         let (http, allowed): (&Http, fn(IpAddr) -> bool) = match request.private {
             true => (self.private.get_or_init(|| Http::guarded(is_own, self.tape.clone())), is_own),
             false => {
@@ -114,10 +81,10 @@ impl PluginHttp {
         let shown = |value: &HeaderValue| redactor.text(&String::from_utf8_lossy(value.as_bytes()));
         let headers = reply.headers.iter();
         let headers = headers.map(|(name, value)| (name.to_string(), shown(value))).collect();
-        Ok(PluginReply { status: reply.status, headers, body: redactor.bytes(reply.body.clone()) })
+        Ok(HttpResponse { status: reply.status, headers, body: redactor.bytes(reply.body.clone()) })
     }
 
-    fn call(&self, request: PluginRequest) -> Result<(Call, Redactor), Failure> {
+    fn call(&self, request: HttpRequest) -> Result<(Call, Redactor), Failure> {
         let plugin = &request.plugin;
         let wrong = |what: &str| Failure::input(format!("plugin `{plugin}`: {what}"));
         let mut headers = HeaderMap::new();
@@ -168,7 +135,7 @@ impl PluginHttp {
 }
 
 /// Refuses an address that stands in the URL as it is, for that passes no resolver.
-fn refuse_address(request: &PluginRequest, allowed: fn(IpAddr) -> bool) -> Result<(), Failure> {
+fn refuse_address(request: &HttpRequest, allowed: fn(IpAddr) -> bool) -> Result<(), Failure> {
     let url = reqwest::Url::parse(&request.url).map_err(|error| {
         Failure::input(format!("plugin `{}`: `{}`: {error}", request.plugin, request.url))
     })?;

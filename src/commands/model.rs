@@ -1,7 +1,7 @@
 //! `flow model ls`: the models of this machine, then those of every service that is set up, by
 //! asking them.
 
-use flow_llama::Size;
+use flow_core::units::Size;
 use flow_llama::catalog::Catalog;
 use flow_llama::store::{Facts, Kept, Manifest, ModelStore};
 use flow_providers::{ModelPrice, Surveyed, SurveyedModel};

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 
 use flow_core::content::ContentHash;
 use flow_core::engine::SystemClock;
-use flow_llama::Size;
+use flow_core::units::Size;
 use flow_llama::catalog::{Catalog, Listed};
 use flow_llama::store::{HubFile, Kept, Manifest, ModelName, ModelStore, Source, StoreError};
 use flow_providers::{Expected, Hub, Offer, Told, Wanted};

@@ -80,26 +80,31 @@ fn one_that_is_killed_is_an_error_and_the_next_request_starts_another() {
         hosts = hosts_of(child.id());
         hosts.iter().any(|pid| *pid != first && is_alive(*pid))
     });
+    // It is in the store soon after: with the next commit.
+    let run = world.only_run();
+    let mut told = Vec::new();
+    until("what became of the first", || {
+        told = messages(&world, &run);
+        told.iter().any(|message| message.contains("(SIGKILL)"))
+    });
     signal(child.id(), "KILL");
     child.wait().unwrap();
-    let run = world.only_run();
-    let failed = world.flow(&["show", &run, "--step", "ask", "--json"]).exits(0).json();
-    let mut attempts = Vec::new();
-    for instance in failed["instances"].as_array().unwrap() {
+    let killed = "the process of model `models/qwen2vl.gguf` was killed (SIGKILL)";
+    assert!(told.iter().any(|message| message.starts_with(killed)), "{told:#?}");
+}
+
+/// What the attempts of step `ask` failed with so far.
+fn messages(world: &World, run: &str) -> Vec<String> {
+    let step = world.flow(&["show", run, "--step", "ask", "--json"]).exits(0).json();
+    let mut messages = Vec::new();
+    for instance in step["instances"].as_array().unwrap() {
         let path = instance["path"].as_str().unwrap();
-        let shown = world.flow(&["show", &run, "--step", path, "--json"]).exits(0).json();
-        attempts.extend(
-            shown["attempts"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|attempt| attempt["error"]["message"].clone()),
-        );
+        let shown = world.flow(&["show", run, "--step", path, "--json"]).exits(0).json();
+        let attempts = shown["attempts"].as_array().unwrap().iter();
+        let told = attempts.filter_map(|attempt| attempt["error"]["message"].as_str());
+        messages.extend(told.map(str::to_owned));
     }
-    let killed = attempts.iter().filter_map(|message| message.as_str()).find(|message| {
-        message.starts_with("the process of model `models/qwen2vl.gguf` was killed (SIGKILL)")
-    });
-    assert!(killed.is_some(), "{attempts:#?}");
+    messages
 }
 
 #[test]

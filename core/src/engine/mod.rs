@@ -23,6 +23,7 @@ mod embedded;
 mod identity;
 mod items;
 mod ledger;
+mod meta;
 #[cfg(test)]
 mod model_check;
 mod observer;

@@ -4,8 +4,13 @@
 //! They say nothing that means anything, and always the same: numbers come from a generator of
 //! whole numbers, so that every machine writes the same bytes.
 
-use std::io::{self, Write};
+#[path = "../../tests/support/gguf.rs"]
+mod forge;
+
+use std::io;
 use std::path::Path;
+
+use forge::{Block, Forge, Item};
 
 /// Dimensions, layers, heads, heads of keys, and width of the layers between.
 const WIDE: u32 = 64;
@@ -77,7 +82,7 @@ fn text(kind: &str) -> Gguf {
         file.number("llama.rope.dimension_count", length);
         sentence_pieces(&mut file)
     } else {
-        let sections = [length / 8, length * 3 / 16, length * 3 / 16, 0];
+        let sections = [length / 8, length * 3 / 16, length * 3 / 16, 0].map(|part| part as i32);
         file.integers(&format!("{kind}.rope.dimension_sections"), &sections);
         byte_pairs(&mut file)
     };
@@ -213,7 +218,7 @@ fn projector(kind: Sight, tower: &Tower, dimensions: u32) -> Gguf {
     file.layer("mm.0", from, middle);
     file.layer("mm.2", middle, dimensions);
     if kind == Sight::Llava16 {
-        let grids = [side, 2 * side, 2 * side, side, 2 * side, 2 * side];
+        let grids = [1, 2, 2, 1, 2, 2].map(|times| times * side as i32);
         file.integers("clip.vision.image_grid_pinpoints", &grids);
         file.text("clip.vision.mm_patch_merge_type", "spatial_unpad");
         file.random("v.image_newline", &[dimensions], 0.125);
@@ -221,81 +226,60 @@ fn projector(kind: Sight, tower: &Tower, dimensions: u32) -> Gguf {
     file
 }
 
-/// A file of model weights, as it is written.
+/// A file of model weights in the making, and where its chance is.
 struct Gguf {
-    keys: u64,
-    head: Vec<u8>,
-    tensors: u64,
-    index: Vec<u8>,
-    data: Vec<u8>,
+    forge: Forge,
     random: u64,
 }
 
 impl Gguf {
     fn of(kind: &str) -> Self {
-        let (head, index, data) = (Vec::new(), Vec::new(), Vec::new());
-        let mut file = Self { keys: 0, head, tensors: 0, index, data, random: 7 };
+        let mut file = Self { forge: Forge::new(), random: 7 };
         file.text("general.architecture", kind);
         file.number("general.file_type", 0);
         file
     }
 
-    fn key(&mut self, key: &str, kind: u32) {
-        self.keys += 1;
-        push_text(&mut self.head, key);
-        self.head.extend(kind.to_le_bytes());
-    }
-
-    fn list(&mut self, key: &str, kind: u32, length: usize) {
-        self.key(key, 9);
-        self.head.extend(kind.to_le_bytes());
-        self.head.extend((length as u64).to_le_bytes());
+    fn item(&mut self, key: &str, item: Item) {
+        self.forge.values.push((key.to_owned(), item));
     }
 
     fn number(&mut self, key: &str, value: u32) {
-        self.key(key, 4);
-        self.head.extend(value.to_le_bytes());
+        self.item(key, Item::U32(value));
     }
 
     fn float(&mut self, key: &str, value: f32) {
-        self.key(key, 6);
-        self.head.extend(value.to_le_bytes());
+        self.item(key, Item::F32(value));
     }
 
     fn flag(&mut self, key: &str, value: bool) {
-        self.key(key, 7);
-        self.head.push(u8::from(value));
+        self.item(key, Item::Bool(value));
     }
 
     fn text(&mut self, key: &str, value: &str) {
-        self.key(key, 8);
-        push_text(&mut self.head, value);
+        self.item(key, Item::Text(value.to_owned()));
     }
 
     fn texts(&mut self, key: &str, values: &[String]) {
-        self.list(key, 8, values.len());
-        values.iter().for_each(|value| push_text(&mut self.head, value));
+        self.item(key, Item::Texts(values.to_vec()));
     }
 
     fn floats(&mut self, key: &str, values: &[f32]) {
-        self.list(key, 6, values.len());
-        self.head.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        self.item(key, Item::F32s(values.to_vec()));
     }
 
-    fn integers(&mut self, key: &str, values: &[u32]) {
-        self.list(key, 5, values.len());
-        self.head.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    fn integers(&mut self, key: &str, values: &[i32]) {
+        self.item(key, Item::I32s(values.to_vec()));
     }
 
     fn tensor(&mut self, name: &str, sides: &[u32], values: impl Iterator<Item = f32>) {
-        self.tensors += 1;
-        push_text(&mut self.index, name);
-        self.index.extend((sides.len() as u32).to_le_bytes());
-        self.index.extend(sides.iter().flat_map(|side| u64::from(*side).to_le_bytes()));
-        self.index.extend(0_u32.to_le_bytes());
-        self.index.extend((self.data.len() as u64).to_le_bytes());
-        self.data.extend(values.flat_map(f32::to_le_bytes));
-        self.data.resize(self.data.len().next_multiple_of(32), 0);
+        self.forge.tensors.push(Block {
+            name: name.to_owned(),
+            shape: sides.iter().map(|side| i64::from(*side)).collect(),
+            kind: 0,
+            bytes: values.flat_map(f32::to_le_bytes).collect(),
+            offset: None,
+        });
     }
 
     /// Numbers whose mean is 0, and whose deviation is `scale`.
@@ -338,20 +322,6 @@ impl Gguf {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        let mut file = io::BufWriter::new(std::fs::File::create(path)?);
-        file.write_all(b"GGUF\x03\0\0\0")?;
-        file.write_all(&self.tensors.to_le_bytes())?;
-        file.write_all(&self.keys.to_le_bytes())?;
-        file.write_all(&self.head)?;
-        file.write_all(&self.index)?;
-        let length = 24 + self.head.len() + self.index.len();
-        file.write_all(&vec![0; length.next_multiple_of(32) - length])?;
-        file.write_all(&self.data)?;
-        file.flush()
+        std::fs::write(path, self.forge.bytes())
     }
-}
-
-fn push_text(to: &mut Vec<u8>, text: &str) {
-    to.extend((text.len() as u64).to_le_bytes());
-    to.extend(text.as_bytes());
 }

@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::size::Size;
 use crate::store::{HubFile, Source};
+use flow_core::units::Size;
 
 static TABLE: LazyLock<Catalog> = LazyLock::new(|| {
     serde_json::from_str(include_str!("models.json")).expect("a test reads the table")

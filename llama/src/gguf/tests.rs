@@ -74,7 +74,7 @@ fn each_fault_of_a_header_is_named() {
     let raw = |bytes: &[u8]| Item::Raw(9, bytes.to_vec());
     let long = "x".repeat(64);
     let wide = Item::Texts(vec!["a".into(); 5]);
-    for (forge, fault) in [
+    refused([
         (Forge { version: 1, ..model() }, "its GGUF version is 1, and only 2 and 3 are read"),
         (Forge { version: 4, ..model() }, "its GGUF version is 4, and only 2 and 3 are read"),
         (
@@ -140,17 +140,22 @@ fn each_fault_of_a_header_is_named() {
             "it is cut short: 64 of its 1536 bytes are missing",
         ),
         (model().with("tokenizer.ggml.tokens", wide), "its token 1 is there twice"),
-    ] {
+    ]);
+}
+
+/// Each file is refused with its fault.
+#[track_caller]
+fn refused(rows: impl IntoIterator<Item = (Forge, &'static str)>) {
+    for (forge, fault) in rows {
         let error = verified(&forge).unwrap_err();
         assert_eq!(error.to_string(), format!("`m.gguf`: {fault}"));
     }
 }
 
 #[test]
-fn each_inconsistency_of_a_model_is_named() {
+fn each_inconsistency_of_a_models_shape_is_named() {
     let model = Forge::model;
-    let texts = |count: usize| Item::Texts((0..count).map(|n| n.to_string()).collect());
-    for (forge, fault) in [
+    refused([
         (model().without("general.architecture"), "it lacks the key `general.architecture`"),
         (
             model().with("general.architecture", Item::U32(1)),
@@ -201,6 +206,22 @@ fn each_inconsistency_of_a_model_is_named() {
             "its key `llama.nextn_predict_layers` is 3, and has to be within 0 and 2",
         ),
         (
+            model().without("llama.attention.head_count"),
+            "it lacks the key `llama.attention.head_count`",
+        ),
+        (
+            model().with("llama.attention.head_count", Item::U32(0)),
+            "its key `llama.attention.head_count` is 0, which `llama.attention.head_count_kv`, 2, does not divide",
+        ),
+    ]);
+}
+
+#[test]
+fn each_inconsistency_of_a_models_experts_and_tokens_is_named() {
+    let model = Forge::model;
+    let texts = |count: usize| Item::Texts((0..count).map(|n| n.to_string()).collect());
+    refused([
+        (
             model().with("llama.expert_count", Item::U32(2000)),
             "its key `llama.expert_count` is 2000, and has to be within 0 and 1024",
         ),
@@ -248,16 +269,13 @@ fn each_inconsistency_of_a_model_is_named() {
             model().with("llama.embedding_length", Item::U32(16)),
             "its tensor `token_embd.weight` has a dimension of 8 where `llama.embedding_length` says 16",
         ),
-    ] {
-        let error = verified(&forge).unwrap_err();
-        assert_eq!(error.to_string(), format!("`m.gguf`: {fault}"));
-    }
+    ]);
 }
 
 #[test]
 fn each_inconsistency_of_a_projector_is_named() {
     let projector = Forge::projector;
-    for (forge, fault) in [
+    refused([
         (
             projector().with("clip.has_vision_encoder", Item::Bool(false)),
             "it is a projector for neither images nor sound",
@@ -287,10 +305,7 @@ fn each_inconsistency_of_a_projector_is_named() {
             projector().with("clip.has_audio_encoder", Item::Bool(true)),
             "it lacks the key `clip.audio.num_mel_bins`",
         ),
-    ] {
-        let error = verified(&forge).unwrap_err();
-        assert_eq!(error.to_string(), format!("`m.gguf`: {fault}"));
-    }
+    ]);
 }
 
 #[test]

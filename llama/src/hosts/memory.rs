@@ -5,6 +5,7 @@
 //! what it says no to, a smaller context may still allow.
 
 use flow_core::error::{ErrorClass, Failure};
+use flow_core::units::Size;
 
 use crate::header::Header;
 use crate::model::LocalModel;
@@ -147,29 +148,19 @@ fn never_fits(model: &LocalModel, need: Need, context: u32, machine: &Machine) -
         (need.work, "computing".to_owned()),
     ];
     let parts = parts.into_iter().filter(|(bytes, _)| *bytes > 0);
-    let parts: Vec<_> = parts.map(|(bytes, what)| format!("{what} {}", in_words(bytes))).collect();
+    let parts: Vec<_> = parts.map(|(bytes, what)| format!("{what} {}", Size(bytes))).collect();
     let message = format!(
         "model `{}` takes about {} of memory ({}), and {} of {} can be used",
         model.name,
-        in_words(need.total()),
+        Size(need.total()),
         parts.join(", "),
-        in_words(machine.usable),
-        in_words(machine.memory),
+        Size(machine.usable),
+        Size(machine.memory),
     );
     Failure::new(ErrorClass::Limit, message).with_hint(
         "take a smaller model or quantisation, a smaller `context` in its `options`, or raise \
          the provider's `memory`",
     )
-}
-
-/// A number of bytes as people say it.
-fn in_words(bytes: u64) -> String {
-    let (size, unit) = match bytes {
-        0..1_000_000 => (bytes as f64 / 1e3, "kB"),
-        1_000_000..1_000_000_000 => (bytes as f64 / 1e6, "MB"),
-        _ => (bytes as f64 / 1e9, "GB"),
-    };
-    format!("{size:.1} {unit}")
 }
 
 #[cfg(test)]
@@ -229,7 +220,7 @@ mod tests {
         assert_eq!(
             failure.message,
             "model `qwen2.5-vl-7b` takes about 9.0 GB of memory (weights 4.7 GB, projector 1.4 GB, \
-             a context of 32768 tokens 1.9 GB, computing 1.0 GB), and 7.5 GB of 16.0 GB can be used"
+             a context of 32768 tokens 1.9 GB, computing 1.0 GB), and 7.5 GB of 16 GB can be used"
         );
         assert!(failure.hint.unwrap().contains("a smaller `context`"));
     }

@@ -7,7 +7,7 @@ use flow_core::error::{ErrorClass, Failure};
 
 use super::name::ModelName;
 use crate::gguf::GgufError;
-use crate::size::Size;
+use flow_core::units::Size;
 
 /// Why the store does not do what it was asked for.
 #[derive(Debug, thiserror::Error)]

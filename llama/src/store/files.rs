@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::manifest::{Kept, sync_folder};
 use super::source::HubFile;
 use super::{ModelStore, space};
-use crate::size::Size;
+use flow_core::units::Size;
 
 /// What is left free on a disk: a full one breaks more than a pull.
 const MARGIN: u64 = 64 << 20;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::name::ModelName;
-use crate::size::Size;
+use flow_core::units::Size;
 
 /// A model of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

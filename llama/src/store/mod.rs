@@ -37,7 +37,7 @@ pub use source::{HubFile, Source, SourceError};
 use crate::catalog::Catalog;
 use crate::gguf::{self, Gguf, Kind, ModelFacts, ProjectorFacts, Value};
 use crate::model::{LocalModel, LocalModels};
-use crate::size::Size;
+use flow_core::units::Size;
 
 /// How the names of manifests end.
 const SUFFIX: &str = "json";

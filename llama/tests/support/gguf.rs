@@ -13,6 +13,7 @@ pub(crate) enum Item {
     Bool(bool),
     Text(String),
     U32s(Vec<u32>),
+    I32s(Vec<i32>),
     F32s(Vec<f32>),
     Texts(Vec<String>),
     /// A type and the bytes behind it.
@@ -40,7 +41,8 @@ pub(crate) struct Forge {
 }
 
 impl Forge {
-    fn new() -> Self {
+    /// A file with nothing in it.
+    pub(crate) fn new() -> Self {
         Self { version: 3, values: Vec::new(), tensors: Vec::new(), alignment: 32 }
     }
 
@@ -210,6 +212,10 @@ fn value(file: &mut Vec<u8>, item: &Item) {
         }
         Item::U32s(numbers) => {
             list(file, 4, numbers.len());
+            numbers.iter().for_each(|number| file.extend(number.to_le_bytes()));
+        }
+        Item::I32s(numbers) => {
+            list(file, 5, numbers.len());
             numbers.iter().for_each(|number| file.extend(number.to_le_bytes()));
         }
         Item::F32s(numbers) => {

@@ -4,12 +4,13 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use super::{Guest, error, of_table, told};
+use flow_core::plugin::HttpRequest;
+
 use crate::bindings::content::Body;
 use crate::bindings::http::{self, Request, Response};
 use crate::bindings::types::Error;
 use crate::policy::limits::fixed;
 use crate::policy::{Denial, HttpRule, Target};
-use crate::seams::HttpRequest;
 
 /// The longest URL.
 const URL: usize = 8 << 10;

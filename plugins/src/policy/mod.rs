@@ -48,7 +48,8 @@ impl PolicyFault {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known are: {}", known.join(", ")),
         };
-        Self::new(at, format!("{what} has no key `{key}`")).hint(hint)
+        let at: Vec<&str> = at.iter().copied().chain([key]).collect();
+        Self::new(&at, format!("{what} has no key `{key}`")).hint(hint)
     }
 
     #[must_use]

@@ -22,9 +22,14 @@ printf '#!/bin/sh\n[ "$1" = "-flavor" ] && shift 2\nexec %s/wasm-component-ld --
 chmod +x "$linker"
 
 cd "$here"
-# Paths of this machine are no part of what is built.
-RUSTC=$rustc RUSTC_BOOTSTRAP=1 \
-    RUSTFLAGS="--remap-path-prefix=$here=guests --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$work=target" \
+# Paths of this machine are no part of what is built; of remaps that fit, the last one counts.
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+remaps="--remap-path-prefix=$here=guests --remap-path-prefix=$cargo_home=cargo"
+for crates in "$cargo_home"/registry/src/*; do
+    remaps+=" --remap-path-prefix=$crates=crates"
+done
+remaps+=" --remap-path-prefix=$work=target"
+RUSTC=$rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS=$remaps \
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker CARGO_TARGET_DIR=$work \
     "$cargo" build --quiet --release --locked --target wasm32-unknown-unknown \
     -Z build-std=std,panic_abort

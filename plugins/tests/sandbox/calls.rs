@@ -6,7 +6,7 @@ use flow_plugins::policy::Limits;
 use flow_plugins::{CallFault, Kind};
 use serde_json::json;
 
-use crate::support::{Guest, Place, granted, small};
+use crate::support::{Guest, Place, granted, say, small};
 
 #[tokio::test]
 async fn a_step_is_given_its_input_and_gives_its_output() {
@@ -187,7 +187,7 @@ async fn ten_thousand_calls_leave_memory_flat() {
         }
     }
     let (Some(before), Some(after)) = (after_warm_up, resident()) else {
-        println!("skipped: this system does not tell how much memory a process has");
+        say("skipped: this system does not tell how much memory a process has");
         return;
     };
     let grown = after.saturating_sub(before);

@@ -10,7 +10,7 @@ use flow_plugins::policy::Limits;
 use flow_plugins::{Call, Kind, Outside};
 use serde_json::json;
 
-use crate::support::{Place, granted};
+use crate::support::{Place, granted, say};
 
 fn guests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests")
@@ -42,7 +42,7 @@ fn the_committed_guests_are_what_their_source_builds() {
         || !Path::new("/usr/src/rustc-1.96.0/library").exists()
             && !Path::new("/usr/lib/rustlib/src/rust/library").exists()
     {
-        println!("skipped: there is no {built_for} of Debian's with its sources (rust-web-src)");
+        say(&format!("skipped: no {built_for} of Debian's with its sources (rust-web-src)"));
         return;
     }
     let out = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! The sandbox against guests that mean it well, and those that do not.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,12 +17,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::intake::Intake;
+use flow_core::plugin::{HttpClient, HttpRequest, HttpResponse};
 use flow_core::store::Store;
 use flow_plugins::policy::{Capabilities, Granted, Limits};
-use flow_plugins::{
-    Alone, Call, Came, Compiler, HttpClient, HttpRequest, HttpResponse, Outside, Plugin, Sandbox,
-    Services, Setup,
-};
+use flow_plugins::{Alone, Call, Came, Compiler, Outside, Plugin, Sandbox, Services, Setup};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -160,4 +158,10 @@ pub(crate) fn granted(grant: &Value, limits: Limits) -> Arc<Granted> {
 /// Limits that are reached soon.
 pub(crate) fn small() -> Limits {
     Limits { memory: 4 << 20, deadline: Duration::from_millis(300), output: 64 << 10, log: 1 << 10 }
+}
+
+/// Says why a test did not do all it could.
+pub(crate) fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -314,7 +314,7 @@ async fn wait(
     cancel: &CancellationToken,
     tell: Tell<'_>,
 ) -> Result<u32, Failure> {
-    if barren >= TRIES || !passes(failure.class) {
+    if barren >= TRIES || !failure.class.passes() {
         return Err(failure);
     }
     let wait = match (failure.retry_after, barren) {
@@ -326,34 +326,6 @@ async fn wait(
     tokio::select! {
         () = clock.sleep(wait) => Ok(barren),
         () = cancel.cancelled() => Err(stopped()),
-    }
-}
-
-/// Whether another try may help.
-fn passes(class: ErrorClass) -> bool {
-    match class {
-        ErrorClass::RateLimit
-        | ErrorClass::Overloaded
-        | ErrorClass::Timeout
-        | ErrorClass::Connection
-        | ErrorClass::Server => true,
-        ErrorClass::Quota
-        | ErrorClass::Auth
-        | ErrorClass::BadRequest
-        | ErrorClass::NotFound
-        | ErrorClass::TooLarge
-        | ErrorClass::Refusal
-        | ErrorClass::ContentFilter
-        | ErrorClass::Truncated
-        | ErrorClass::Empty
-        | ErrorClass::InvalidOutput
-        | ErrorClass::Budget
-        | ErrorClass::Input
-        | ErrorClass::Io
-        | ErrorClass::Limit
-        | ErrorClass::Plugin
-        | ErrorClass::Cancelled
-        | ErrorClass::Internal => false,
     }
 }
 

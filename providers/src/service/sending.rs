@@ -11,9 +11,9 @@ use std::path::Path;
 
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::retry::next_wait;
+use flow_core::units::Size;
 
 use super::file_service::{InChunks, Outgoing, Received, RemoteFile, Session, Way};
-use super::shown::bytes;
 use super::upload::Uploader;
 use crate::http::FilePart;
 
@@ -167,7 +167,7 @@ impl<'s> Sending<'s> {
         let Some(wait) = next_wait(&self.uploader.breaks, self.breaks, &judged, 0.5) else {
             return Err(failure);
         };
-        let (name, at) = (self.outgoing.name, bytes(self.furthest));
+        let (name, at) = (self.outgoing.name, Size(self.furthest));
         let why = &failure.message;
         self.uploader.log(&format!("the upload of {name} broke after {at}, and goes on: {why}"));
         tokio::time::sleep(wait).await;

@@ -19,6 +19,7 @@ use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::Retry;
 use flow_core::provider::CallContext;
 use flow_core::retry::next_wait;
+use flow_core::units::Size;
 use flow_core::uploads::{Keep, Upload, UploadKey, UploadState};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -27,7 +28,7 @@ use super::Service;
 use super::file_service::{FileService, Outgoing, RemoteFile, RemoteState};
 use super::sending::Sending;
 use super::served::stopped;
-use super::shown::{bytes, moment};
+use super::shown::moment;
 use super::upload_options::UploadOptions;
 use crate::http::{Call, FilePart, Reply, Source};
 
@@ -254,7 +255,7 @@ fn told(upload: &Upload, took: Duration) -> String {
         (Keep::Expiry, Some(expires)) => moment(*expires),
         (Keep::Expiry, None) => "it is deleted there".to_owned(),
     };
-    let (size, took) = (bytes(*size), took.as_secs_f64());
+    let (size, took) = (Size(*size), took.as_secs_f64());
     format!("uploaded {name}, {size}, to {provider} in {took:.1}s; it is kept until {until}")
 }
 

@@ -149,7 +149,7 @@ impl Course {
                 Ok(id) => return Ok(Some(id)),
                 Err(failure) => failure,
             };
-            if !passes(failure.class) {
+            if !failure.class.passes() {
                 return Err(failure);
             }
             waits.wait(failure.retry_after).await;
@@ -211,7 +211,7 @@ impl Course {
         let mut waits = Waits::new(self.endpoint.batch.poll);
         loop {
             match search::find(self, named, record).await {
-                Err(failure) if passes(failure.class) => waits.wait(failure.retry_after).await,
+                Err(failure) if failure.class.passes() => waits.wait(failure.retry_after).await,
                 found => return found,
             }
         }
@@ -261,11 +261,11 @@ impl Course {
                 }
                 Ok(State { stage: Stage::Ended { results, rest }, .. }) => {
                     match self.keep(results, rest, &board.named).await {
-                        Err(failure) if passes(failure.class) => failure.retry_after,
+                        Err(failure) if failure.class.passes() => failure.retry_after,
                         kept => return Ok(kept?),
                     }
                 }
-                Err(failure) if passes(failure.class) => failure.retry_after,
+                Err(failure) if failure.class.passes() => failure.retry_after,
                 Err(failure) => return Err(failure.into()),
             };
             waits.wait(asked).await;
@@ -348,33 +348,5 @@ impl From<Failure> for NotOver {
 impl From<NotOver> for Failure {
     fn from(over: NotOver) -> Self {
         over.failure
-    }
-}
-
-/// Whether what went wrong passes by itself.
-fn passes(class: ErrorClass) -> bool {
-    match class {
-        ErrorClass::RateLimit
-        | ErrorClass::Overloaded
-        | ErrorClass::Timeout
-        | ErrorClass::Connection
-        | ErrorClass::Server => true,
-        ErrorClass::Quota
-        | ErrorClass::Auth
-        | ErrorClass::BadRequest
-        | ErrorClass::NotFound
-        | ErrorClass::TooLarge
-        | ErrorClass::Refusal
-        | ErrorClass::ContentFilter
-        | ErrorClass::Truncated
-        | ErrorClass::Empty
-        | ErrorClass::InvalidOutput
-        | ErrorClass::Budget
-        | ErrorClass::Input
-        | ErrorClass::Io
-        | ErrorClass::Limit
-        | ErrorClass::Plugin
-        | ErrorClass::Cancelled
-        | ErrorClass::Internal => false,
     }
 }

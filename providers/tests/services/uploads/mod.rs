@@ -65,7 +65,7 @@ async fn a_video_goes_in_chunks_and_many_questions_of_it_upload_it_once() {
     assert_eq!(requests.len(), 14);
     assert_eq!(keeper.state().files["files/f0"], bytes);
     let mut log = log(&asking);
-    assert_eq!(log.remove(0), "uploaded clip.mp4, 21.0 MB, to mine");
+    assert_eq!(log.remove(0), "uploaded clip.mp4, 21 MB, to mine");
     assert_eq!(log, vec!["clip.mp4 is at mine already"; 9]);
     let told = &asking.log()[0];
     assert!(told.ends_with("s; it is kept until the run has ended"), "{told}");
