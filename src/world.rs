@@ -147,14 +147,28 @@ pub(crate) fn models() -> ModelStore {
     if let Some(folder) = variable("FLOW_MODELS") {
         return ModelStore::new(folder.into());
     }
-    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
-    let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
-    ModelStore::new(data.unwrap_or_else(std::env::temp_dir).join("flow/models"))
+    ModelStore::new(user_data().join("flow/models"))
 }
 
 /// The hub that models are pulled from, which `FLOW_HUB` may name.
 pub(crate) fn hub() -> Result<Hub, CommandError> {
     Ok(Hub::new(variable("FLOW_HUB").as_deref(), variable("HF_TOKEN"))?)
+}
+
+/// The folder of plugins that the user installed.
+#[cfg(feature = "plugins")]
+pub(crate) fn plugins() -> PathBuf {
+    if let Some(folder) = variable("FLOW_PLUGINS") {
+        return folder.into();
+    }
+    user_data().join("flow/plugins")
+}
+
+/// Where programs keep what a user would miss.
+fn user_data() -> PathBuf {
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+    data.unwrap_or_else(std::env::temp_dir)
 }
 
 /// The cores of this machine.

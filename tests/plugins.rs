@@ -133,7 +133,7 @@ fn what_is_wrong_with_a_plugin_is_said_where_it_is_named() {
             "{ use: sample@1.0.0 }",
             vec![
                 "w.yaml:2:13: error: plugin `sample@1.0.0` is not installed",
-                "hint: name its file by `path`",
+                "hint: `flow plugin ls` says which are, `flow plugin install` installs one",
             ],
         ),
         (

@@ -23,14 +23,17 @@ mod engine;
 mod fault;
 mod host;
 mod inspect;
+pub mod installed;
 mod limiter;
 mod loader;
 mod output;
 mod plugin;
 pub mod policy;
+pub mod project;
 mod provider;
 mod sandbox;
 mod seams;
+pub mod trial;
 mod turns;
 mod usage;
 

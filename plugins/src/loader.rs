@@ -161,11 +161,7 @@ impl Plugins {
                 (self.installed.find(name, version)?, pinned.as_deref())
             }
         };
-        let failed = |error: LoadError| PluginFault {
-            at: Vec::new(),
-            message: format!("plugin `{}`: {error}", wanted.name),
-            hint: error.hint(),
-        };
+        let failed = |error: LoadError| of_load(wanted.name, &error);
         let (manifest, component) = place_of(wanted.name, &place)?;
         let sandbox = self.sandbox().map_err(failed)?;
         let found = sandbox.load_file(&component);
@@ -210,7 +206,10 @@ impl CorePlugins for Plugins {
 
 /// The component that a path means, and its manifest: a folder or a manifest names its
 /// component, and a component may have a manifest beside it that names it.
-fn place_of(name: &str, place: &Path) -> Result<(Option<Manifest>, PathBuf), PluginFault> {
+pub(crate) fn place_of(
+    name: &str,
+    place: &Path,
+) -> Result<(Option<Manifest>, PathBuf), PluginFault> {
     let beside = match place.extension().is_some_and(|end| end == "wasm") {
         true => place.with_file_name(MANIFEST),
         false if place.is_dir() => place.join(MANIFEST),
@@ -248,7 +247,10 @@ fn place_of(name: &str, place: &Path) -> Result<(Option<Manifest>, PathBuf), Plu
 }
 
 /// The settings as the plugin reads them: texts as they are, anything else as JSON text.
-fn config(given: Option<&Value>, schema: &Value) -> Result<BTreeMap<String, String>, PolicyFault> {
+pub(crate) fn config(
+    given: Option<&Value>,
+    schema: &Value,
+) -> Result<BTreeMap<String, String>, PolicyFault> {
     let empty = Value::Object(Map::new());
     let given = given.unwrap_or(&empty);
     let Some(map) = given.as_object() else {
@@ -267,7 +269,12 @@ fn config(given: Option<&Value>, schema: &Value) -> Result<BTreeMap<String, Stri
     Ok(map.iter().map(|(key, value)| (key.clone(), text(value))).collect())
 }
 
-fn of_policy(fault: PolicyFault) -> PluginFault {
+pub(crate) fn of_policy(fault: PolicyFault) -> PluginFault {
     let PolicyFault { at, message, hint } = fault;
     PluginFault { at, message, hint }
+}
+
+/// What is wrong with the file of a plugin that is called so.
+pub(crate) fn of_load(name: &str, error: &LoadError) -> PluginFault {
+    PluginFault { at: Vec::new(), message: format!("plugin `{name}`: {error}"), hint: error.hint() }
 }

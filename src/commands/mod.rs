@@ -15,6 +15,8 @@ pub(crate) mod model_host;
 mod model_pull;
 mod model_rm;
 mod plan;
+#[cfg(feature = "plugins")]
+mod plugin;
 mod prune;
 mod resume;
 mod run;
@@ -52,6 +54,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::ModelHost(_) => Ok(Exit::Done),
         Command::Task(Task::Ls) => Ok(task::list(&global)),
         Command::Task(Task::Show { name }) => task::show(&global, &name),
+        #[cfg(feature = "plugins")]
+        Command::Plugin(command) => plugin::dispatch(&global, command).await,
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }

@@ -19,6 +19,7 @@ pub use denial::Denial;
 pub use host_name::Host;
 pub(crate) use host_name::Target;
 pub use limits::Limits;
+pub(crate) use manifest::is_plugin_name;
 pub use manifest::{Manifest, ManifestError};
 
 use serde_json::{Value, json};
@@ -101,6 +102,14 @@ impl Granted {
     pub fn to_json(&self) -> Value {
         json!({ "may": self.may.to_json(), "limits": self.limits.to_json() })
     }
+}
+
+/// Reads what somebody typed as it would stand in a file: JSON, or YAML.
+pub fn read_yaml(text: &str) -> Result<Value, String> {
+    let first = |error: serde_saphyr::Error| {
+        error.to_string().lines().next().unwrap_or_default().to_owned()
+    };
+    serde_saphyr::from_str(text).map_err(first)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod support;
 
 mod attacks;
+mod authoring;
 mod calls;
 mod files;
 mod grants;
