@@ -16,6 +16,7 @@ demo: models ## read a real invoice
 test: setup ## run every test
 	@scripts/fetch-ocr-models || echo "no OCR models: the tests that read scans are skipped" >&2
 	@scripts/fetch-llama-model || echo "no language model: the tests that ask one are skipped" >&2
+	@scripts/fetch-guest-tools || echo "no tools for plugins: the tests that build them are skipped" >&2
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --workspace --all-targets; \
 	else \

@@ -186,6 +186,111 @@ fn the_page_for_authors_runs() {
     }
 }
 
+/// Where the tools of a language lie that `scripts/fetch-guest-tools` fetched, and what a
+/// plugin's folder calls that place; none where they were not fetched.
+fn tools(lang: &str) -> Option<(PathBuf, &'static str)> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
+    let (tool, place, name) = match lang {
+        "js" => ("js/node_modules/.bin/componentize-qjs", "js/node_modules", "node_modules"),
+        "python" => ("venv/bin/componentize-py", "venv", ".venv"),
+        _ => ("venv/bin/python-zig", "venv", ".venv"),
+    };
+    let folder = cache.join("flow/guest-tools");
+    folder.join(tool).exists().then(|| (folder.join(place), name))
+}
+
+/// A command that builds a plugin with tools that were fetched.
+fn with_tools(world: &World, args: &[&str], tools: &Path) -> Output {
+    let mut command = world.command(args);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = [tools.join("bin")].into_iter().chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(places).unwrap());
+    support::run(&mut command)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_plugin_is_made_in_each_language() {
+    for lang in ["js", "python", "c"] {
+        let Some((tools, place)) = tools(lang) else {
+            say(&format!("skipped: `scripts/fetch-guest-tools` has no tools for {lang}"));
+            continue;
+        };
+        let world = World::new();
+        world.flow(&["plugin", "new", "mine", "--lang", lang]).exits(0);
+        std::os::unix::fs::symlink(&tools, world.path("mine").join(place)).unwrap();
+        with_tools(&world, &["plugin", "build", "mine"], &tools).exits(0);
+        world.flow(&["plugin", "test", "mine"]).exits(0);
+        let input = r#"{"text": "two words"}"#;
+        let ran = world.flow(&["plugin", "run", "mine", "--input", input]).exits(0);
+        assert_eq!(ran.json(), json!({ "words": 2 }), "{lang}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_example_in_javascript_is_built_and_passes_its_cases() {
+    let Some((tools, place)) = tools("js") else {
+        say("skipped: `scripts/fetch-guest-tools` has no tools for js");
+        return;
+    };
+    let world = World::new();
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins");
+    let example = plugins.join("examples/ubl-invoice");
+    for file in ["plugin.js", "plugin.yaml", "cases/markup.yaml", "cases/no-number.yaml"] {
+        world.write(&format!("ubl/{file}"), &std::fs::read_to_string(example.join(file)).unwrap());
+    }
+    let interface = std::fs::read_to_string(plugins.join("wit/flow.wit")).unwrap();
+    world.write("ubl/wit/flow.wit", &interface);
+    std::os::unix::fs::symlink(&tools, world.path("ubl").join(place)).unwrap();
+    with_tools(&world, &["plugin", "build", "ubl"], &tools).exits(0);
+    let told = world.flow(&["plugin", "test", "ubl"]).exits(0);
+    assert_eq!(told.stdout, "ok      markup\nok      no-number\n");
+}
+
+/// A language with all of its library is the best a stranger can have to look around with.
+#[cfg(unix)]
+#[test]
+fn a_plugin_in_python_finds_nothing_of_the_machine() {
+    let Some((tools, place)) = tools("python") else {
+        say("skipped: `scripts/fetch-guest-tools` has no tools for python");
+        return;
+    };
+    let world = World::new();
+    world.flow(&["plugin", "new", "intruder", "--lang", "python"]).exits(0);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/tests/intruder/app.py");
+    std::fs::copy(source, world.path("intruder/app.py")).unwrap();
+    std::os::unix::fs::symlink(&tools, world.path("intruder").join(place)).unwrap();
+    with_tools(&world, &["plugin", "build", "intruder"], &tools).exits(0);
+    for (way, came) in [
+        (
+            "read",
+            json!({ "refused": "FileNotFoundError: [Errno 44] No such file or directory: '/etc/passwd'" }),
+        ),
+        (
+            "write",
+            json!({ "refused": "FileNotFoundError: [Errno 44] No such file or directory: 'left-behind'" }),
+        ),
+        (
+            "folder",
+            json!({ "refused": "FileNotFoundError: [Errno 44] No such file or directory: '/'" }),
+        ),
+        ("environment", json!({ "came": {} })),
+        ("connect", json!({ "refused": "gaierror: [Errno -4] Non-recoverable error" })),
+        ("resolve", json!({ "refused": "gaierror: [Errno -4] Non-recoverable error" })),
+        ("thread", json!({ "refused": "RuntimeError: can't start new thread" })),
+        ("process", json!({ "refused": "OSError: [Errno 58] wasi does not support processes." })),
+        ("standard_input", json!({ "came": "" })),
+        ("arguments", json!({ "came": [] })),
+    ] {
+        let input = json!({ "way": way }).to_string();
+        let ran = world.flow(&["plugin", "run", "intruder", "--input", &input]).exits(0);
+        assert_eq!(ran.json(), came, "{way}");
+    }
+    assert!(!world.path("left-behind").exists() && !world.path("intruder/left-behind").exists());
+}
+
 /// The workflow beside the others, with the plugin where it stands in the project.
 #[test]
 fn an_invoice_is_checked_by_a_plugin() {

@@ -55,6 +55,11 @@ impl Runtime {
         Self(Arc::new(Shared { program, machine, hosts, headers: Headers::default() }))
     }
 
+    /// Whether there is a program to run models in.
+    pub fn is_built_in(&self) -> bool {
+        self.0.program.is_some()
+    }
+
     /// What this machine had when that was first asked.
     fn machine(&self, memory: Option<u64>) -> Machine {
         let machine = *self.0.machine.get_or_init(Machine::here);
@@ -251,7 +256,7 @@ impl Provider for Llama {
     }
 
     async fn health(&self) -> Result<(), Failure> {
-        if self.runtime.0.program.is_some() { Ok(()) } else { Err(not_built_in()) }
+        if self.runtime.is_built_in() { Ok(()) } else { Err(not_built_in()) }
     }
 }
 

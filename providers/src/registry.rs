@@ -281,6 +281,26 @@ impl Providers {
         Ok(Arc::new(Local { name: name.clone(), llama, fitting, tape, redactor }))
     }
 
+    /// The models of this machine, for `auto`; none where flow has no llama.cpp, or nobody knows
+    /// them.
+    pub(crate) fn own_models(&self) -> Option<Arc<dyn Provider>> {
+        self.models.as_ref().filter(|_| self.runtime.is_built_in())?;
+        self.local(&self.usual_local(), Path::new("")).ok()
+    }
+
+    /// The local model of a cassette that answers come from, for `auto`.
+    pub(crate) fn taped_local(&self) -> Option<(Arc<dyn Provider>, String)> {
+        let model = self.tape.model_of(local::KIND)?;
+        Some((self.local(&self.usual_local(), Path::new("")).ok()?, model.to_owned()))
+    }
+
+    /// Local models as they are where no workflow says more.
+    fn usual_local(&self) -> ModelChoice {
+        let set = self.configured.get(local::KIND).filter(|config| config.kind == local::KIND);
+        let usual = || Arc::new(ProviderConfig { kind: local::KIND.into(), ..<_>::default() });
+        choice(local::KIND, set.cloned().unwrap_or_else(usual))
+    }
+
     /// A plugin that serves models, at the price that the workflow says.
     fn plugged(&self, choice: &ModelChoice) -> Result<Arc<dyn Provider>, Failure> {
         let name = &choice.provider;

@@ -1,7 +1,9 @@
 //! From files to a model that can be asked.
 
+use std::ffi::CString;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::pin::Pin;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use flow_core::error::{ErrorClass, Failure};
@@ -19,6 +21,12 @@ use crate::protocol::Load;
 /// The most tokens that one step computes, and in pieces of how many.
 pub(super) const BATCH: u32 = 2048;
 const PIECE: u32 = 512;
+
+/// What is left of a card's memory for others, in bytes.
+const LEFT_ON_CARD: usize = 1 << 30;
+
+/// llama.cpp's word for a log of errors alone.
+const ONLY_ERRORS: u32 = 4;
 
 /// A model, its projector, and how it is spoken to.
 pub(super) struct Model {
@@ -39,11 +47,8 @@ impl Model {
         refuse_old_processor()?;
         let backend = LlamaBackend::init()
             .map_err(|error| Failure::internal(format!("llama.cpp does not start: {error}")))?;
-        let mut params = LlamaModelParams::default();
-        if let Some(layers) = load.gpu_layers {
-            params = params.with_n_gpu_layers(layers);
-        }
         exists(&load.weights)?;
+        let params = placed(load, &backend);
         let model = LlamaModel::load_from_file(&backend, &load.weights, &params)
             .map_err(|_| unusable("weights", &load.weights))?;
         let template = Template::of(&model, load)?;
@@ -77,18 +82,7 @@ impl Model {
 
     /// What remembers sequences. `whole` is whether an image has to be taken in one piece.
     pub(super) fn context(&self, load: &Load, whole: bool) -> Result<LlamaContext<'_>, Failure> {
-        let params = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(load.cells))
-            .with_n_batch(BATCH)
-            .with_n_ubatch(if whole { BATCH } else { PIECE })
-            .with_n_seq_max(load.sequences)
-            .with_n_threads(load.threads as i32)
-            .with_n_threads_batch(load.threads as i32)
-            // One memory for all sequences: they share what they have in common.
-            .with_kv_unified(true)
-            .with_swa_full(true)
-            .with_no_perf(true);
-        self.model.new_context(&self.backend, params).map_err(|_| {
+        self.model.new_context(&self.backend, remembering(load, whole)).map_err(|_| {
             let message = format!(
                 "there is no memory for model `{}` with {} tokens in mind",
                 load.name, load.cells
@@ -96,6 +90,46 @@ impl Model {
             let hint = "set a smaller `context` or `parallel` in its `options`";
             Failure::new(ErrorClass::Limit, message).with_hint(hint)
         })
+    }
+}
+
+/// How sequences are remembered.
+fn remembering(load: &Load, whole: bool) -> LlamaContextParams {
+    LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(load.cells))
+        .with_n_batch(BATCH)
+        .with_n_ubatch(if whole { BATCH } else { PIECE })
+        .with_n_seq_max(load.sequences)
+        .with_n_threads(load.threads as i32)
+        .with_n_threads_batch(load.threads as i32)
+        // One memory for all sequences: they share what they have in common.
+        .with_kv_unified(true)
+        .with_swa_full(true)
+        .with_no_perf(true)
+}
+
+/// Which layers lie on a graphics card: as many as was said, else as many as fit beside the
+/// context, the projector and what others may take. Where llama.cpp cannot tell, none.
+fn placed(load: &Load, backend: &LlamaBackend) -> Pin<Box<LlamaModelParams>> {
+    let mut params = Box::pin(LlamaModelParams::default());
+    if let Some(layers) = load.gpu_layers {
+        return Box::pin(LlamaModelParams::default().with_n_gpu_layers(layers));
+    }
+    if !backend.supports_gpu_offload() {
+        return params;
+    }
+    let projector = load.projector.as_ref().and_then(|path| path.metadata().ok());
+    let beside = projector.map_or(0, |file| file.len() as usize).saturating_add(LEFT_ON_CARD);
+    let mut margins = vec![beside; llama_cpp_2::max_devices()];
+    let fits = CString::new(load.weights.as_os_str().as_encoded_bytes()).ok().is_some_and(|path| {
+        let mut context = remembering(load, load.projector.is_some());
+        let fitted =
+            params.as_mut().fit_params(&path, &mut context, &mut margins, load.cells, ONLY_ERRORS);
+        fitted.is_ok()
+    });
+    match fits {
+        true => params,
+        false => Box::pin(LlamaModelParams::default().with_n_gpu_layers(0)),
     }
 }
 

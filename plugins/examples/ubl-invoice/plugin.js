@@ -59,7 +59,7 @@ function document(invoice) {
   const money = (tag, value) =>
     value === undefined || value === null
       ? ""
-      : `<cbc:${tag} currencyID="${escaped(currency)}">${value}</cbc:${tag}>`;
+      : `<cbc:${tag} currencyID="${escaped(currency)}">${escaped(value)}</cbc:${tag}>`;
   const text = (tag, value) =>
     value === undefined || value === null ? "" : `<cbc:${tag}>${escaped(value)}</cbc:${tag}>`;
   const party = (tag, name) =>

@@ -152,6 +152,15 @@ impl Tape {
         }
     }
 
+    /// The model that a program of this name was asked for when the cassette was recorded, where
+    /// answers come from one.
+    pub(crate) fn model_of(&self, provider: &str) -> Option<&str> {
+        match &self.0 {
+            Reel::Replaying(player) => player.model_of(provider),
+            Reel::None | Reel::Recording(_) => None,
+        }
+    }
+
     /// The answer that the cassette has, where answers come from one.
     pub(crate) fn answer(&self, asked: &Asked) -> Option<Result<Played, Failure>> {
         match &self.0 {

@@ -13,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use flow_core::content::ContentHash;
 use flow_core::error::{ErrorClass, Failure};
 
+use crate::command;
+
 use super::exchange::{Exchange, Origin, Played, Response};
 use super::{Asked, Counts, TapeError, difference, folder, read};
 
@@ -31,6 +33,8 @@ struct Entry {
     file: PathBuf,
     kind: String,
     provider: String,
+    /// Where it went; of a program, the model that it was asked for.
+    url: String,
     succeeded: bool,
     by_hand: bool,
 }
@@ -59,6 +63,7 @@ impl Player {
                 by_hand: exchange.origin == Origin::ByHand,
                 kind: exchange.asked.kind,
                 provider: exchange.asked.provider,
+                url: exchange.asked.url,
                 file,
             });
         }
@@ -79,6 +84,12 @@ impl Player {
     /// Whether there is an exchange with this kind of service.
     pub(super) fn holds(&self, kind: &str) -> bool {
         self.entries.iter().any(|entry| entry.kind == kind)
+    }
+
+    /// The model that a program of this name was first asked for.
+    pub(super) fn model_of(&self, provider: &str) -> Option<&str> {
+        let asked = |entry: &&Entry| entry.kind == command::KIND && entry.provider == provider;
+        self.entries.iter().find(asked).map(|entry| entry.url.as_str())
     }
 
     /// The answer to a request, or what is there instead.

@@ -63,7 +63,7 @@ async fn where_there_is_nothing_it_says_what_there_might_be() {
     assert_eq!(
         failure.hint.as_deref(),
         Some(
-            "set one of `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, `GEMINI_API_KEY`, `GOOGLE_API_KEY`, run Ollama, or name a model; `flow doctor` says what there is"
+            "set one of `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, `GEMINI_API_KEY`, `GOOGLE_API_KEY`, run Ollama, `flow model pull` one, or name a model; `flow doctor` says what there is"
         )
     );
 }
