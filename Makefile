@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 FLOW := $(TARGET)/debug/flow
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: help demo test large check bench soak fuzz models setup
+.PHONY: help demo test large check bench soak fuzz cuda models setup
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,6 +48,9 @@ soak: models ## run, kill and resume a mix for SECONDS (3600), with SEED
 
 fuzz: setup ## look for inputs that break a promise, for SECONDS each (FUZZ=yaml for one target)
 	scripts/fuzz "$(FUZZ)" $(SECONDS)
+
+cuda: setup ## build for a graphics card, with a toolkit from packages where there is none
+	scripts/cuda-env cargo build --locked --target-dir $(TARGET)/cuda --features cuda
 
 models: setup ## fetch the OCR models into the cache folder
 	scripts/fetch-ocr-models

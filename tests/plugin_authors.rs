@@ -249,13 +249,13 @@ fn the_example_in_javascript_is_built_and_passes_its_cases() {
     assert_eq!(told.stdout, "ok      markup\nok      no-number\n");
 }
 
-/// A language with all of its library is the best a stranger can have to look around with.
+/// A folder with the plugin `intruder`, which was built from Python: a language with all of its
+/// library is the best a stranger can have to look around with.
 #[cfg(unix)]
-#[test]
-fn a_plugin_in_python_finds_nothing_of_the_machine() {
+fn intruder() -> Option<World> {
     let Some((tools, place)) = tools("python") else {
         say("skipped: `scripts/fetch-guest-tools` has no tools for python");
-        return;
+        return None;
     };
     let world = World::new();
     world.flow(&["plugin", "new", "intruder", "--lang", "python"]).exits(0);
@@ -263,6 +263,13 @@ fn a_plugin_in_python_finds_nothing_of_the_machine() {
     std::fs::copy(source, world.path("intruder/app.py")).unwrap();
     std::os::unix::fs::symlink(&tools, world.path("intruder").join(place)).unwrap();
     with_tools(&world, &["plugin", "build", "intruder"], &tools).exits(0);
+    Some(world)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_plugin_in_python_finds_nothing_of_the_machine() {
+    let Some(world) = intruder() else { return };
     for (way, came) in [
         (
             "read",
@@ -289,6 +296,56 @@ fn a_plugin_in_python_finds_nothing_of_the_machine() {
         assert_eq!(ran.json(), came, "{way}");
     }
     assert!(!world.path("left-behind").exists() && !world.path("intruder/left-behind").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn of_a_folder_that_was_granted_files_are_read_and_no_more() {
+    let Some(world) = intruder() else { return };
+    world.write("rules/tax/de.txt", "19");
+    world.write("secret.txt", "hidden");
+    std::os::unix::fs::symlink("/etc", world.path("rules/out")).unwrap();
+    std::os::unix::fs::symlink("../secret.txt", world.path("rules/beside")).unwrap();
+    let manifest = std::fs::read_to_string(world.path("intruder/plugin.yaml")).unwrap();
+    let asks = format!("{manifest}\ncapabilities: {{ dirs: [{{ path: rules, mode: ro }}] }}\n");
+    world.write("intruder/plugin.yaml", &asks);
+    let grant = "{ dirs: [{ path: ./rules, mode: ro }] }";
+    let asked = |way: &str, path: &str| {
+        let input = json!({ "way": way, "path": path }).to_string();
+        let args = ["plugin", "run", "intruder", "--allow", grant, "--input", &input];
+        world.flow(&args).exits(0).json()
+    };
+    assert_eq!(asked("read", "rules/tax/de.txt"), json!({ "came": "19" }));
+    assert_eq!(asked("read", "/rules/tax/de.txt"), json!({ "came": "19" }));
+    assert_eq!(asked("folder", "rules/tax"), json!({ "came": ["de.txt"] }));
+    for (way, path) in [
+        ("write", "rules/tax/de.txt"),
+        ("write", "rules/new.txt"),
+        ("remove", "rules/tax/de.txt"),
+        ("link", "rules/link"),
+        ("read", "rules/out/passwd"),
+        ("read", "rules/beside"),
+        ("read", "rules/../secret.txt"),
+        ("read", "secret.txt"),
+        ("folder", "rules/.."),
+    ] {
+        let came = asked(way, path);
+        assert!(came["refused"].is_string(), "{way} {path}: {came}");
+    }
+    assert_eq!(std::fs::read_to_string(world.path("rules/tax/de.txt")).unwrap(), "19");
+    assert!(!world.path("rules/new.txt").exists() && !world.path("rules/link").exists());
+
+    let workflow = |path: &str| {
+        world.write("w.yaml", &format!(
+            "plugins: {{ intruder: {{ path: ./intruder, grant: {{ dirs: [{{ path: {path} }}] }} }} }}\nsteps:\n  - {{ id: a, uses: plugin.intruder, with: {{ way: read, path: rules/tax/de.txt }} }}\noutputs: {{ a: \"{{{{ steps.a.output }}}}\" }}\n"
+        ));
+    };
+    workflow("./rules");
+    let ran = world.flow(&["run", "w.yaml", "--json"]).exits(0).json();
+    assert_eq!(ran["outputs"]["a"], json!({ "came": "19" }));
+    workflow("./rules/tax/missing");
+    let told = world.flow(&["check", "w.yaml"]).exits(2).stderr;
+    assert!(told.contains("error: there is no folder `rules/tax/missing`\n"), "{told}");
 }
 
 /// The workflow beside the others, with the plugin where it stands in the project.

@@ -40,6 +40,8 @@ pub struct PluginUse<'u> {
     pub settings: &'u Map<String, Value>,
     /// The models that it may be granted, by their names in the workflow.
     pub models: &'u BTreeMap<String, Vec<ModelChoice>>,
+    /// The workflow's folder.
+    pub folder: &'u Path,
 }
 
 /// Where a plugin is.

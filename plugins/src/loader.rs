@@ -125,7 +125,13 @@ impl Plugins {
             None
         });
         let granted =
-            Granted::of(wanted.name, asked, &granted.unwrap_or_default(), asked_limits, limits);
+            Granted::of(wanted.name, asked, &granted.unwrap_or_default(), asked_limits, limits)
+                .within(wanted.folder);
+        for rule in &granted.may.dirs {
+            if let Err(fault) = rule.place(wanted.folder) {
+                keep(fault);
+            }
+        }
         let mut models = BTreeMap::new();
         for name in granted.may.models.iter().flat_map(|rule| &rule.names) {
             match wanted.models.get(name) {

@@ -101,9 +101,8 @@ impl Found {
 #[async_trait]
 impl Provider for Auto {
     fn capabilities(&self, _model: &str) -> Capabilities {
-        self.foreseen().map_or_else(Capabilities::default, |(provider, model)| {
-            provider.capabilities(model)
-        })
+        self.foreseen()
+            .map_or_else(Capabilities::default, |(provider, model)| provider.capabilities(model))
     }
 
     fn quote(&self, request: &Request) -> Quote {

@@ -217,18 +217,21 @@ impl Encoded {
         encoded
     }
 
-    /// Encodes what a plugin remembers from now on; what has expired by now is forgotten.
+    /// Encodes what a plugin remembers from now on, if all of it is at most `most` bytes then;
+    /// what has expired by now is forgotten.
     pub(super) fn remembered(
         plugin: &str,
         key: &str,
         value: Vec<u8>,
         expires: Option<i64>,
+        most: u64,
         now: i64,
     ) -> Self {
         let mut encoded = Self::default();
         let expired = Row::new().text(plugin).text("").int(now);
         encoded.push(Statement::ForgetMemory, expired);
-        let row = Row::new().text(plugin).text(key).bytes(value).maybe_int(expires);
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let row = Row::new().text(plugin).text(key).bytes(value).maybe_int(expires).int(most);
         encoded.push(Statement::Remember, row);
         encoded
     }

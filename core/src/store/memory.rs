@@ -17,6 +17,9 @@ AND coalesce(expires, ?) > ?";
 const SIZE: &str = "SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0) AS size \
 FROM plugin_memory WHERE plugin = ? AND key <> ?";
 
+/// Whether a key has this value.
+const KEPT: &str = "SELECT value = ? AS kept FROM plugin_memory WHERE plugin = ? AND key = ?";
+
 /// The memory of one plugin.
 struct OfPlugin {
     store: Store,
@@ -44,14 +47,23 @@ impl PluginMemory for OfPlugin {
         most: u64,
         now: i64,
     ) -> Result<bool, Failure> {
-        let query = sqlx::query(SIZE).bind(&self.plugin).bind(key);
-        let others: Option<i64> = self.store.one(query, |row| row.try_get("size")).await?;
-        let others = u64::try_from(others.unwrap_or_default()).unwrap_or_default();
-        if others + (key.len() + value.len()) as u64 > most {
+        let size = (key.len() + value.len()) as u64;
+        let fits = async || {
+            let query = sqlx::query(SIZE).bind(&self.plugin).bind(key);
+            let others: Option<i64> = self.store.one(query, |row| row.try_get("size")).await?;
+            let others = u64::try_from(others.unwrap_or_default()).unwrap_or_default();
+            Ok::<_, Failure>(others.saturating_add(size) <= most)
+        };
+        if !fits().await? {
             return Ok(false);
         }
-        self.store.write(Encoded::remembered(&self.plugin, key, value, expires, now)).await?;
-        Ok(true)
+        // Another call may fill what is left at the same time: the statement decides.
+        let row = Encoded::remembered(&self.plugin, key, value.clone(), expires, most, now);
+        self.store.write(row).await?;
+        let query = sqlx::query(KEPT).bind(value).bind(&self.plugin).bind(key);
+        let kept: Option<bool> = self.store.one(query, |row| row.try_get("kept")).await?;
+        // One that is not there though it fits was put anew by another call since.
+        Ok(kept == Some(true) || fits().await?)
     }
 
     async fn delete(&self, key: &str) -> Result<(), Failure> {

@@ -147,7 +147,11 @@ VALUES ((SELECT key FROM runs WHERE id = ?1), ?2, ?3, ?4, ?5)";
 
 const REMEMBER: &str = "
 INSERT INTO plugin_memory (plugin, key, value, expires)
-VALUES (?1, ?2, ?3, ?4)
+SELECT ?1, ?2, ?3, ?4
+WHERE length(CAST(?2 AS BLOB)) + length(?3) + (
+  SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0)
+  FROM plugin_memory WHERE plugin = ?1 AND key <> ?2
+) <= ?5
 ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value, expires = excluded.expires";
 
 const BATCH_HANDED: &str = "

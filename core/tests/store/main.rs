@@ -9,6 +9,7 @@ mod crash;
 mod docs;
 mod faults;
 mod lock;
+mod memory;
 mod migrations;
 mod prune;
 mod queries;

@@ -1,16 +1,18 @@
 //! WASI, for guests whose language's library wants it: there, and empty.
 //!
-//! No folder is opened, no variable is set, no socket may be made. What is written to stdout
-//! and stderr is kept up to a bound, for tracebacks. Clocks and randomness are real.
+//! No folder is opened but those that were granted, which are read; no variable is set, no socket
+//! may be made. What is written to stdout and stderr is kept up to a bound, for tracebacks. Clocks
+//! and randomness are real.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::Guest;
+use crate::policy::Granted;
 use crate::policy::limits::fixed;
 
 /// The most random bytes at once.
@@ -75,9 +77,16 @@ impl Pollable for Captured {
     async fn ready(&mut self) {}
 }
 
-fn context(captured: &Captured) -> WasiCtx {
+fn context(captured: &Captured, granted: &Granted) -> WasiCtx {
     // All that a builder does not name is closed.
-    WasiCtxBuilder::new()
+    let mut builder = WasiCtxBuilder::new();
+    for rule in &granted.may.dirs {
+        // The check saw that it is there; one that has gone since is not found by the guest.
+        if let Ok(place) = rule.place(&granted.folder) {
+            let _ = builder.preopened_dir(place, format!("/{}", rule.path), FsPerms::ReadOnly);
+        }
+    }
+    builder
         .stdout(captured.clone())
         .stderr(captured.clone())
         .allow_tcp(false)
@@ -89,8 +98,8 @@ fn context(captured: &Captured) -> WasiCtx {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let captured = &self.captured;
-        let ctx = self.wasi.get_or_insert_with(|| context(captured));
+        let (captured, granted) = (&self.captured, &self.granted);
+        let ctx = self.wasi.get_or_insert_with(|| context(captured, granted));
         WasiCtxView { ctx, table: &mut self.table }
     }
 }

@@ -4,6 +4,7 @@
 //! http: [{ host: api.example.com, methods: [POST], secret_header: { Authorization: EXAMPLE_KEY } }]
 //! models: { names: [reader], max_calls: 5, max_cost: 0.10 USD }
 //! kv: { max_bytes: 1MiB }
+//! dirs: [{ path: ./rules, mode: ro }]
 //! ```
 //!
 //! The same words stand in a plugin's manifest, where they ask, and in a workflow, where they
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flow_core::units::Money;
 use serde_json::{Map, Value, json};
 
+use super::folder::FolderRule;
 use super::limits::size;
 use super::{Host, PolicyFault};
 
@@ -39,6 +41,8 @@ pub struct Capabilities {
     pub models: Option<ModelRule>,
     /// What may be remembered.
     pub kv: Option<KvRule>,
+    /// Folders that may be read.
+    pub dirs: Vec<FolderRule>,
 }
 
 /// A host that may be asked, and how.
@@ -89,11 +93,15 @@ impl Capabilities {
                 "models" => read.models = Some(models(value, at)?),
                 "kv" => read.kv = Some(kv(value, at)?),
                 "dirs" => {
-                    let message = "`dirs` is not built yet";
-                    return Err(PolicyFault::new(&[at, key], message)
-                        .hint("pass files as inputs: the plugin reads them by their handles"));
+                    let place = [at, key];
+                    let rules = list(value, &place, key)?;
+                    let rules = rules.iter().map(|rule| FolderRule::read(rule, &place));
+                    read.dirs = rules.collect::<Result<_, _>>()?;
                 }
-                _ => return Err(PolicyFault::unknown(&[at], key, at, &["http", "models", "kv"])),
+                _ => {
+                    let known = ["http", "models", "kv", "dirs"];
+                    return Err(PolicyFault::unknown(&[at], key, at, &known));
+                }
             }
         }
         Ok(read)
@@ -105,16 +113,18 @@ impl Capabilities {
         let pairs = self.http.iter().flat_map(|own| other.http.iter().map(move |its| (own, its)));
         let models = self.models.as_ref().zip(other.models.as_ref());
         let kv = self.kv.zip(other.kv);
+        let dirs = self.dirs.iter().flat_map(|own| other.dirs.iter().map(move |its| (own, its)));
         Self {
             http: pairs.filter_map(|(own, its)| own.and(its)).collect(),
             models: models.map(|(own, its)| own.and(its)),
             kv: kv.map(|(own, its)| KvRule { max_bytes: own.max_bytes.min(its.max_bytes) }),
+            dirs: dirs.filter_map(|(own, its)| own.and(its)).collect(),
         }
     }
 
     /// Whether nothing may be done that acts outside of the call.
     pub fn is_empty(&self) -> bool {
-        self.http.is_empty() && self.models.is_none() && self.kv.is_none()
+        self.http.is_empty() && self.models.is_none() && self.kv.is_none() && self.dirs.is_empty()
     }
 
     /// As it stands in a file.
@@ -132,6 +142,9 @@ impl Capabilities {
         }
         if let Some(kv) = &self.kv {
             map.insert("kv".into(), json!({ "max_bytes": kv.max_bytes }));
+        }
+        if !self.dirs.is_empty() {
+            map.insert("dirs".into(), self.dirs.iter().map(FolderRule::to_json).collect());
         }
         Value::Object(map)
     }
@@ -305,7 +318,7 @@ fn strings(place: &[&str]) -> Vec<String> {
     place.iter().map(|part| (*part).to_owned()).collect()
 }
 
-fn map<'v>(
+pub(super) fn map<'v>(
     value: &'v Value,
     place: &[&str],
     what: &str,
@@ -319,6 +332,10 @@ fn list<'v>(value: &'v Value, place: &[&str], what: &str) -> Result<&'v [Value],
     items.ok_or_else(|| PolicyFault::new(place, format!("`{what}` is a list")))
 }
 
-fn text<'v>(value: &'v Value, place: &[&str], what: &str) -> Result<&'v str, PolicyFault> {
+pub(super) fn text<'v>(
+    value: &'v Value,
+    place: &[&str],
+    what: &str,
+) -> Result<&'v str, PolicyFault> {
     value.as_str().ok_or_else(|| PolicyFault::new(place, format!("{what} is text")))
 }

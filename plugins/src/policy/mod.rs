@@ -10,17 +10,21 @@
 
 mod capabilities;
 mod denial;
+mod folder;
 mod host_name;
 pub(crate) mod limits;
 mod manifest;
 
 pub use capabilities::{Capabilities, HttpRule, KvRule, ModelRule};
 pub use denial::Denial;
+pub use folder::FolderRule;
 pub use host_name::Host;
 pub(crate) use host_name::Target;
 pub use limits::Limits;
 pub(crate) use manifest::is_plugin_name;
 pub use manifest::{Manifest, ManifestError};
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -70,13 +74,16 @@ pub struct Granted {
     pub may: Capabilities,
     /// How much it may use.
     pub limits: Limits,
+    /// The workflow's folder, which the folders that it may read are within.
+    pub folder: PathBuf,
 }
 
 impl Granted {
     /// Nothing but to compute, within the usual limits.
     pub fn nothing(name: &str) -> Self {
         let (asked, may) = (Capabilities::default(), Capabilities::default());
-        Self { name: name.to_owned(), asked, may, limits: Limits::USUAL }
+        let (limits, folder) = (Limits::USUAL, PathBuf::new());
+        Self { name: name.to_owned(), asked, may, limits, folder }
     }
 
     /// What a plugin that asks for this may do where the workflow grants that.
@@ -90,7 +97,13 @@ impl Granted {
         let may = asked.and(granted);
         // A workflow that says nothing of limits lets a manifest have what is usual, no more.
         let limits = asked_limits.and(granted_limits.unwrap_or(Limits::USUAL));
-        Self { name: name.to_owned(), asked, may, limits }
+        Self { name: name.to_owned(), asked, may, limits, folder: PathBuf::new() }
+    }
+
+    /// The same in a workflow of this folder.
+    #[must_use]
+    pub fn within(self, folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), ..self }
     }
 
     /// Whether a call acts on the outside.

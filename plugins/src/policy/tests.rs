@@ -23,6 +23,7 @@ fn what_counts_is_asked_for_and_granted() {
                  { "host": "c.example.com" }],
         "models": { "names": ["reader"], "max_calls": 50, "max_cost": "0.10 USD" },
         "kv": { "max_bytes": "1MiB" },
+        "dirs": [{ "path": "rules" }],
     }));
     assert_eq!(
         asked.and(&granted).to_json(),
@@ -35,11 +36,37 @@ fn what_counts_is_asked_for_and_granted() {
 }
 
 #[test]
+fn of_folders_the_inner_one_may_be_read() {
+    let folders = |paths: &[&str]| {
+        let rules: Vec<_> =
+            paths.iter().map(|path| json!({ "path": path, "mode": "ro" })).collect();
+        capabilities(&json!({ "dirs": rules }))
+    };
+    let both = folders(&["./rules", "data"]).and(&folders(&["rules/tax", "data-2", "other"]));
+    assert_eq!(both, folders(&["rules/tax"]));
+    assert!(!both.is_empty());
+}
+
+#[test]
 fn what_cannot_be_granted_says_so() {
     for (value, message) in [
         (json!([]), "`grant` is a map"),
         (json!({ "htp": [] }), "`grant` has no key `htp`"),
-        (json!({ "dirs": [{ "path": "." }] }), "`dirs` is not built yet"),
+        (json!({ "dirs": [{ "path": "." }] }), "`path`: `.` is the workflow's whole folder"),
+        (json!({ "dirs": [{}] }), "an element of `dirs` has a `path`"),
+        (
+            json!({ "dirs": [{ "path": "../x" }] }),
+            "`path`: `../x` is not within the workflow's folder",
+        ),
+        (
+            json!({ "dirs": [{ "path": "/etc" }] }),
+            "`path`: `/etc` is not within the workflow's folder",
+        ),
+        (
+            json!({ "dirs": [{ "path": "a/.flow" }] }),
+            "`path`: `a/.flow` is hidden, and cannot be granted",
+        ),
+        (json!({ "dirs": [{ "path": "a", "mode": "rw" }] }), "`mode` is `ro`"),
         (json!({ "http": {} }), "`http` is a list"),
         (json!({ "http": [{}] }), "an element of `http` has a `host`"),
         (json!({ "http": [{ "host": "a b" }] }), "`host`: `a b` is no host"),

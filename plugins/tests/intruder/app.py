@@ -12,18 +12,26 @@ from wit_world import exports
 from wit_world.exports.step import Output
 
 
-def read():
-    with open("/etc/passwd") as file:
+def read(path="/etc/passwd"):
+    with open(path) as file:
         return file.read()
 
 
-def write():
-    with open("left-behind", "w") as file:
+def write(path="left-behind"):
+    with open(path, "w") as file:
         return file.write("x")
 
 
-def folder():
-    return os.listdir("/")
+def remove(path="left-behind"):
+    return os.remove(path)
+
+
+def link(path="left-behind"):
+    return os.symlink("/etc", path)
+
+
+def folder(path="/"):
+    return sorted(os.listdir(path))
 
 
 def environment():
@@ -62,7 +70,7 @@ def arguments():
 WAYS = {
     way.__name__: way
     for way in (
-        read, write, folder, environment, connect, resolve, thread, process, standard_input, arguments,
+        read, write, remove, link, folder, environment, connect, resolve, thread, process, standard_input, arguments,
     )
 }
 
@@ -76,7 +84,7 @@ class Meta(exports.Meta):
             "summary": "Tries to leave its sandbox.",
             "input": {
                 "type": "object",
-                "properties": {"way": {"enum": list(WAYS)}},
+                "properties": {"way": {"enum": list(WAYS)}, "path": {"type": "string"}},
                 "required": ["way"],
                 "additionalProperties": False,
             },
@@ -86,8 +94,9 @@ class Meta(exports.Meta):
 
 class Step(exports.Step):
     def run(self, ctx, input, parts):
+        asked = json.loads(input)
         try:
-            came = {"came": WAYS[json.loads(input)["way"]]()}
+            came = {"came": WAYS[asked.pop("way")](**asked)}
         except BaseException as fault:
             came = {"refused": f"{type(fault).__name__}: {fault}"}
         return Output(json.dumps(came, default=str), [])

@@ -91,6 +91,8 @@ pub(super) fn asks(capabilities: &Capabilities) -> String {
     if let Some(kv) = &capabilities.kv {
         asks.push(format!("kv: to remember {}", output::bytes(kv.max_bytes)));
     }
+    let dirs = capabilities.dirs.iter();
+    asks.extend(dirs.map(|rule| format!("dirs: to read `{}` in the workflow's folder", rule.path)));
     asks.join("; ")
 }
 

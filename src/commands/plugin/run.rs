@@ -38,7 +38,7 @@ pub(super) async fn run(_global: &Global, args: PluginRun) -> Result<Exit, Comma
     let intake = Intake::new(store.artifacts().clone(), flow_providers::documents::sniff);
     let input = tried.input(input, &beside, &intake).await.map_err(super::of_fault)?;
     let memories: &dyn PluginMemories = &store;
-    let granted = Arc::new(tried.granted(&grant));
+    let granted = Arc::new(tried.granted(&grant).within(Path::new(".")));
     let call = Call {
         run: "",
         step: "",

@@ -150,11 +150,13 @@ impl Checker<'_> {
     /// Loads every plugin that was named.
     pub(super) fn load_plugins(&mut self, models: &Models) {
         let Some(loader) = self.environment.actions.plugins().cloned() else { return };
+        let folder = self.environment.files.place(".");
         let mut named = std::mem::take(&mut self.plugins.plugins);
         for (name, plugin) in &mut named {
             let Some(source) = &plugin.source else { continue };
-            let settings = &plugin.settings;
-            let loaded = match loader.load(&PluginUse { name, source, settings, models }) {
+            let (settings, folder) = (&plugin.settings, &*folder);
+            let wanted = PluginUse { name, source, settings, models, folder };
+            let loaded = match loader.load(&wanted) {
                 Ok(loaded) => loaded,
                 Err(faults) => {
                     for fault in faults {
