@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use flow_core::language::Instead;
-use flow_core::units::{Money, UnitError, parse_duration};
+use flow_core::units::{Money, UnitError, parse_duration, parse_size};
 use flow_llama::store::ModelName;
+use flow_server::Scope;
 
 use crate::graph::Format;
 
@@ -55,6 +56,11 @@ pub(crate) enum Command {
     Approve(Approve),
     /// Forget runs that ended long ago, and what only they needed.
     Prune(Prune),
+    /// Serve the workflows of a folder: run them over HTTP, and take up what was left.
+    Serve(Serve),
+    /// The tokens that open a server.
+    #[command(subcommand)]
+    Token(Token),
     /// Run a workflow over cases whose answers are known, and say how well it does.
     Eval(Eval),
     /// Print the JSON Schema of workflow files, for editors.
@@ -187,7 +193,7 @@ pub(crate) struct InsteadArgs {
 
 impl From<InsteadArgs> for Instead {
     fn from(args: InsteadArgs) -> Self {
-        Self { models: args.models.into_iter().collect(), budget: args.budget }
+        Self { models: args.models.into_iter().collect(), budget: args.budget, from_request: false }
     }
 }
 
@@ -291,6 +297,68 @@ pub(crate) struct Prune {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The folder; its store is `.flow` within.
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Where to listen: `HOST:PORT`, or port 0 for one that is free.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8400")]
+    pub(crate) addr: String,
+    /// A name that the server is called by, besides where it listens; may be repeated.
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+    /// How long runs may go on when the server is told to stop.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// The most requests a second of one token, or of one address without.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) rate: u32,
+    /// The largest upload, e.g. `2GB`.
+    #[arg(long, value_name = "SIZE", default_value = "1GB", value_parser = size)]
+    pub(crate) max_upload: u64,
+    /// File of secrets, a `NAME=VALUE` a line; the environment where a name is not in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// How the log is written, on stderr.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) log: LogFormat,
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Token {
+    /// Make a token and print it: once, for only its hash is kept.
+    New(TokenNew),
+    /// List the tokens.
+    Ls,
+    /// Remove a token; what has it is shut out at once.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenNew {
+    /// Its name, for people and logs.
+    pub(crate) name: String,
+    /// What it allows: `read`, `run` (and read), `approve` (and run) or `admin`.
+    #[arg(long)]
+    pub(crate) scope: Scope,
+    /// How long it opens, e.g. `90d` [default: for ever].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) expires: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Eval {
     /// The workflow's file.
     pub(crate) file: PathBuf,
@@ -355,6 +423,10 @@ pub(crate) struct Approve {
 
 fn duration(text: &str) -> Result<Duration, UnitError> {
     parse_duration(text)
+}
+
+fn size(text: &str) -> Result<u64, UnitError> {
+    parse_size(text)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -14,6 +14,7 @@ mod places;
 mod plugins;
 mod progress;
 mod report;
+mod server;
 mod settings;
 mod tasks;
 mod world;

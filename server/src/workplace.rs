@@ -1,6 +1,6 @@
 //! What the server is given by the binary: how workflows are read, and the machine's side.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use flow_core::engine::Program;
@@ -8,12 +8,18 @@ use flow_core::ids::RunId;
 use flow_core::language::Checked;
 use flow_core::store::{RunRow, Store};
 
+use crate::folder::Stamp;
+
 /// A workflow's file, read and checked.
 pub struct Reading {
     /// What the check found.
     pub checked: Checked,
     /// What can be run; none where the check found errors.
     pub program: Option<Program>,
+    /// The same for inputs that come from a request, whose paths are not trusted.
+    pub requested: Option<Program>,
+    /// The other files that were read or looked for, each as it stood before.
+    pub files: Vec<(PathBuf, Stamp)>,
 }
 
 /// What the server works with.

@@ -20,10 +20,12 @@ mod resume;
 mod run;
 mod runs;
 mod schema;
+mod serve;
 mod show;
 mod task;
+mod token;
 
-use crate::cli::{Cli, Command, Model, Task};
+use crate::cli::{Cli, Command, Model, Task, Token};
 use crate::report::{CommandError, Exit};
 
 /// Carries a command out.
@@ -41,6 +43,10 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Cancel(args) => cancel::run(&global, &args).await,
         Command::Approve(args) => approve::run(&global, args).await,
         Command::Prune(args) => prune::run(&global, args).await,
+        Command::Serve(args) => serve::run(&global, args).await,
+        Command::Token(Token::New(args)) => token::new(&global, &args).await,
+        Command::Token(Token::Ls) => token::list(&global).await,
+        Command::Token(Token::Rm { name }) => token::remove(&global, &name).await,
         Command::Eval(args) => eval::run(&global, args).await,
         Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,

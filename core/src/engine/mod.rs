@@ -39,7 +39,7 @@ pub use backend::{
     Answer, Backend, EngineError, Program, Resume, RunHandle, RunReport, Submission,
 };
 pub use clock::{Clock, SystemClock};
-pub use embedded::{Embedded, Setup};
+pub use embedded::{Embedded, Load, Setup};
 pub use observer::{At, Observer, Progress};
 pub use planner::{Forecast, PlannedStep};
 pub use scheduler::{Begin, Blocked, Ending, FrameId, Scheduler, Slot};

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::rows::{
     ApprovalRow, AttemptRow, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow, StepRow,
 };
+use super::server::TokenRow;
 use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::batches::{Asker, BatchItem, BatchRecord};
 use crate::content::ContentHash;
@@ -53,6 +54,10 @@ pub(super) enum Statement {
     BatchForgotten,
     ForgetMemory,
     Remember,
+    Starts,
+    ForgetStart,
+    Tokens,
+    ForgetToken,
 }
 
 /// Rows to write, by what is done with them.
@@ -244,6 +249,40 @@ impl Encoded {
     pub(super) fn batch_forgotten(nonce: &str) -> Self {
         let mut encoded = Self::default();
         encoded.push(Statement::BatchForgotten, Row::new().text(nonce));
+        encoded
+    }
+
+    /// Encodes that a run is a server's, and why.
+    pub(super) fn start(run: &RunId, cause: Option<&Value>, at: i64) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::Starts, Row::new().text(run.as_str()).json(cause).int(at));
+        encoded
+    }
+
+    /// Encodes that a run is no server's.
+    pub(super) fn no_start(run: &RunId) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::ForgetStart, Row::new().text(run.as_str()));
+        encoded
+    }
+
+    /// Encodes a token.
+    pub(super) fn token(token: &TokenRow) -> Self {
+        let mut encoded = Self::default();
+        let row = Row::new()
+            .text(&token.name)
+            .hash(Some(&token.hash))
+            .text(&token.scope)
+            .int(token.created)
+            .maybe_int(token.expires);
+        encoded.push(Statement::Tokens, row);
+        encoded
+    }
+
+    /// Encodes that there is no token of a name.
+    pub(super) fn no_token(name: &str) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::ForgetToken, Row::new().text(name));
         encoded
     }
 

@@ -17,6 +17,7 @@ mod decode;
 mod encode;
 mod error;
 mod history;
+mod incoming;
 mod lock;
 mod memory;
 mod migrate;
@@ -27,6 +28,7 @@ mod prune;
 mod queries;
 mod rows;
 mod runs;
+mod server;
 mod spill;
 mod statements;
 mod steps;
@@ -46,6 +48,7 @@ use crate::ids::RunId;
 pub use artifacts::Artifacts;
 pub use error::{SqliteError, StoreError};
 pub use history::LogFilter;
+pub use incoming::Incoming;
 pub use lock::{LockError, RunLock};
 pub use prune::{Pruned, Pruning, Retention, Space};
 pub use queries::Page;
@@ -54,6 +57,7 @@ pub use rows::{
     RunStatus, StepRow, StepStatus,
 };
 pub use runs::{Ambiguous, RunFilter};
+pub use server::{RunCount, ServerLock, ServerLockError, TokenRow, UsageRow};
 pub use steps::StepCursor;
 pub use uploads::RunUploads;
 

@@ -43,6 +43,10 @@ impl Statement {
                 "DELETE FROM plugin_memory WHERE plugin = ?1 AND (key = ?2 OR expires <= ?3)"
             }
             Self::Remember => REMEMBER,
+            Self::Starts => STARTS,
+            Self::ForgetStart => "DELETE FROM starts WHERE run = ?1",
+            Self::Tokens => TOKENS,
+            Self::ForgetToken => "DELETE FROM tokens WHERE name = ?1",
         }
     }
 }
@@ -149,6 +153,15 @@ const REMEMBER: &str = "
 INSERT INTO plugin_memory (plugin, key, value, expires)
 VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value, expires = excluded.expires";
+
+const STARTS: &str = "
+INSERT INTO starts (run, cause, at)
+VALUES (?1, ?2, ?3)
+ON CONFLICT (run) DO NOTHING";
+
+const TOKENS: &str = "
+INSERT INTO tokens (name, hash, scope, created, expires)
+VALUES (?1, ?2, ?3, ?4, ?5)";
 
 const BATCH_HANDED: &str = "
 UPDATE batch_items SET handed = ?5

@@ -87,6 +87,10 @@ pub struct Instead {
     /// What the run may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Money>,
+    /// Whether its inputs come from a request: they are no more the owner's than what a step
+    /// computed, so that a path among them is confined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_request: bool,
 }
 
 impl Instead {
@@ -94,7 +98,11 @@ impl Instead {
     #[must_use]
     pub fn and(mut self, now: Self) -> Self {
         self.models.extend(now.models);
-        Self { models: self.models, budget: now.budget.or(self.budget) }
+        Self {
+            models: self.models,
+            budget: now.budget.or(self.budget),
+            from_request: self.from_request || now.from_request,
+        }
     }
 }
 
