@@ -227,7 +227,7 @@ pub(crate) fn program(
     machine: &Machine,
     instead: &Instead,
 ) -> Result<Program, CommandError> {
-    usable(checked(file, machine, instead)?, folder_of(file))
+    usable(&checked(file, machine, instead)?, folder_of(file))
 }
 
 /// Checks what a run goes on with: the definition that it was kept with, or a changed file. What
@@ -251,7 +251,7 @@ pub(crate) async fn resumed_program(
         );
     };
     bundle.instead = bundle.instead.and(now);
-    usable(check_bundle(&bundle, &machine.actions, &machine.providers), folder)
+    usable(&check_bundle(&bundle, &machine.actions, &machine.providers), folder)
 }
 
 /// The definition that a run was kept with, and the folder of its paths; none where it cannot
@@ -265,9 +265,9 @@ pub(crate) async fn kept(
     Ok(bundle.zip(kept["folder"].as_str().map(PathBuf::from)))
 }
 
-fn usable(checked: Checked, folder: PathBuf) -> Result<Program, CommandError> {
+fn usable(checked: &Checked, folder: PathBuf) -> Result<Program, CommandError> {
     output::note(&checked.diagnostics.to_string());
-    runnable(&checked, folder).ok_or_else(|| {
+    runnable(checked, folder).ok_or_else(|| {
         let errors = checked.diagnostics.errors();
         let faults = if errors == 1 { "an error" } else { "errors" };
         let message = format!("`{}` has {faults} and was not run", checked.bundle.entry);

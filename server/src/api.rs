@@ -1,4 +1,4 @@
-//! The API: JSON over HTTP below `/api/v1`, described by OpenAPI.
+//! The API: JSON over HTTP below `/api/v1`, described by `OpenAPI`.
 
 mod artifacts;
 mod events;
@@ -28,7 +28,7 @@ pub use shapes::{RunShape, RunSummary, StepShape};
 pub(crate) const BODY: usize = 2 << 20;
 
 /// The most time that an answer takes to begin, uploads apart.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(OpenApi)]
 #[openapi(
@@ -65,7 +65,7 @@ impl utoipa::Modify for Bearer {
     }
 }
 
-/// The OpenAPI document.
+/// The `OpenAPI` document.
 pub fn description() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }

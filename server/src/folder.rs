@@ -91,7 +91,7 @@ impl Folder {
         let files = workflows_of(&dir)?;
         let folder =
             Self { dir, workplace, read: Mutex::default(), generation: watch::Sender::new(0) };
-        let listed = folder.again(&BTreeMap::new(), files).0;
+        let listed = folder.again(&BTreeMap::new(), &files).0;
         folder.read().listed = listed;
         Ok(folder)
     }
@@ -145,7 +145,7 @@ impl Folder {
             }
         };
         let before = self.read().listed.clone();
-        let (listed, changed) = self.again(&before, files);
+        let (listed, changed) = self.again(&before, &files);
         *self.read() = Read { listed, trouble: None };
         if changed {
             self.generation.send_modify(|generation| *generation += 1);
@@ -157,7 +157,7 @@ impl Folder {
     fn again(
         &self,
         before: &BTreeMap<String, Entry>,
-        files: BTreeSet<PathBuf>,
+        files: &BTreeSet<PathBuf>,
     ) -> (BTreeMap<String, Entry>, bool) {
         let mut listed = BTreeMap::new();
         let mut changed = false;
@@ -208,7 +208,7 @@ fn workflows_of(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
 }
 
 /// What each file is called in addresses.
-fn slugs(files: BTreeSet<PathBuf>) -> Vec<(String, PathBuf)> {
+fn slugs(files: &BTreeSet<PathBuf>) -> Vec<(String, PathBuf)> {
     let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     files.iter().for_each(|file| *taken.entry(stem(file)).or_default() += 1);
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     fn slugs_of(files: &[&str]) -> Vec<(String, PathBuf)> {
-        slugs(files.iter().map(PathBuf::from).collect())
+        slugs(&files.iter().map(PathBuf::from).collect())
     }
 
     #[test]

@@ -21,7 +21,10 @@ const VALUE: usize = 1 << 20;
 const PARTS: usize = 10_000;
 
 /// How long the next bytes of an upload are waited for.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// How long the rest of what is refused is read.
+pub(crate) const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The JSON Schema of a workflow's inputs, as requests give them.
 pub fn schema(workflow: &Workflow) -> Value {
@@ -131,6 +134,20 @@ pub async fn from_form(
     site: &Site,
     workflow: &Workflow,
     mut form: Multipart,
+) -> Result<Map<String, Value>, Problem> {
+    let read = parts(site, workflow, &mut form).await;
+    if read.is_err() {
+        // Who still sends would not hear why: a connection with unread bytes is cut off.
+        let rest = async { while let Ok(Some(_)) = form.next_field().await {} };
+        let _ = timeout(LINGER, rest).await;
+    }
+    read
+}
+
+async fn parts(
+    site: &Site,
+    workflow: &Workflow,
+    form: &mut Multipart,
 ) -> Result<Map<String, Value>, Problem> {
     let _upload = site.gate.upload()?;
     let mut given = Map::new();

@@ -9,6 +9,7 @@ mod news;
 mod take_up;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,6 +69,24 @@ pub enum Cause {
         /// That run.
         run: RunId,
     },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Page => f.write_str("a person on the page"),
+            Self::Request { token: None } => f.write_str("a request"),
+            Self::Request { token: Some(token) } => write!(f, "a request with token `{token}`"),
+            Self::Schedule { trigger, tick } => {
+                write!(f, "schedule {} for {}", trigger + 1, crate::api::timestamp(*tick))
+            }
+            Self::File { trigger, path } => write!(f, "trigger {}: file `{path}`", trigger + 1),
+            Self::Webhook { trigger } => write!(f, "trigger {}: a webhook", trigger + 1),
+            Self::After { trigger, run } => {
+                write!(f, "trigger {}: the end of run {run}", trigger + 1)
+            }
+        }
+    }
 }
 
 /// A run to be started.
@@ -222,8 +241,15 @@ impl Runs {
     /// Starts a run. When this returns it is durable, and is driven until it is settled; where
     /// another request starts the same run, this one waits for it.
     ///
-    /// Dropping the future starts it or not.
+    /// Dropping the future changes nothing: it is started all the same.
     pub async fn start(&self, start: Start) -> Result<Started, StartError> {
+        let (runs, run) = (self.clone(), start.id.clone());
+        // Who asked may go away in the middle, and the run must not be left to nobody.
+        let starting = self.shared.tasks.spawn(async move { runs.begin(start).await });
+        starting.await.unwrap_or_else(|_| Err(EngineError::Stuck { run }.into()))
+    }
+
+    async fn begin(&self, start: Start) -> Result<Started, StartError> {
         let Start { id, program, inputs, cause } = start;
         let _busy = self.shared.begin()?;
         let Some(seat) = self.shared.seat_of_new(&id).await? else {
@@ -235,7 +261,7 @@ impl Runs {
         let submission = Submission { id: id.clone(), program: program.clone(), inputs, observer };
         match self.shared.engine.submit(submission).await {
             Ok(handle) => {
-                tracing::info!(run = %id, workflow = program.workflow.name, cause = %why, "started");
+                tracing::info!(run = %id, workflow = program.workflow.name, %cause, "started");
                 self.shared.drive(program, handle, seat);
                 Ok(Started::New)
             }
@@ -252,8 +278,14 @@ impl Runs {
 
     /// Takes a run up again with the definition that it was kept with.
     ///
-    /// Dropping the future does it or not.
+    /// Dropping the future changes nothing: it is taken up all the same.
     pub async fn resume(&self, run: &RunId) -> Result<(), StartError> {
+        let (runs, id) = (self.clone(), run.clone());
+        let resuming = self.shared.tasks.spawn(async move { runs.take_up(&id).await });
+        resuming.await.unwrap_or_else(|_| Err(EngineError::Stuck { run: run.clone() }.into()))
+    }
+
+    async fn take_up(&self, run: &RunId) -> Result<(), StartError> {
         let _busy = self.shared.begin()?;
         let Some(seat) = Seat::take(&self.shared, run) else {
             return Err(StartError::Here { run: run.clone() });

@@ -115,7 +115,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let mut incoming = store.artifacts().incoming().await.unwrap();
-        incoming.write(&[1; 500_000]).await.unwrap();
+        incoming.write(&vec![1; 500_000]).await.unwrap();
         drop(incoming);
         let left = std::fs::read_dir(folder.path().join("artifacts")).unwrap().count();
         assert_eq!(left, 0);

@@ -158,8 +158,8 @@ impl Store {
         after: Option<&RunId>,
         limit: u32,
     ) -> Result<Vec<RunRow>, StoreError> {
-        let sql = "SELECT r.* FROM runs r CROSS JOIN starts s ON s.run = r.id \
-                   WHERE r.status IN ('running', 'interrupted') AND r.pruned = 0 AND r.id > ?1 \
+        let sql = "SELECT r.* FROM runs r INDEXED BY runs_by_status \
+                   CROSS JOIN starts s ON s.run = r.id WHERE r.status IN ('running', 'interrupted') AND r.pruned = 0 AND r.id > ?1 \
                    ORDER BY r.id LIMIT ?2";
         let query = sqlx::query(sql).bind(after.map_or("", RunId::as_str)).bind(i64::from(limit));
         self.all(query, decode::run).await
@@ -167,8 +167,8 @@ impl Store {
 
     /// Lists runs of servers that wait, and one of whose questions was answered meanwhile.
     pub async fn answered_starts(&self, limit: u32) -> Result<Vec<RunId>, StoreError> {
-        let sql = "SELECT r.id FROM runs r CROSS JOIN starts s ON s.run = r.id \
-                   WHERE r.status = 'waiting' AND r.pruned = 0 AND EXISTS (\
+        let sql = "SELECT r.id FROM runs r INDEXED BY runs_by_status \
+                   CROSS JOIN starts s ON s.run = r.id WHERE r.status = 'waiting' AND r.pruned = 0 AND EXISTS (\
                    SELECT 1 FROM approvals a CROSS JOIN steps t ON t.run = a.run \
                    AND t.path = a.path WHERE a.run = r.key AND a.answered IS NOT NULL \
                    AND t.status = 'waiting') LIMIT ?";

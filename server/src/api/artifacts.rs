@@ -74,11 +74,11 @@ pub(super) async fn get(
         return Ok(response);
     }
     let applies = given(header::IF_RANGE).is_none_or(|known| known == etag);
-    let range = given(header::RANGE).filter(|_| applies).and_then(|range| wanted(range, size));
-    let (first, length, status) = match range {
-        None => (0, size, StatusCode::OK),
-        Some(Some((first, last))) => (first, last - first + 1, StatusCode::PARTIAL_CONTENT),
-        Some(None) => return Ok(out_of(size)),
+    let range = given(header::RANGE).filter(|_| applies);
+    let (first, length, status) = match range.map_or(Wanted::All, |range| Wanted::of(range, size)) {
+        Wanted::All => (0, size, StatusCode::OK),
+        Wanted::Part(first, last) => (first, last - first + 1, StatusCode::PARTIAL_CONTENT),
+        Wanted::Nothing => return Ok(out_of(size)),
     };
     let file = if size <= CHECKED || first == 0 {
         artifacts.open(&hash).await?
@@ -152,30 +152,44 @@ fn matches(known: &str, etag: &str) -> bool {
     known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == etag)
 }
 
-/// The first and the last byte of a range; none where what is asked for is not understood and
-/// so all is sent, and none within where there are no such bytes.
-fn wanted(range: &str, size: u64) -> Option<Option<(u64, u64)>> {
-    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
-    if last.contains([',', '-']) {
-        return None;
+/// What is asked for of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// All of it; also where what is asked for is not understood.
+    All,
+    /// From the first byte to the last one.
+    Part(u64, u64),
+    /// Bytes that it does not have.
+    Nothing,
+}
+
+impl Wanted {
+    fn of(range: &str, size: u64) -> Self {
+        Self::read(range, size).unwrap_or(Self::All)
     }
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok());
-    let (first, last) = match (first, last) {
-        ("", "") => return None,
-        ("", last) => {
-            let length: u64 = number(last)??;
-            if length == 0 || size == 0 {
-                return Some(None);
+
+    fn read(range: &str, size: u64) -> Option<Self> {
+        let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+        let number = |text: &str| -> Option<u64> {
+            if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+        };
+        let end = size.saturating_sub(1);
+        let (first, last) = match (first, last) {
+            ("", last) => match number(last)? {
+                0 => return Some(Self::Nothing),
+                length => (size.saturating_sub(length), end),
+            },
+            (first, "") => (number(first)?, end),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if last < first {
+                    return None;
+                }
+                (first, last.min(end))
             }
-            (size.saturating_sub(length), size - 1)
-        }
-        (first, "") => (number(first)??, size.saturating_sub(1)),
-        (first, last) => (number(first)??, number(last)??.min(size.saturating_sub(1))),
-    };
-    if first >= size {
-        return Some(None);
+        };
+        Some(if first < size { Self::Part(first, last) } else { Self::Nothing })
     }
-    (first <= last).then_some(Some((first, last)))
 }
 
 fn out_of(size: u64) -> Response {
@@ -200,22 +214,23 @@ mod tests {
     #[test]
     fn ranges_are_read_as_the_standard_says() {
         for (range, size, meant) in [
-            ("bytes=0-3", 10, Some(Some((0, 3)))),
-            ("bytes=4-", 10, Some(Some((4, 9)))),
-            ("bytes=-3", 10, Some(Some((7, 9)))),
-            ("bytes=-30", 10, Some(Some((0, 9)))),
-            ("bytes=8-100", 10, Some(Some((8, 9)))),
-            ("bytes=10-", 10, Some(None)),
-            ("bytes=-0", 10, Some(None)),
-            ("bytes=0-", 0, Some(None)),
-            ("bytes=5-2", 10, None),
-            ("bytes=0-1,3-4", 10, None),
-            ("bytes=a-b", 10, None),
-            ("bytes=+1-2", 10, None),
-            ("bytes=-", 10, None),
-            ("lines=0-1", 10, None),
+            ("bytes=0-3", 10, Wanted::Part(0, 3)),
+            ("bytes=4-", 10, Wanted::Part(4, 9)),
+            ("bytes=-3", 10, Wanted::Part(7, 9)),
+            ("bytes=-30", 10, Wanted::Part(0, 9)),
+            ("bytes=8-100", 10, Wanted::Part(8, 9)),
+            ("bytes=10-", 10, Wanted::Nothing),
+            ("bytes=-0", 10, Wanted::Nothing),
+            ("bytes=0-", 0, Wanted::Nothing),
+            ("bytes=-1", 0, Wanted::Nothing),
+            ("bytes=5-2", 10, Wanted::All),
+            ("bytes=0-1,3-4", 10, Wanted::All),
+            ("bytes=a-b", 10, Wanted::All),
+            ("bytes=+1-2", 10, Wanted::All),
+            ("bytes=-", 10, Wanted::All),
+            ("lines=0-1", 10, Wanted::All),
         ] {
-            assert_eq!(wanted(range, size), meant, "{range} of {size}");
+            assert_eq!(Wanted::of(range, size), meant, "{range} of {size}");
         }
     }
 

@@ -7,6 +7,7 @@ use axum::{Extension, Json};
 use flow_core::content::ContentHash;
 use flow_core::engine::Program;
 use flow_core::ids::RunId;
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -186,17 +187,35 @@ async fn given(
     }
     // Uploads have no limit here, and this has.
     let (parts, body) = request.into_parts();
-    let bytes = axum::body::to_bytes(body, BODY).await.map_err(|_| {
-        let detail = format!("a body of JSON has at most {BODY} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-            .hint("upload files as multipart/form-data")
-    })?;
+    let bytes = tokio::time::timeout(inputs::PATIENCE, whole(body)).await.map_err(|_| {
+        let detail = format!("the body did not come within {} s", inputs::PATIENCE.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+    })??;
     if bytes.is_empty() {
         return Ok(Map::new());
     }
     let request = Request::from_parts(parts, bytes.into());
     let Body(StartBody { inputs }) = Body::from_request(request, site).await?;
     Ok(inputs)
+}
+
+/// A body that is held in memory, if it is not too large for that.
+async fn whole(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
+    let mut pieces = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| Problem::bad(format!("the body broke off: {error}")))?;
+        if bytes.len() + piece.len() > BODY {
+            // Who still sends would not hear why: a connection with unread bytes is cut off.
+            let rest = async { while let Some(Ok(_)) = pieces.next().await {} };
+            let _ = tokio::time::timeout(inputs::LINGER, rest).await;
+            let detail = format!("a body of JSON has at most {BODY} bytes");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+                .hint("upload files as multipart/form-data"));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 /// The key of a request that may be repeated.
