@@ -56,6 +56,19 @@ pub(crate) enum Command {
     Approve(Approve),
     /// Forget runs that ended long ago, and what only they needed.
     Prune(Prune),
+    /// What starts at times: schedules of the workflows of a folder.
+    #[command(subcommand)]
+    Schedule(Schedule),
+    /// Copy the store into a folder, while others work with it.
+    Backup {
+        /// The folder, which is not there yet.
+        to: PathBuf,
+    },
+    /// Make a store from a copy; one that is there is not touched.
+    Restore {
+        /// The folder that `flow backup` made.
+        from: PathBuf,
+    },
     /// Serve the workflows of a folder: run them over HTTP, and take up what was left.
     Serve(Serve),
     /// The tokens that open a server.
@@ -88,6 +101,39 @@ pub(crate) struct ModelHost {
     /// Say what computes on this machine, and end.
     #[arg(long)]
     pub(crate) devices: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Schedule {
+    /// List the schedules, and when each ticks next.
+    Ls {
+        /// The folder of the workflows.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Print when a schedule ticks next, in its time zone.
+    Next {
+        #[command(flatten)]
+        schedule: Scheduled,
+        /// As many times are printed.
+        #[arg(long, short = 'n', default_value_t = 5)]
+        count: usize,
+    },
+    /// Let a schedule rest; what it would have run meanwhile is not made up for.
+    Pause(Scheduled),
+    /// Let a schedule go on from now.
+    Resume(Scheduled),
+    /// Run the workflow now, with the inputs that the schedule gives.
+    Run(Scheduled),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Scheduled {
+    /// The schedule, as `flow schedule ls` names it.
+    pub(crate) schedule: String,
+    /// The folder of the workflows.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Subcommand, Debug)]

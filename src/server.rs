@@ -57,6 +57,10 @@ impl Workplace for Here {
         left.into_iter().map(|failure| failure.message).collect()
     }
 
+    fn secret(&self, name: &str) -> Option<String> {
+        self.machine.services.secret(name).map(str::to_owned)
+    }
+
     fn now(&self) -> i64 {
         world::now()
     }

@@ -265,7 +265,7 @@ pub(crate) async fn kept(
     Ok(bundle.zip(kept["folder"].as_str().map(PathBuf::from)))
 }
 
-fn usable(checked: Checked, folder: PathBuf) -> Result<Program, CommandError> {
+pub(crate) fn usable(checked: Checked, folder: PathBuf) -> Result<Program, CommandError> {
     output::note(&checked.diagnostics.to_string());
     runnable(&checked, folder).ok_or_else(|| {
         let errors = checked.diagnostics.errors();

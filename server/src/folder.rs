@@ -191,6 +191,11 @@ impl Folder {
     }
 }
 
+/// The workflows' files of a folder, each with what it is called in addresses. Blocking.
+pub fn workflow_files(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    workflows_of(dir).map(slugs)
+}
+
 /// The files of a folder that are workflows by their name, in order.
 fn workflows_of(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let mut files = BTreeSet::new();

@@ -20,12 +20,15 @@ pub mod gate;
 pub mod inputs;
 mod ops;
 pub mod problem;
+pub mod retention;
 pub mod runs;
+pub mod schedule;
 mod serve;
 pub mod state;
+pub mod trigger;
 pub mod workplace;
 
-pub use folder::{Folder, Listed, Stamp};
+pub use folder::{Folder, Listed, Stamp, workflow_files};
 pub use problem::Problem;
 pub use runs::{Cause, Counters, News, Runs, Start, StartError, Started};
 pub use serve::{router, serve};

@@ -105,7 +105,7 @@ impl From<StoreError> for Problem {
             StoreError::UnknownRun { .. } | StoreError::MissingArtifact { .. } => {
                 StatusCode::NOT_FOUND
             }
-            StoreError::AmbiguousRun { .. } => StatusCode::CONFLICT,
+            StoreError::AmbiguousRun { .. } | StoreError::Taken { .. } => StatusCode::CONFLICT,
             StoreError::Locked { .. } | StoreError::Pruning { .. } | StoreError::Closed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -19,8 +19,12 @@ use tower::ServiceExt;
 use crate::follow::Follow;
 use crate::gate::{self, Peer};
 use crate::problem::Problem;
+use crate::schedule::Keeper;
 use crate::state::Site;
-use crate::{api, ops};
+use crate::trigger::after::Follower;
+use crate::trigger::watch::Watcher;
+use crate::trigger::webhook;
+use crate::{api, ops, retention};
 
 /// Connections at once; the next ones wait to be taken.
 const CONNECTIONS: usize = 8192;
@@ -50,7 +54,8 @@ pub async fn serve(
         let (runs, stopping) = (runs.clone(), stopping.clone());
         async move { stopping.run_until_cancelled(take_up(&runs)).await }
     });
-    background.spawn(folder.watch(stopping.clone()));
+    background.spawn(Arc::clone(&folder).watch(stopping.clone()));
+    start_by_themselves(&background, &runs, &folder, &stopping);
     background.close();
     let connections = TaskTracker::new();
     accept(router(site.clone()), listener, &connections, &stopping).await;
@@ -62,6 +67,21 @@ pub async fn serve(
     follow.stopped().await;
     background.wait().await;
     tracing::info!("stopped");
+}
+
+/// Runs what nobody asks for: schedules, watched folders, runs behind others; and forgets.
+fn start_by_themselves(
+    background: &TaskTracker,
+    runs: &crate::runs::Runs,
+    folder: &Arc<crate::folder::Folder>,
+    stopping: &CancellationToken,
+) {
+    let both = || (runs.clone(), Arc::clone(folder));
+    let ((a, b), (c, d), (e, f), (g, h)) = (both(), both(), both(), both());
+    background.spawn(Keeper::new(a, b).watch(stopping.clone()));
+    background.spawn(Watcher::new(c, d).watch(stopping.clone()));
+    background.spawn(Follower::new(e, f).watch(stopping.clone()));
+    background.spawn(retention::every_day(g, h, stopping.clone()));
 }
 
 /// Takes up what an earlier server left, and from then on what is answered elsewhere.
@@ -83,6 +103,7 @@ pub fn router(site: Site) -> Router {
     Router::new()
         .merge(closed)
         .merge(ops::open())
+        .merge(webhook::router())
         .merge(gate::login())
         .fallback(async |request: Request| {
             Problem::not_found(format!("there is nothing at `{}`", request.uri().path()))

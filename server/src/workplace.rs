@@ -39,6 +39,9 @@ pub trait Workplace: Send + Sync + 'static {
     /// a line each, and tried again when the next run ends.
     async fn tidy(&self, program: &Program, store: &Store, run: &RunId) -> Vec<String>;
 
+    /// The secret of a name, which a webhook is compared with; none where there is none.
+    fn secret(&self, name: &str) -> Option<String>;
+
     /// The time, in milliseconds since 1970.
     fn now(&self) -> i64;
 

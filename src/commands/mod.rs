@@ -1,6 +1,7 @@
 //! A file a command.
 
 mod approve;
+mod backup;
 mod cancel;
 mod check;
 mod completions;
@@ -19,6 +20,7 @@ mod prune;
 mod resume;
 mod run;
 mod runs;
+mod schedule;
 mod schema;
 mod serve;
 mod show;
@@ -43,6 +45,9 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Cancel(args) => cancel::run(&global, &args).await,
         Command::Approve(args) => approve::run(&global, args).await,
         Command::Prune(args) => prune::run(&global, args).await,
+        Command::Schedule(command) => schedule::run(&global, command).await,
+        Command::Backup { to } => backup::backup(&global, &to).await,
+        Command::Restore { from } => backup::restore(&global, &from).await,
         Command::Serve(args) => serve::run(&global, args).await,
         Command::Token(Token::New(args)) => token::new(&global, &args).await,
         Command::Token(Token::Ls) => token::list(&global).await,

@@ -22,6 +22,7 @@ pub(crate) fn workflow(name: &str, steps: Vec<Step>) -> Workflow {
         budget: None,
         concurrency: None,
         triggers: Vec::new(),
+        keep: None,
         steps: Arc::new(Block::new(steps)),
         on_failure: Arc::default(),
         finally: Arc::default(),

@@ -79,7 +79,7 @@ impl Embedded {
         Workshop {
             store: self.setup.store.clone(),
             actions: self.setup.actions.clone(),
-            intake: Intake::new(self.setup.store.artifacts().clone(), self.setup.sniff),
+            intake: self.intake(),
             folder,
         }
     }

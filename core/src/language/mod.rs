@@ -35,5 +35,5 @@ pub(crate) use task::ASKS_BY;
 pub use task::Task;
 pub use workflow::{
     Block, Budget, Cron, ForEach, Input, InputType, MissedTicks, ModelChoice, OnError, OnLost,
-    Overlap, Policy, ProviderConfig, Retry, Step, Trigger, Work, Workflow,
+    Overlap, Policy, Proof, ProofKind, ProviderConfig, Retry, Step, Trigger, Work, Workflow,
 };

@@ -86,6 +86,7 @@ fn workflow_key(key: &str) -> Value {
         "budget" => reference("budget"),
         "concurrency" => json!({ "type": "integer", "minimum": 1 }),
         "triggers" => json!({ "type": "array", "items": reference("trigger") }),
+        "keep" => reference("duration"),
         "steps" | "on_failure" | "finally" => {
             json!({ "type": "array", "items": reference("step") })
         }
@@ -216,7 +217,15 @@ fn input() -> Value {
 }
 
 fn trigger(table: &[Key]) -> Value {
-    let mut trigger = object(table, |_| json!(true));
+    let mut trigger = object(table, |key| match key {
+        "watch" | "input" | "done" | "failed" | "webhook" | "secret" | "hmac" | "header"
+        | "delivery" | "after" | "schedule" | "timezone" => json!({ "type": "string" }),
+        "settle" | "jitter" => reference("duration"),
+        "inputs" => json!({ "type": "object" }),
+        "catch_up" => json!({ "enum": ["all", "latest", "none"] }),
+        "overlap" => json!({ "enum": ["skip", "queue", "cancel"] }),
+        _ => json!(true),
+    });
     trigger["required"] = json!([table[0].0]);
     trigger
 }

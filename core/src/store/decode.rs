@@ -32,7 +32,7 @@ pub(super) fn run_id(row: &SqliteRow, column: &str) -> Decoded<RunId> {
     parsed(row, column, |text| text.parse().ok())
 }
 
-fn maybe_run_id(row: &SqliteRow, column: &str) -> Decoded<Option<RunId>> {
+pub(super) fn maybe_run_id(row: &SqliteRow, column: &str) -> Decoded<Option<RunId>> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(|_| run_id(row, column)).transpose()
 }

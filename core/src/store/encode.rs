@@ -54,6 +54,16 @@ pub(super) enum Statement {
     BatchForgotten,
     ForgetMemory,
     Remember,
+    Schedules,
+    ScheduleGone,
+    ScheduleTold,
+    ScheduleMoved,
+    WatchedFiles,
+    WatchedFileClosed,
+    Deliveries,
+    ForgetDeliveries,
+    Followers,
+    ChainedRuns,
     Starts,
     ForgetStart,
     Tokens,
@@ -299,7 +309,7 @@ impl Encoded {
         }
     }
 
-    fn push(&mut self, statement: Statement, row: Row) {
+    pub(super) fn push(&mut self, statement: Statement, row: Row) {
         self.size += row.size();
         self.rows.entry(statement).or_default().push(row);
     }
@@ -429,7 +439,7 @@ pub(super) fn signed(number: u64) -> i64 {
 pub(super) struct Row(Vec<Column>);
 
 impl Row {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Vec::with_capacity(18))
     }
 
@@ -452,7 +462,7 @@ impl Row {
         self
     }
 
-    fn text(self, text: &str) -> Self {
+    pub(super) fn text(self, text: &str) -> Self {
         self.push(text.to_owned())
     }
 
@@ -460,11 +470,11 @@ impl Row {
         self.push(bytes)
     }
 
-    fn maybe_text(self, text: Option<&str>) -> Self {
+    pub(super) fn maybe_text(self, text: Option<&str>) -> Self {
         self.push(text.map(str::to_owned))
     }
 
-    fn int(self, number: i64) -> Self {
+    pub(super) fn int(self, number: i64) -> Self {
         self.push(number)
     }
 
@@ -472,11 +482,11 @@ impl Row {
         self.push(number)
     }
 
-    fn unsigned(self, number: Option<u64>) -> Self {
+    pub(super) fn unsigned(self, number: Option<u64>) -> Self {
         self.push(number.map(signed))
     }
 
-    fn flag(self, flag: Option<bool>) -> Self {
+    pub(super) fn flag(self, flag: Option<bool>) -> Self {
         self.push(flag.map(i64::from))
     }
 
@@ -484,7 +494,7 @@ impl Row {
         self.push(money.map(Money::micros))
     }
 
-    fn hash(self, hash: Option<&ContentHash>) -> Self {
+    pub(super) fn hash(self, hash: Option<&ContentHash>) -> Self {
         self.push(hash.map(|hash| hash.bytes().to_vec()))
     }
 

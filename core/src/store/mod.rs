@@ -11,6 +11,7 @@
 //! for one at the same time (group commit), so that durability costs one fsync a batch.
 
 mod artifacts;
+mod backup;
 mod batches;
 mod check;
 mod decode;
@@ -32,6 +33,7 @@ mod server;
 mod spill;
 mod statements;
 mod steps;
+mod triggers;
 mod uploads;
 mod writer;
 
@@ -46,6 +48,7 @@ use crate::content::ContentHash;
 use crate::ids::RunId;
 
 pub use artifacts::Artifacts;
+pub use backup::Backup;
 pub use error::{SqliteError, StoreError};
 pub use history::LogFilter;
 pub use incoming::Incoming;
@@ -59,6 +62,7 @@ pub use rows::{
 pub use runs::{Ambiguous, RunFilter};
 pub use server::{RunCount, ServerLock, ServerLockError, TokenRow, UsageRow};
 pub use steps::StepCursor;
+pub use triggers::{Delivery, EndedRun, ScheduleMove, ScheduleRow, WatchedFile};
 pub use uploads::RunUploads;
 
 use encode::Encoded;

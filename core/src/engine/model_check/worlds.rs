@@ -133,6 +133,7 @@ fn workflow(phases: &Phases) -> Arc<Workflow> {
         budget: None,
         concurrency: None,
         triggers: Vec::new(),
+        keep: None,
         steps: block(&phases.steps),
         on_failure: block(&phases.on_failure),
         finally: block(&phases.finally),

@@ -307,7 +307,8 @@ impl Checker<'_> {
             self.only_by_itself(&fields);
         }
         let concurrency = self.optional_count(&fields, "concurrency");
-        let triggers = self.triggers(&fields, &inputs);
+        let triggers = self.triggers(&fields, &name, &inputs);
+        let keep = self.optional_duration(&fields, "keep");
         let context =
             steps::Context { models: &models, providers: &providers, defaults: &defaults };
         let hint = || Some("a workflow has at least one step".to_owned());
@@ -333,6 +334,7 @@ impl Checker<'_> {
             budget,
             concurrency,
             triggers,
+            keep,
             steps: Arc::new(finished(main)),
             on_failure: Arc::new(finished(on_failure)),
             finally: Arc::new(finished(finally)),
@@ -343,7 +345,7 @@ impl Checker<'_> {
     /// Says which settings of a sub-workflow are not used: the run is that of the workflow
     /// around it.
     fn only_by_itself(&mut self, fields: &Fields<'_>) {
-        for key in ["budget", "concurrency", "triggers"] {
+        for key in ["budget", "concurrency", "triggers", "keep"] {
             if let Some(entry) = fields.entry(key) {
                 let message = format!("`{key}` counts only when the workflow is run by itself");
                 self.warning(entry.place, message, None);

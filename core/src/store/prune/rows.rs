@@ -25,7 +25,7 @@ pub(super) use forgettable;
 const HIDE: &str = concat!(
     "UPDATE runs SET pruned = 1 WHERE key IN (SELECT value FROM json_each(?3)) AND pruned = 0 AND ",
     forgettable!(),
-    " RETURNING key"
+    " AND (?4 IS NULL OR workflow = ?4) RETURNING key"
 );
 
 /// A table that is keyed by the run and something else: a range of it goes at a time. A list
@@ -122,7 +122,8 @@ pub(super) async fn hide(
     let query = sqlx::query(HIDE)
         .bind(names(&retention.statuses))
         .bind(retention.before)
-        .bind(json_list(keys.iter()));
+        .bind(json_list(keys.iter()))
+        .bind(retention.workflow.clone());
     let rows = query.fetch_all(connection).await?;
     rows.iter().map(|row| row.try_get(0)).collect()
 }
