@@ -8,8 +8,7 @@ use flow_core::language::Instead;
 use flow_core::units::{Money, UnitError, parse_duration, parse_size};
 use flow_llama::store::ModelName;
 use flow_server::Scope;
-
-use crate::graph::Format;
+use flow_server::graph::Format;
 
 /// Runs document and vision workloads as durable DAGs written in YAML.
 #[derive(Parser, Debug)]
@@ -222,7 +221,28 @@ pub(crate) struct Graph {
     pub(crate) file: PathBuf,
     /// What to draw in.
     #[arg(long, short, value_enum, default_value = "mermaid")]
-    pub(crate) format: Format,
+    pub(crate) format: Drawing,
+}
+
+/// A language to draw a workflow in.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Drawing {
+    /// A Mermaid flowchart, for Markdown.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+    /// A picture that needs nothing else.
+    Svg,
+}
+
+impl From<Drawing> for Format {
+    fn from(drawing: Drawing) -> Self {
+        match drawing {
+            Drawing::Mermaid => Self::Mermaid,
+            Drawing::Dot => Self::Dot,
+            Drawing::Svg => Self::Svg,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -6,7 +6,6 @@ mod cli;
 mod commands;
 mod eval;
 mod failpoint;
-mod graph;
 mod output;
 mod page;
 mod places;

@@ -20,7 +20,7 @@ use crate::follow::Follow;
 use crate::gate::{self, Peer};
 use crate::problem::Problem;
 use crate::state::Site;
-use crate::{api, ops};
+use crate::{api, ops, page};
 
 /// Connections at once; the next ones wait to be taken.
 const CONNECTIONS: usize = 8192;
@@ -79,11 +79,13 @@ pub fn router(site: Site) -> Router {
     let closed = Router::new()
         .nest("/api/v1", api::router())
         .merge(ops::closed())
+        .merge(page::router())
         .layer(from_fn_with_state(site.clone(), gate::visitors));
     Router::new()
         .merge(closed)
         .merge(ops::open())
         .merge(gate::login())
+        .merge(page::open())
         .fallback(async |request: Request| {
             Problem::not_found(format!("there is nothing at `{}`", request.uri().path()))
         })

@@ -22,6 +22,7 @@ mod lock;
 mod memory;
 mod migrate;
 mod open;
+mod pages;
 #[cfg(test)]
 mod plans;
 mod prune;
@@ -50,6 +51,7 @@ pub use error::{SqliteError, StoreError};
 pub use history::LogFilter;
 pub use incoming::Incoming;
 pub use lock::{LockError, RunLock};
+pub use pages::{Brief, CallCosts, Counts, RunSearch, StepList};
 pub use prune::{Pruned, Pruning, Retention, Space};
 pub use queries::Page;
 pub use rows::{

@@ -104,6 +104,10 @@ async fn everything_asked(store: &Store) -> BTreeSet<String> {
     uploads.find(&key, Keep::Run, 0).await.unwrap();
     uploads.unneeded(&hash, 0).await.unwrap();
     store.unneeded_uploads(&hash).await.unwrap();
+    store.start_of(&run).await.unwrap();
+    store.unfinished_starts(None, 10).await.unwrap();
+    store.answered_starts(10).await.unwrap();
+    store.usage(0).await.unwrap();
     store.integrity_check().await.unwrap();
     store.space().await.unwrap();
     let mut asked: BTreeSet<_> = store.inner.asked.lock().unwrap().drain(..).collect();
@@ -156,6 +160,10 @@ async fn what_is_written_is_placed_by_an_index() {
         Statement::BatchRead,
         Statement::BatchHanded,
         Statement::BatchForgotten,
+        Statement::Starts,
+        Statement::ForgetStart,
+        Statement::Tokens,
+        Statement::ForgetToken,
     ];
     let plans = plans(&store, written.map(|statement| statement.sql().to_owned())).await;
     none_goes_through_a_table(&plans);

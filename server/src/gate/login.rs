@@ -4,31 +4,14 @@ use axum::Form;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::sessions::{COOKIE, LASTS};
 use super::{Gate, WRONG, cookie, same_site, tokens};
+use crate::page::login_page;
 use crate::state::Site;
-
-/// The form. No script, no style: it is what is there before anybody may see anything.
-const FORM: &str = r#"<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>flow: log in</title>
-<main>
-<h1>flow</h1>
-MESSAGE
-<form method="post" action="/login">
-<p><label>Token <input name="token" type="password" autocomplete="current-password" required autofocus></label>
-<p><button>Log in</button>
-</form>
-<p><code>flow token new NAME --scope admin</code> makes a token.
-</main>
-"#;
 
 /// The form, where it is sent, and the way out.
 pub fn router() -> Router<Site> {
@@ -40,8 +23,8 @@ struct Given {
     token: String,
 }
 
-async fn form() -> Html<String> {
-    Html(FORM.replace("MESSAGE\n", ""))
+async fn form() -> Response {
+    login_page(None)
 }
 
 async fn log_in(
@@ -80,8 +63,8 @@ fn wrong(gate: &Gate) -> Response {
     if let Err(problem) = gate.rates.take("login", WRONG) {
         return problem.into_response();
     }
-    let page = FORM.replace("MESSAGE", "<p role=\"alert\">The token is wrong or has expired.");
-    (StatusCode::UNAUTHORIZED, Html(page)).into_response()
+    let page = login_page(Some("the token is wrong or has expired"));
+    (StatusCode::UNAUTHORIZED, page).into_response()
 }
 
 async fn log_out(State(site): State<Site>, headers: HeaderMap) -> Response {

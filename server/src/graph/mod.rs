@@ -6,16 +6,16 @@
 //! them is read by nobody.
 
 mod dot;
-mod label;
-mod layout;
+pub(crate) mod label;
+pub(crate) mod layout;
 mod mermaid;
-mod model;
+pub(crate) mod model;
 mod palette;
 mod rows;
 mod svg;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 use flow_core::language::Workflow;
 use flow_core::store::StepStatus;
@@ -23,8 +23,8 @@ use flow_core::store::StepStatus;
 use model::Graph;
 
 /// A language to draw in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
     /// A Mermaid flowchart, for Markdown.
     Mermaid,
     /// Graphviz.
@@ -37,7 +37,7 @@ pub(crate) enum Format {
 ///
 /// `status` says how the step at a path without keys (`pages/read`) stands in the run to
 /// paint in; where there is no run, it answers none.
-pub(crate) fn draw(
+pub fn draw(
     workflow: &Workflow,
     format: Format,
     status: &dyn Fn(&str) -> Option<StepStatus>,

@@ -31,6 +31,8 @@ pub(crate) struct Group {
 pub(crate) struct Item {
     /// Number in drawing order, unique in the graph: a name that no syntax reserves.
     pub(crate) number: usize,
+    /// Its path without the keys of items; empty for a section.
+    pub(crate) path: String,
     /// The step's name, else its id.
     pub(crate) title: String,
     /// What kind of box it is.
@@ -138,6 +140,7 @@ impl Builder<'_> {
             let to = group.items.len();
             group.items.push(Item {
                 number,
+                path: String::new(),
                 title: title.into(),
                 kind: Kind::Section(inner),
                 repeats: false,
@@ -176,13 +179,15 @@ impl Builder<'_> {
                 Kind::Group(self.workflow(workflow, &inside))
             }
         };
+        let status = (self.status)(&path);
         Item {
             number,
+            path,
             title: step.name.clone().unwrap_or_else(|| step.id.to_string()),
             kind,
             repeats: step.for_each.is_some(),
             notes,
-            status: (self.status)(&path),
+            status,
         }
     }
 
