@@ -70,6 +70,11 @@ impl Provider for Auto {
         self.service.capabilities(self.model.get().map_or("", String::as_str))
     }
 
+    fn fits(&self, request: &Request) -> Option<bool> {
+        let model = self.model.get()?.clone();
+        self.service.fits(&Request { model, ..request.clone() })
+    }
+
     fn quote(&self, request: &Request) -> Quote {
         let model = self.model.get().cloned().unwrap_or_default();
         self.service.quote(&Request { model, ..request.clone() })

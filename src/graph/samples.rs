@@ -53,6 +53,7 @@ pub(crate) fn step(id: &str, action: &str, after: &[usize]) -> Step {
         models: Vec::new(),
         task: None,
         grounded: false,
+        agree: None,
         brought: None,
     };
     working(id, work, after)

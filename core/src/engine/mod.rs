@@ -15,6 +15,7 @@
 //! reports is in the store before any step that depends on it begins, and an attempt that
 //! acts on the outside is in the store before it acts.
 
+mod agree;
 mod backend;
 mod budget;
 mod clock;
@@ -27,6 +28,7 @@ mod meta;
 #[cfg(test)]
 mod model_check;
 mod observer;
+mod parts;
 mod planner;
 mod prepare;
 mod reuse;

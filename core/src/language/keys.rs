@@ -50,7 +50,7 @@ pub(super) const STEP: &[Key] = &[
     ("budget", "What the step may cost over all its instances."),
     ("deadline", "The most all attempts together may take."),
     ("on_lost", "What becomes of a call in flight at a crash: `resend`, `ask` or `fail`."),
-    ("agree", "How many models must agree."),
+    ("agree", "Two models, and the fields of the answer that they must agree on."),
     ("require_grounded", "Whether every value that a model reads must stand on the page."),
 ];
 
@@ -66,10 +66,19 @@ pub(super) const TASK: &[Key] = &[
     ("prompt", "A text that is asked last."),
     ("output", "JSON Schema of the answer; text where there is none."),
     ("ground", "Pages that values of the answer are looked for on."),
+    (
+        "parts",
+        "How it is asked in parts: `of` the keys that hold documents, `into` the key of the records.",
+    ),
     ("adds", "What is computed from the answer and stands beside its keys."),
     ("temperature", "Sampling temperature, where the step gives none."),
     ("max_tokens", "The most tokens to write, where the step does not say."),
     ("timeout", "The most an attempt may take, where the workflow does not say."),
+];
+
+pub(super) const TASK_PARTS: &[Key] = &[
+    ("of", "Keys of the input, one of which holds the documents."),
+    ("into", "The key of the answer that holds a record for each."),
 ];
 
 pub(super) const TASK_INPUT: &[Key] = &[
@@ -98,6 +107,11 @@ pub(super) const INPUT: &[Key] = &[
     ("media", "Media types taken, such as `image/*`."),
     ("enum", "The only values taken."),
     ("schema", "JSON Schema of the value."),
+];
+
+pub(super) const AGREE: &[Key] = &[
+    ("models", "Two models; the second is asked only for what the first leaves open."),
+    ("on", "Fields of the answer that they must agree on."),
 ];
 
 pub(super) const RETRY: &[Key] = &[
@@ -172,7 +186,7 @@ pub(super) const AFTER: &[Key] = &[
 ];
 
 /// Keys of the language whose part is not built yet.
-pub(super) const NOT_BUILT: &[&str] = &["keep", "agree"];
+pub(super) const NOT_BUILT: &[&str] = &["keep"];
 
 pub(super) const INPUT_TYPES: &[&str] =
     &["string", "integer", "number", "boolean", "file", "files", "array", "object", "json"];

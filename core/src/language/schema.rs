@@ -132,6 +132,14 @@ fn step_key(key: &str) -> Value {
             ],
         }),
         "with" => json!({ "type": "object" }),
+        "agree" => object(keys::AGREE, |key| match key {
+            "models" => {
+                json!({ "type": "array", "items": reference("model"), "minItems": 2, "maxItems": 2 })
+            }
+            _ => {
+                json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "uniqueItems": true })
+            }
+        }),
         _ => policy_key(key),
     }
 }

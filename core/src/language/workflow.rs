@@ -268,7 +268,10 @@ impl Block {
     fn gather_models<'b>(&'b self, models: &mut Vec<&'b ModelChoice>) {
         for step in &self.steps {
             match &step.work {
-                Work::Action { models: own, .. } => models.extend(own),
+                Work::Action { models: own, agree, .. } => {
+                    models.extend(own);
+                    models.extend(agree.iter().flat_map(|agree| &agree.second));
+                }
                 Work::Body { block, .. } => block.gather_models(models),
                 Work::Workflow { workflow, .. } => models.extend(workflow.models_of_steps()),
             }
@@ -358,6 +361,8 @@ pub enum Work {
         task: Option<Arc<Task>>,
         /// Whether every value that a model reads must stand on the page.
         grounded: bool,
+        /// What a second model must agree on; none where one model is enough.
+        agree: Option<Agree>,
         /// The action itself, where the workflow brings it: a plugin.
         brought: Option<Brought>,
     },
@@ -377,6 +382,15 @@ pub enum Work {
         /// Its inputs.
         inputs: Template,
     },
+}
+
+/// Fields of an answer that two models must agree on. The first is the step's own.
+#[derive(Clone, Debug)]
+pub struct Agree {
+    /// The second, a chain as the first is: asked only for what the first leaves open.
+    pub second: Vec<ModelChoice>,
+    /// Names of the fields, top-level keys of the answer, in the order of the file.
+    pub on: Vec<String>,
 }
 
 /// What happens when a step, or an instance of it, fails for good.

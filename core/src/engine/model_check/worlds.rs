@@ -163,6 +163,7 @@ fn built(plan: &Plan) -> Step {
         models: Vec::new(),
         task: None,
         grounded: false,
+        agree: None,
         brought: None,
     };
     let (for_each, work) = match &plan.does {

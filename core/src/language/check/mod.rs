@@ -5,6 +5,7 @@
 //! edges, cycles, names out of reach, and the types of outputs as far as schemas tell.
 //! Neither stops at a fault: what cannot be read is left out and the rest is checked.
 
+mod agree;
 mod edges;
 mod follow;
 mod models;
