@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use flow_core::language::Instead;
-use flow_core::units::{Money, UnitError, parse_duration};
+use flow_core::units::{Money, UnitError, parse_duration, parse_size};
 use flow_llama::store::ModelName;
-
-use crate::graph::Format;
+use flow_server::Scope;
+use flow_server::graph::Format;
 
 /// Runs document and vision workloads as durable DAGs written in YAML.
 #[derive(Parser, Debug)]
@@ -55,6 +55,24 @@ pub(crate) enum Command {
     Approve(Approve),
     /// Forget runs that ended long ago, and what only they needed.
     Prune(Prune),
+    /// What starts at times: schedules of the workflows of a folder.
+    #[command(subcommand)]
+    Schedule(Schedule),
+    /// Copy the store into a folder, while others work with it.
+    Backup {
+        /// The folder, which is not there yet.
+        to: PathBuf,
+    },
+    /// Make a store from a copy; one that is there is not touched.
+    Restore {
+        /// The folder that `flow backup` made.
+        from: PathBuf,
+    },
+    /// Serve the workflows of a folder: run them over HTTP, and take up what was left.
+    Serve(Serve),
+    /// The tokens that open a server.
+    #[command(subcommand)]
+    Token(Token),
     /// Run a workflow over cases whose answers are known, and say how well it does.
     Eval(Eval),
     /// Print the JSON Schema of workflow files, for editors.
@@ -86,6 +104,39 @@ pub(crate) struct ModelHost {
     /// Say what computes on this machine, and end.
     #[arg(long)]
     pub(crate) devices: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Schedule {
+    /// List the schedules, and when each ticks next.
+    Ls {
+        /// The folder of the workflows.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Print when a schedule ticks next, in its time zone.
+    Next {
+        #[command(flatten)]
+        schedule: Scheduled,
+        /// As many times are printed.
+        #[arg(long, short = 'n', default_value_t = 5)]
+        count: usize,
+    },
+    /// Let a schedule rest; what it would have run meanwhile is not made up for.
+    Pause(Scheduled),
+    /// Let a schedule go on from now.
+    Resume(Scheduled),
+    /// Run the workflow now, with the inputs that the schedule gives.
+    Run(Scheduled),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Scheduled {
+    /// The schedule, as `flow schedule ls` names it.
+    pub(crate) schedule: String,
+    /// The folder of the workflows.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Subcommand, Debug)]
@@ -304,7 +355,7 @@ pub(crate) struct InsteadArgs {
 
 impl From<InsteadArgs> for Instead {
     fn from(args: InsteadArgs) -> Self {
-        Self { models: args.models.into_iter().collect(), budget: args.budget }
+        Self { models: args.models.into_iter().collect(), budget: args.budget, from_request: false }
     }
 }
 
@@ -333,7 +384,28 @@ pub(crate) struct Graph {
     pub(crate) file: PathBuf,
     /// What to draw in.
     #[arg(long, short, value_enum, default_value = "mermaid")]
-    pub(crate) format: Format,
+    pub(crate) format: Drawing,
+}
+
+/// A language to draw a workflow in.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Drawing {
+    /// A Mermaid flowchart, for Markdown.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+    /// A picture that needs nothing else.
+    Svg,
+}
+
+impl From<Drawing> for Format {
+    fn from(drawing: Drawing) -> Self {
+        match drawing {
+            Drawing::Mermaid => Self::Mermaid,
+            Drawing::Dot => Self::Dot,
+            Drawing::Svg => Self::Svg,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -408,6 +480,68 @@ pub(crate) struct Prune {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The folder; its store is `.flow` within.
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Where to listen: `HOST:PORT`, or port 0 for one that is free.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8400")]
+    pub(crate) addr: String,
+    /// A name that the server is called by, besides where it listens; may be repeated.
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+    /// How long runs may go on when the server is told to stop.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// The most requests a second of one token, or of one address without.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) rate: u32,
+    /// The largest upload, e.g. `2GB`.
+    #[arg(long, value_name = "SIZE", default_value = "1GB", value_parser = size)]
+    pub(crate) max_upload: u64,
+    /// File of secrets, a `NAME=VALUE` a line; the environment where a name is not in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// How the log is written, on stderr.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) log: LogFormat,
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Token {
+    /// Make a token and print it: once, for only its hash is kept.
+    New(TokenNew),
+    /// List the tokens.
+    Ls,
+    /// Remove a token; what has it is shut out at once.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenNew {
+    /// Its name, for people and logs.
+    pub(crate) name: String,
+    /// What it allows: `read`, `run` (and read), `approve` (and run) or `admin`.
+    #[arg(long)]
+    pub(crate) scope: Scope,
+    /// How long it opens, e.g. `90d` [default: for ever].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) expires: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Eval {
     /// The workflow's file.
     pub(crate) file: PathBuf,
@@ -472,6 +606,10 @@ pub(crate) struct Approve {
 
 fn duration(text: &str) -> Result<Duration, UnitError> {
     parse_duration(text)
+}
+
+fn size(text: &str) -> Result<u64, UnitError> {
+    parse_size(text)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -209,6 +209,18 @@ pub(crate) fn folder_of(file: &Path) -> PathBuf {
     folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf())
 }
 
+/// Reads a workflow's file.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, CommandError> {
+    std::fs::read(file).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+            _ => error.to_string(),
+        };
+        CommandError::invalid(format!("cannot read `{}`: {why}", file.display()))
+    })
+}
+
 /// Checks a workflow's file. Its faults are the caller's to report.
 pub(crate) fn checked(
     file: &Path,
@@ -216,14 +228,7 @@ pub(crate) fn checked(
     instead: &Instead,
 ) -> Result<Checked, CommandError> {
     let name = file.display().to_string();
-    let bytes = std::fs::read(file).map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-            _ => error.to_string(),
-        };
-        CommandError::invalid(format!("cannot read `{name}`: {why}"))
-    })?;
+    let bytes = read(file)?;
     let files = Beside(folder_of(file));
     let Machine { actions, providers, .. } = machine;
     let environment = Environment { actions, providers, files: &files, instead };
@@ -236,7 +241,7 @@ pub(crate) fn program(
     machine: &Machine,
     instead: &Instead,
 ) -> Result<Program, CommandError> {
-    usable(checked(file, machine, instead)?, folder_of(file))
+    usable(&checked(file, machine, instead)?, folder_of(file))
 }
 
 /// Checks what a run goes on with: the definition that it was kept with, or a changed file. What
@@ -248,33 +253,48 @@ pub(crate) async fn resumed_program(
     from_file: Option<&Path>,
     now: Instead,
 ) -> Result<Program, CommandError> {
-    let kept = store.definition(&run.definition).await?.unwrap_or_default();
-    let bundle: Option<Bundle> = serde_json::from_value(kept["bundle"].clone()).ok();
+    let kept = kept(store, run).await?;
     if let Some(file) = from_file {
-        let then = bundle.map(|bundle| bundle.instead).unwrap_or_default();
+        let then = kept.map(|(bundle, _)| bundle.instead).unwrap_or_default();
         return program(file, machine, &then.and(now));
     }
-    let (Some(mut bundle), Some(folder)) = (bundle, kept["folder"].as_str()) else {
+    let Some((mut bundle, folder)) = kept else {
         let message = format!("the definition of run {} cannot be read", run.id);
         return Err(
             CommandError::failed(message).hint("`--from-file FILE` goes on with a workflow's file")
         );
     };
     bundle.instead = bundle.instead.and(now);
-    usable(check_bundle(&bundle, &machine.actions, &machine.providers), folder.into())
+    usable(&check_bundle(&bundle, &machine.actions, &machine.providers), folder)
 }
 
-fn usable(checked: Checked, folder: PathBuf) -> Result<Program, CommandError> {
+/// The definition that a run was kept with, and the folder of its paths; none where it cannot
+/// be read.
+pub(crate) async fn kept(
+    store: &Store,
+    run: &RunRow,
+) -> Result<Option<(Bundle, PathBuf)>, CommandError> {
+    let mut kept = store.definition(&run.definition).await?.unwrap_or_default();
+    let bundle = serde_json::from_value(kept["bundle"].take()).ok();
+    Ok(bundle.zip(kept["folder"].as_str().map(PathBuf::from)))
+}
+
+pub(crate) fn usable(checked: &Checked, folder: PathBuf) -> Result<Program, CommandError> {
     output::note(&checked.diagnostics.to_string());
-    let Some(workflow) = checked.workflow else {
+    runnable(checked, folder).ok_or_else(|| {
         let errors = checked.diagnostics.errors();
         let faults = if errors == 1 { "an error" } else { "errors" };
         let message = format!("`{}` has {faults} and was not run", checked.bundle.entry);
-        return Err(CommandError::invalid(message));
-    };
+        CommandError::invalid(message)
+    })
+}
+
+/// What can be run of what was checked; none where it has errors.
+pub(crate) fn runnable(checked: &Checked, folder: PathBuf) -> Option<Program> {
+    let workflow = Arc::clone(checked.workflow.as_ref()?);
     let bundle = json!({ "bundle": checked.bundle.to_value(), "folder": folder });
     let definition = flow_core::content::ContentHash::of_json(&bundle);
-    Ok(Program { workflow, definition, bundle, folder })
+    Some(Program { workflow, definition, bundle, folder })
 }
 
 /// The folder of the store for a workflow.

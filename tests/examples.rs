@@ -28,8 +28,14 @@ fn world() -> World {
 
 /// What an example yields from its cassette.
 fn outputs(world: &World, name: &str) -> Value {
+    replayed(world, name, "openai/gpt-6-luna")
+}
+
+/// What an example yields from its cassette, which is of this model.
+fn replayed(world: &World, name: &str, model: &str) -> Value {
     let (file, tape) = (format!("workflows/{name}.yaml"), format!("workflows/cassettes/{name}"));
-    let args = ["run", &file, "--model", "*=openai/gpt-6-luna", "--replay", &tape, "--json"];
+    let model = format!("*={model}");
+    let args = ["run", &file, "--model", &model, "--replay", &tape, "--json"];
     let output = world.flow(&args).exits(0);
     assert!(
         output.stderr.contains("written by hand: no real service answered"),
@@ -92,4 +98,37 @@ fn a_document_is_read_and_every_value_stands_on_the_page() {
     let outputs = outputs(&world(), "document");
     assert_eq!(outputs["document"]["type"], "invoice");
     assert_eq!(outputs["ungrounded"], json!([]));
+}
+
+#[test]
+fn a_text_is_classified() {
+    assert_eq!(outputs(&world(), "classify")["kind"], "invoice");
+}
+
+#[test]
+fn a_folder_of_scans_is_read_every_night() {
+    let world = world();
+    let first = outputs(&world, "nightly");
+    assert_eq!(first["unread"], 0);
+    let files: Vec<_> = first["files"].as_array().unwrap().iter().map(|f| &f["file"]).collect();
+    assert_eq!(files, ["samples/invoice.pdf", "samples/scan.png"]);
+    assert_eq!(first["files"][0]["type"], "invoice");
+    let written = std::fs::read_to_string(world.path("workflows/out/nightly.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), first["files"]);
+}
+
+#[test]
+fn a_lecture_is_summarised_scene_by_scene() {
+    let outputs = replayed(&world(), "lecture", "gemini/gemini-3.8-flash");
+    let scenes = outputs["scenes"].as_array().unwrap();
+    let times: Vec<_> = scenes.iter().map(|s| (s["start"].clone(), s["end"].clone())).collect();
+    assert_eq!(times, [(json!(0), json!(4)), (json!(4), json!(8)), (json!(8), json!(12))]);
+}
+
+#[test]
+fn a_thousand_pages_are_read_side_by_side() {
+    let world = world();
+    let args = ["run", "workflows/pages.yaml", "--json"];
+    let outputs = world.flow(&args).exits(0).json()["outputs"].clone();
+    assert_eq!(outputs, json!({ "pages": 1000, "total": 451_395.0, "missing": 0 }));
 }

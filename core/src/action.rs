@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::agreement::Agreement;
 use crate::batches::BatchAccess;
 use crate::error::Failure;
 use crate::intake::Intake;
@@ -123,6 +124,18 @@ pub trait Action: Send + Sync {
     /// `deadline` is all that ends it. Asked before the attempt is announced; must not act.
     fn goes_by_batch(&self, _input: &Value, _context: &StepContext) -> bool {
         false
+    }
+
+    /// Whether a question with this input surely fits what a model reads at once, with room for
+    /// the answer; none where nobody knows. Must not act.
+    fn fits(&self, _input: &Value, _model: &ModelChoice, _folder: &Path) -> Option<bool> {
+        None
+    }
+
+    /// How two answers are held against each other (`agree`); none of an action that asks no
+    /// model for data.
+    fn agreement(&self) -> Option<&dyn Agreement> {
+        None
     }
 
     /// What becomes of an answer that a person gave in the place of a model.

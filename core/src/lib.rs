@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod actions;
+pub mod agreement;
 pub mod artifact;
 pub mod batches;
 pub mod content;

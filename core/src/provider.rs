@@ -32,6 +32,12 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// Whether a request surely fits what its model reads at once, with room for the answer; none
+    /// where nobody knows. Never by a call.
+    fn fits(&self, _request: &Request) -> Option<bool> {
+        None
+    }
+
     /// What a request may cost at most. Never by a call.
     fn quote(&self, request: &Request) -> Quote;
 

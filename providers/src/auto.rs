@@ -105,6 +105,11 @@ impl Provider for Auto {
             .map_or_else(Capabilities::default, |(provider, model)| provider.capabilities(model))
     }
 
+    fn fits(&self, request: &Request) -> Option<bool> {
+        let found = self.found.get()?;
+        found.provider.fits(&found.named(request))
+    }
+
     fn quote(&self, request: &Request) -> Quote {
         self.foreseen().map_or(Quote::Free, |(provider, model)| {
             provider.quote(&Request { model: model.to_owned(), ..request.clone() })

@@ -113,9 +113,14 @@ impl Provider for Program {
         let raw = context.intake.keep(answer.clone(), "reply").await?;
         let (text, mut usage) = self.read(request, &answer);
         usage.raw = Some(raw.to_value());
+        let cut = usage.finish.as_deref() == Some("length");
         (context.note)(usage);
         if code != Some(0) {
             return Err(self.refused(code, &how, &complaint));
+        }
+        if cut {
+            let message = format!("provider `{}` broke its answer off", self.name);
+            return Err(Failure::new(ErrorClass::Truncated, message));
         }
         Ok(Answer { text })
     }

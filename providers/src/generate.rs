@@ -5,6 +5,7 @@
 //! before it is read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use flow_core::action::{
     Action, ActionSpec, Admission, Earlier, Effect, Outcome, Quote, StepContext, USUAL_TIMEOUT,
 };
+use flow_core::agreement::Agreement;
 use flow_core::error::{ErrorClass, Failure};
 use flow_core::language::ModelChoice;
 use flow_core::provider::{CallContext, Lane, Part, Provider, Request};
@@ -148,12 +150,21 @@ impl Action for Generate {
         if content::has_video(input) { VIDEO_TIMEOUT } else { USUAL_TIMEOUT }
     }
 
+    fn fits(&self, input: &Value, model: &ModelChoice, folder: &Path) -> Option<bool> {
+        let request = requested(input, model).ok()?;
+        self.providers.of(model, folder).ok()?.fits(&request)
+    }
+
     fn quote(&self, input: &Value, context: &StepContext) -> Quote {
         match self.asked(input, context) {
             Ok(Asked { provider, request, .. }) => provider.quote(&request),
             // What cannot be asked costs nothing.
             Err(_) => Quote::Free,
         }
+    }
+
+    fn agreement(&self) -> Option<&dyn Agreement> {
+        Some(self)
     }
 
     fn asks_again(&self) -> bool {
@@ -265,6 +276,11 @@ fn prepared<'c>(
 ) -> Result<(&'c ModelChoice, Request), Failure> {
     let choice = context.model.as_ref();
     let choice = choice.ok_or_else(|| Failure::internal("`model.generate` was given no model"))?;
+    Ok((choice, once_more(requested(input, choice)?, context.earlier.as_ref())))
+}
+
+/// What a model is asked, the first time.
+fn requested(input: &Value, choice: &ModelChoice) -> Result<Request, Failure> {
     let text = |key: &str| input[key].as_str().map(str::to_owned);
     let stop = match &input["stop"] {
         Value::String(text) => vec![text.clone()],
@@ -278,7 +294,7 @@ fn prepared<'c>(
     if let Value::Object(own) = &input["options"] {
         options.extend(own.clone());
     }
-    let request = Request {
+    Ok(Request {
         model: choice.model.clone(),
         system: text("system"),
         messages: content::messages(input)?,
@@ -291,8 +307,7 @@ fn prepared<'c>(
         detail: text("detail"),
         options,
         by_batch: false,
-    };
-    Ok((choice, once_more(request, context.earlier.as_ref())))
+    })
 }
 
 pub(crate) fn refuse_what_it_cannot_take(

@@ -1,6 +1,7 @@
 //! What steps do: document actions, and the providers that serve model calls.
 
 mod actions;
+mod agreeing;
 mod anthropic;
 mod asking;
 mod auto;
@@ -23,6 +24,7 @@ mod media;
 mod ollama;
 mod openai;
 mod part_kind;
+mod pictures;
 mod plugged;
 mod plugin_http;
 mod random;

@@ -73,6 +73,11 @@ impl Providers {
         KnownProviders { kinds: Self::KINDS, settings, configured: BTreeMap::new() }
     }
 
+    /// The secret of a name; none where there is none, or an empty one.
+    pub fn secret(&self, name: &str) -> Option<&str> {
+        self.secrets[name].as_str().filter(|value| !value.is_empty())
+    }
+
     /// Makes the registry. A secret is read when a call is made, and never kept elsewhere.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
         let secrets = secrets.into_iter().map(|(name, value)| (name, Value::String(value)));

@@ -1,25 +1,36 @@
 //! The runs of this process: the one way that anything starts, answers or stops one.
+//!
+//! Who wants to drive a run takes its *seat* first, and has it until the run is settled: so
+//! nothing in this process drives a run twice, and an answer that comes while a run is being
+//! taken up is not overheard. Among processes the lock of the run decides.
+
+mod live;
+mod news;
+mod take_up;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flow_core::engine::{
-    Answer, Backend, Embedded, EngineError, Observer, Program, Progress, Resume, RunHandle,
-    Submission,
+    Answer, Backend, Embedded, EngineError, Load, Program, RunHandle, Submission,
 };
 use flow_core::ids::{InstancePath, RunId};
-use flow_core::store::{LockError, RunStatus, Store};
+use flow_core::intake::Intake;
+use flow_core::store::{LockError, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::workplace::Workplace;
 
-/// News that wait for a slow listener; one that is further behind is told that it missed some.
-const NEWS: usize = 4096;
+pub use news::{Counters, News};
+
+use live::{Live, Seat};
 
 /// Why a run was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +71,24 @@ pub enum Cause {
     },
 }
 
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Page => f.write_str("a person on the page"),
+            Self::Request { token: None } => f.write_str("a request"),
+            Self::Request { token: Some(token) } => write!(f, "a request with token `{token}`"),
+            Self::Schedule { trigger, tick } => {
+                write!(f, "schedule {} for {}", trigger + 1, crate::api::timestamp(*tick))
+            }
+            Self::File { trigger, path } => write!(f, "trigger {}: file `{path}`", trigger + 1),
+            Self::Webhook { trigger } => write!(f, "trigger {}: a webhook", trigger + 1),
+            Self::After { trigger, run } => {
+                write!(f, "trigger {}: the end of run {run}", trigger + 1)
+            }
+        }
+    }
+}
+
 /// A run to be started.
 pub struct Start {
     /// Its id. One that follows from its cause makes it start once, however often it is asked.
@@ -73,11 +102,11 @@ pub struct Start {
 }
 
 /// What asking for a run came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
     /// It is durable, and driven.
     New,
-    /// There is a run of this id already.
+    /// There is a run of this id already, and it is durable.
     Already,
 }
 
@@ -87,6 +116,12 @@ pub enum StartError {
     /// The engine does not take it.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// This server drives it.
+    #[error("run {run} is driven by this server")]
+    Here {
+        /// The run.
+        run: RunId,
+    },
     /// What it was kept with cannot be run.
     #[error("run {run} cannot go on: {why}")]
     Definition {
@@ -100,18 +135,35 @@ pub enum StartError {
     Stopping,
 }
 
-/// What happened in a run.
-#[derive(Clone, Debug)]
-pub struct News {
-    /// The run.
-    pub run: RunId,
-    /// Name of its workflow.
-    pub workflow: Arc<str>,
-    /// What. [`Progress::Run`] is the last of a life of the run.
-    pub what: Progress,
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Engine(error.into())
+    }
 }
 
-/// The runs of this process.
+impl StartError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Engine(error) => error.hint(),
+            Self::Here { .. } => Some("wait for it, or cancel it".into()),
+            Self::Definition { run, .. } => Some(format!(
+                "`flow resume {run} --from-file FILE` goes on with a changed workflow"
+            )),
+            Self::Stopping => Some("ask again when it is up".into()),
+        }
+    }
+
+    /// Whether somebody else drives the run, here or in another process.
+    pub fn is_driven(&self) -> bool {
+        match self {
+            Self::Here { .. } | Self::Engine(EngineError::Lock(LockError::Held { .. })) => true,
+            Self::Engine(_) | Self::Definition { .. } | Self::Stopping => false,
+        }
+    }
+}
+
+/// The runs of this process. A clone is the same.
 #[derive(Clone)]
 pub struct Runs {
     shared: Arc<Shared>,
@@ -120,17 +172,17 @@ pub struct Runs {
 struct Shared {
     engine: Embedded,
     workplace: Arc<dyn Workplace>,
+    /// To those who listen to all runs.
     news: broadcast::Sender<News>,
+    /// To those who listen to one.
+    followed: Mutex<HashMap<RunId, broadcast::Sender<News>>>,
     live: Mutex<HashMap<RunId, Live>>,
+    /// A seat was left, or its run became durable.
+    moved: Notify,
+    programs: take_up::Programs,
+    counters: Counters,
     stopping: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// A run that is driven here.
-#[derive(Default)]
-struct Live {
-    /// Whether something was answered that its driver may not have seen.
-    answered: bool,
 }
 
 impl Runs {
@@ -139,8 +191,12 @@ impl Runs {
         let shared = Shared {
             engine,
             workplace,
-            news: broadcast::channel(NEWS).0,
+            news: news::channel(),
+            followed: Mutex::default(),
             live: Mutex::default(),
+            moved: Notify::new(),
+            programs: take_up::Programs::default(),
+            counters: Counters::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -152,14 +208,14 @@ impl Runs {
         self.shared.engine.store()
     }
 
+    /// The way of files into the store.
+    pub fn intake(&self) -> Intake {
+        self.shared.engine.intake()
+    }
+
     /// The machine's side.
     pub fn workplace(&self) -> &dyn Workplace {
         &*self.shared.workplace
-    }
-
-    /// Listens to all runs of this process, from now on.
-    pub fn listen(&self) -> broadcast::Receiver<News> {
-        self.shared.news.subscribe()
     }
 
     /// How many are driven now.
@@ -167,34 +223,78 @@ impl Runs {
         self.shared.live().len()
     }
 
-    /// Starts a run. When this returns it is durable, and is driven until it is settled.
+    /// Whether this process drives the run, or is about to.
+    pub fn is_here(&self, run: &RunId) -> bool {
+        self.shared.live().contains_key(run)
+    }
+
+    /// How much of the engine is at work.
+    pub fn load(&self) -> Load {
+        self.shared.engine.load()
+    }
+
+    /// What happened in this process so far.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Starts a run. When this returns it is durable, and is driven until it is settled; where
+    /// another request starts the same run, this one waits for it.
     ///
-    /// Dropping the future starts it or not.
+    /// Dropping the future changes nothing: it is started all the same.
     pub async fn start(&self, start: Start) -> Result<Started, StartError> {
-        let Start { id, program, inputs, cause: _ } = start;
-        self.shared.may_begin()?;
-        if self.store().run(&id).await.map_err(EngineError::from)?.is_some() {
+        let (runs, run) = (self.clone(), start.id.clone());
+        // Who asked may go away in the middle, and the run must not be left to nobody.
+        let starting = self.shared.tasks.spawn(async move { runs.begin(start).await });
+        starting.await.unwrap_or_else(|_| Err(EngineError::Stuck { run }.into()))
+    }
+
+    async fn begin(&self, start: Start) -> Result<Started, StartError> {
+        let Start { id, program, inputs, cause } = start;
+        let _busy = self.shared.begin()?;
+        let Some(seat) = self.shared.seat_of_new(&id).await? else {
             return Ok(Started::Already);
-        }
+        };
+        let why = serde_json::to_value(&cause).expect("a cause has string keys");
+        self.store().put_start(&id, Some(&why), self.workplace().now()).await?;
         let observer = self.shared.observer(&id, &program);
         let submission = Submission { id: id.clone(), program: program.clone(), inputs, observer };
-        let handle = match self.shared.engine.submit(submission).await {
-            Ok(handle) => handle,
-            // Another request for the same run is on its way.
-            Err(EngineError::Lock(LockError::Held { .. })) => return Ok(Started::Already),
-            Err(error) => return Err(error.into()),
-        };
-        self.drive(program, handle);
-        Ok(Started::New)
+        match self.shared.engine.submit(submission).await {
+            Ok(handle) => {
+                tracing::info!(run = %id, workflow = program.workflow.name, %cause, "started");
+                self.shared.drive(program, handle, seat);
+                Ok(Started::New)
+            }
+            Err(error) => match self.store().run(&id).await? {
+                // Another process was faster.
+                Some(_) => Ok(Started::Already),
+                None => {
+                    self.store().forget_start(&id).await?;
+                    Err(error.into())
+                }
+            },
+        }
     }
 
     /// Takes a run up again with the definition that it was kept with.
     ///
-    /// Dropping the future does it or not.
+    /// Dropping the future changes nothing: it is taken up all the same.
     pub async fn resume(&self, run: &RunId) -> Result<(), StartError> {
-        self.shared.may_begin()?;
+        let (runs, id) = (self.clone(), run.clone());
+        let resuming = self.shared.tasks.spawn(async move { runs.take_up(&id).await });
+        resuming.await.unwrap_or_else(|_| Err(EngineError::Stuck { run: run.clone() }.into()))
+    }
+
+    async fn take_up(&self, run: &RunId) -> Result<(), StartError> {
+        let _busy = self.shared.begin()?;
+        let Some(seat) = Seat::take(&self.shared, run) else {
+            return Err(StartError::Here { run: run.clone() });
+        };
         let (program, handle) = self.shared.resumed(run).await?;
-        self.drive(program, handle);
+        // From now on it is the server's, and goes on when the server is started again.
+        self.store().put_start(run, None, self.workplace().now()).await?;
+        tracing::info!(run = %run, workflow = program.workflow.name, "taken up again");
+        self.shared.drive(program, handle, seat);
         Ok(())
     }
 
@@ -207,7 +307,7 @@ impl Runs {
 
     /// Answers a question of the run, which goes on.
     ///
-    /// Dropping the future answers it or not, and the run may have to be resumed.
+    /// Dropping the future answers it or not; an answered run goes on in a moment.
     pub async fn approve(
         &self,
         run: &RunId,
@@ -215,14 +315,19 @@ impl Runs {
         answer: Answer,
     ) -> Result<(), StartError> {
         self.shared.engine.approve(run, path, answer).await?;
-        if let Some(live) = self.shared.live().get_mut(run) {
-            live.answered = true;
-            return Ok(());
-        }
-        match self.resume(run).await {
-            // Another process drives it, and looks for answers itself.
-            Err(StartError::Engine(EngineError::Lock(LockError::Held { .. }))) => Ok(()),
-            other => other,
+        loop {
+            if self.shared.tell_of_answer(run) {
+                return Ok(());
+            }
+            match self.resume(run).await {
+                // Somebody took its seat just now, and has to hear of the answer.
+                Err(StartError::Here { .. }) => {}
+                // Another process drives it, and looks for answers itself.
+                Err(error) if error.is_driven() => return Ok(()),
+                // The answer is kept, and the run goes on when the server is up again.
+                Err(StartError::Stopping) => return Ok(()),
+                other => return other,
+            }
         }
     }
 
@@ -235,104 +340,23 @@ impl Runs {
             self.shared.tasks.wait().await;
         }
     }
-
-    fn drive(&self, program: Program, handle: RunHandle) {
-        let shared = Arc::clone(&self.shared);
-        shared.live().insert(handle.id().clone(), Live::default());
-        let driving = Arc::clone(&shared);
-        shared.tasks.spawn(async move { driving.to_the_end(program, handle).await });
-    }
 }
 
 impl Shared {
-    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Live>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says that something begins; whoever stops waits until it is over.
+    fn begin(&self) -> Result<TaskTrackerToken, StartError> {
+        // Taken before it is asked, so that a stop in between waits for it.
+        let token = self.tasks.token();
+        if self.tasks.is_closed() { Err(StartError::Stopping) } else { Ok(token) }
     }
 
-    fn may_begin(&self) -> Result<(), StartError> {
-        if self.tasks.is_closed() { Err(StartError::Stopping) } else { Ok(()) }
-    }
-
-    fn observer(&self, run: &RunId, program: &Program) -> Arc<dyn Observer> {
-        let workflow = program.workflow.name.as_str().into();
-        Arc::new(Teller { run: run.clone(), workflow, news: self.news.clone() })
-    }
-
-    async fn resumed(&self, run: &RunId) -> Result<(Program, RunHandle), StartError> {
-        let store = self.engine.store();
-        let row = store.run(run).await.map_err(EngineError::from)?;
-        let row = row.ok_or_else(|| EngineError::UnknownRun { run: run.clone() })?;
-        let program = self.workplace.resumed(store, &row).await;
-        let program = program.map_err(|why| StartError::Definition { run: run.clone(), why })?;
-        let observer = self.observer(run, &program);
-        let resume = Resume { id: run.clone(), program: program.clone(), observer };
-        Ok((program, self.engine.resume(resume).await?))
-    }
-
-    /// Drives a run until it is settled, waits for a person, or the server stops.
-    async fn to_the_end(&self, mut program: Program, mut handle: RunHandle) {
-        let id = handle.id().clone();
-        loop {
-            let report = tokio::select! {
-                report = handle.wait() => report,
-                () = self.stopping.cancelled() => {
-                    handle.interrupt();
-                    handle.wait().await
-                }
-            };
-            let status = match report {
-                Ok(report) => report.run.status,
-                Err(error) => {
-                    tracing::error!(run = %id, "{error}");
-                    self.live().remove(&id);
-                    return;
-                }
-            };
-            if status.has_ended() {
-                for line in self.workplace.tidy(&program, self.engine.store(), &id).await {
-                    tracing::warn!(run = %id, "{line}");
-                }
-            }
-            let goes_on = {
-                let mut live = self.live();
-                let answered = live.get(&id).is_some_and(|live| live.answered);
-                let goes_on = status == RunStatus::Waiting && answered;
-                if goes_on {
-                    live.insert(id.clone(), Live::default());
-                } else {
-                    live.remove(&id);
-                }
-                goes_on
-            };
-            if !goes_on {
-                return;
-            }
-            match self.resumed(&id).await {
-                Ok(next) => (program, handle) = next,
-                Err(error) => {
-                    tracing::error!(run = %id, "{error}");
-                    self.live().remove(&id);
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Passes on what happens in a run.
-struct Teller {
-    run: RunId,
-    workflow: Arc<str>,
-    news: broadcast::Sender<News>,
-}
-
-impl Observer for Teller {
-    fn progress(&self, progress: &Progress) {
-        // Nobody may listen.
-        let _ = self.news.send(News {
-            run: self.run.clone(),
-            workflow: Arc::clone(&self.workflow),
-            what: progress.clone(),
-        });
+    /// Drives a run that is durable until it is settled.
+    fn drive(self: &Arc<Self>, program: Program, handle: RunHandle, seat: Seat) {
+        self.moved.notify_waiters();
+        self.tell_of_begin(handle.id(), &program);
+        // The text of the definition is in the store, and not once more with each run.
+        let program = Program { bundle: Value::Null, ..program };
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move { shared.to_the_end(program, handle, seat).await });
     }
 }

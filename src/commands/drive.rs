@@ -84,12 +84,12 @@ async fn interruptible(handle: &mut RunHandle) -> Result<RunReport, EngineError>
 
 /// Ends without waiting for anything: what is durable stays, as after a crash.
 #[expect(clippy::exit, reason = "the second Ctrl-C must end the process whatever still works")]
-fn end_at_once() -> ! {
+pub(crate) fn end_at_once() -> ! {
     std::process::exit(Exit::Interrupted as i32)
 }
 
 #[cfg(unix)]
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;
@@ -101,7 +101,7 @@ async fn stop_signal() {
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn run(global: &Global, args: Eval) -> Result<Exit, CommandErro
     for model in models {
         let instead = Instead {
             models: model.iter().map(|model| ("*".to_owned(), model.clone())).collect(),
-            budget: None,
+            ..Instead::default()
         };
         programs.push((model, world::program(&args.file, &machine, &instead)?));
     }

@@ -1,6 +1,7 @@
 //! A file a command.
 
 mod approve;
+mod backup;
 mod cancel;
 mod check;
 mod completions;
@@ -21,11 +22,14 @@ mod prune;
 mod resume;
 mod run;
 mod runs;
+mod schedule;
 mod schema;
+mod serve;
 mod show;
 mod task;
+mod token;
 
-use crate::cli::{Cli, Command, Model, Task};
+use crate::cli::{Cli, Command, Model, Task, Token};
 use crate::report::{CommandError, Exit};
 
 /// Carries a command out.
@@ -43,6 +47,13 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Cancel(args) => cancel::run(&global, &args).await,
         Command::Approve(args) => approve::run(&global, args).await,
         Command::Prune(args) => prune::run(&global, args).await,
+        Command::Schedule(command) => schedule::run(&global, command).await,
+        Command::Backup { to } => backup::backup(&global, &to).await,
+        Command::Restore { from } => backup::restore(&global, &from).await,
+        Command::Serve(args) => serve::run(&global, args).await,
+        Command::Token(Token::New(args)) => token::new(&global, &args).await,
+        Command::Token(Token::Ls) => token::list(&global).await,
+        Command::Token(Token::Rm { name }) => token::remove(&global, &name).await,
         Command::Eval(args) => eval::run(&global, args).await,
         Command::Schema => Ok(schema::run()),
         Command::Doctor => doctor::run(&global).await,

@@ -48,7 +48,7 @@ fn retention(args: &Prune) -> Result<Retention, CommandError> {
     };
     let age = i64::try_from(args.older_than.as_millis()).unwrap_or(i64::MAX);
     let before = world::now().saturating_sub(age);
-    Ok(Retention { before, statuses, keep: args.keep })
+    Ok(Retention { before, statuses, keep: args.keep, workflow: None })
 }
 
 /// The longest that who waits for the lock of the database lets pass before the next look.

@@ -3,6 +3,7 @@
 use flow_core::action::Speed;
 use flow_core::ids::InstancePath;
 use flow_core::store::{AttemptRow, RunRow, StepRow, Store};
+use flow_server::Cause;
 use serde_json::{Value, json};
 
 use super::runs::{cost, run_json, timestamp};
@@ -45,6 +46,7 @@ async fn whole(global: &Global, store: &Store, run: &RunRow) -> Result<(), Comma
         object["inputs"] = run.inputs.clone();
         object["outputs"] = outputs;
         object["error"] = json!(run.error);
+        object["cause"] = json!(store.start_of(&run.id).await?);
         object["steps"] = page.rows.iter().map(step_json).collect();
         object["asks"] =
             open.iter().map(|row| json!({ "step": row.path, "show": row.show })).collect();
@@ -61,6 +63,10 @@ async fn whole(global: &Global, store: &Store, run: &RunRow) -> Result<(), Comma
         took.unwrap_or_default(),
         cost(run),
     ));
+    let cause = store.start_of(&run.id).await?;
+    if let Some(cause) = cause.and_then(|why| serde_json::from_value::<Cause>(why).ok()) {
+        output::data(&format!("cause     {cause}\n"));
+    }
     if let Some(error) = &run.error {
         output::data(&format!("error     {error}\n"));
     }

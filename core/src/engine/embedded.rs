@@ -50,6 +50,17 @@ pub struct Setup {
     pub use_cache: bool,
 }
 
+/// How much of an engine is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Attempts that are at work on this machine's cores.
+    pub at_work: usize,
+    /// The most that are.
+    pub at_most: usize,
+    /// Attempts that became ready so far.
+    pub ready: u64,
+}
+
 /// Drives runs in this process.
 pub struct Embedded {
     setup: Setup,
@@ -68,9 +79,21 @@ impl Embedded {
         Workshop {
             store: self.setup.store.clone(),
             actions: self.setup.actions.clone(),
-            intake: Intake::new(self.setup.store.artifacts().clone(), self.setup.sniff),
+            intake: self.intake(),
             folder,
         }
+    }
+
+    /// The way of files into the store.
+    pub fn intake(&self) -> Intake {
+        Intake::new(self.setup.store.artifacts().clone(), self.setup.sniff)
+    }
+
+    /// How much of it is at work.
+    pub fn load(&self) -> Load {
+        let ready = self.ready.load(Ordering::Relaxed);
+        let at_work = self.setup.parallel.max(1).saturating_sub(self.permits.available_permits());
+        Load { at_work, at_most: self.setup.parallel.max(1), ready }
     }
 
     /// The store it works with.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::action::Action;
 use crate::content::ContentHash;
-use crate::language::{ModelChoice, Task};
+use crate::language::{Agree, ModelChoice, Task};
 use crate::plugin::PluginSlot;
 
 /// The identity of running an action with an input, for a task, and where values must stand on
@@ -22,14 +22,10 @@ pub(crate) fn of_action(
     task: Option<Value>,
     grounded: bool,
 ) -> ContentHash {
-    let models: Vec<Value> = models
-        .iter()
-        .map(|m| json!([m.provider, m.model, m.path, m.projector, m.options, served_by(m)]))
-        .collect();
     let mut whole = json!({
         "action": action.spec().name,
         "version": action.spec().version,
-        "models": models,
+        "models": of_models(models),
         "input": without_names(input),
     });
     // What does without them keeps the identity that it had before there were any.
@@ -44,6 +40,19 @@ pub(crate) fn of_action(
         whole["grounded"] = true.into();
     }
     ContentHash::of_json(&whole)
+}
+
+fn of_models(models: &[ModelChoice]) -> Value {
+    let of_model = |m: &ModelChoice| {
+        json!([m.provider, m.model, m.path, m.projector, m.options, served_by(m)])
+    };
+    models.iter().map(of_model).collect()
+}
+
+/// The identity of what two models must agree on, given that of what the first is asked.
+pub(crate) fn of_agreement(first: ContentHash, agree: &Agree) -> ContentHash {
+    let second = of_models(&agree.second);
+    ContentHash::of_json(&json!({ "first": first, "second": second, "on": agree.on }))
 }
 
 /// What a task adds to the identity of what it asks: its texts and its schema are in the

@@ -299,6 +299,7 @@ impl Ledger {
                 (Some(*hash), None, None)
             }
             StepEvent::AttemptFailed { failure, .. } => (None, None, Some(failure)),
+            StepEvent::AttemptAnswered { usage, .. } => (None, usage.as_deref(), None),
             // By this the row is told from that of a step that holds others.
             StepEvent::Lost { .. } => (None, None, lost.as_ref()),
             StepEvent::Opened { .. }
@@ -310,16 +311,21 @@ impl Ledger {
         let settled = !entry.state.is_open();
         let cached = matches!(event, StepEvent::Succeeded { origin: Origin::Cache, .. });
         let attempts = entry.state.attempts();
+        // What settles not all is no output yet, but an answer that later lives need not pay for.
+        let partly =
+            if let StepEvent::AttemptAnswered { hash, .. } = event { Some(*hash) } else { None };
         let asked = matches!(event, StepEvent::Asked { .. });
-        let output = if asked { None } else { details.value.clone() };
+        let output = details.value.clone().filter(|_| !asked && partly.is_none());
+        let answers = partly.or(hash);
         let known = details.meta.as_ref();
-        let meta = settled.then(|| meta(known, usage, attempts, cached));
+        let all = (settled || answers.is_some()).then(|| meta(known, usage, attempts, cached));
+        let meta = all.clone().filter(|_| settled);
         entry.meta.clone_from(&meta);
-        if let (true, Some(hash), Some(output)) = (details.cache, hash, &output) {
+        if let (true, Some(hash), Some(value)) = (details.cache, answers, &details.value) {
             self.batch.cache.push(CacheRow {
                 hash,
-                output: output.clone(),
-                meta: meta.clone(),
+                output: value.clone(),
+                meta: all,
                 run: Some(self.run.id.clone()),
                 at: now,
             });
@@ -353,7 +359,8 @@ impl Ledger {
                 (*attempt, AttemptStatus::Failed, Some(failure), usage.as_deref())
             }
             StepEvent::Lost { attempt } => (*attempt, AttemptStatus::Lost, None, None),
-            StepEvent::Succeeded { attempt, usage, origin: Origin::Ran, .. } => {
+            StepEvent::AttemptAnswered { attempt, usage, .. }
+            | StepEvent::Succeeded { attempt, usage, origin: Origin::Ran, .. } => {
                 (*attempt, AttemptStatus::Succeeded, None, usage.as_deref())
             }
             // What asks has done what it can do.
@@ -560,6 +567,7 @@ fn says_again(state: &StepState, event: &StepEvent) -> bool {
         StepEvent::Failed { .. }
         | StepEvent::Sent { .. }
         | StepEvent::AttemptFailed { .. }
+        | StepEvent::AttemptAnswered { .. }
         | StepEvent::Lost { .. }
         | StepEvent::Asked { .. }
         | StepEvent::Cancelled { .. }

@@ -15,6 +15,7 @@
 //! reports is in the store before any step that depends on it begins, and an attempt that
 //! acts on the outside is in the store before it acts.
 
+mod agree;
 mod backend;
 mod budget;
 mod clock;
@@ -27,6 +28,7 @@ mod meta;
 #[cfg(test)]
 mod model_check;
 mod observer;
+mod parts;
 mod planner;
 mod prepare;
 mod reuse;
@@ -39,7 +41,7 @@ pub use backend::{
     Answer, Backend, EngineError, Program, Resume, RunHandle, RunReport, Submission,
 };
 pub use clock::{Clock, SystemClock};
-pub use embedded::{Embedded, Setup};
+pub use embedded::{Embedded, Load, Setup};
 pub use observer::{At, Observer, Progress};
 pub use planner::{Forecast, PlannedStep};
 pub use scheduler::{Begin, Blocked, Ending, FrameId, Scheduler, Slot};

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, ActionRegistry, PathPolicy};
+use crate::agreement::Agreement;
 use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::content::ContentHash;
 use crate::engine::identity;
 use crate::engine::task::TaskAction;
 use crate::error::{ErrorClass, Failure};
 use crate::intake::Intake;
-use crate::language::{ASKS_BY, InputType, ModelChoice, Step, Work, Workflow};
+use crate::language::{ASKS_BY, Agree, InputType, ModelChoice, Step, Task, Work, Workflow};
 use crate::store::{Store, StoreError};
 use crate::template::Scope;
 
@@ -42,6 +43,65 @@ pub(crate) struct Prepared {
     pub(crate) by_path: bool,
     /// Whether every value that a model reads must stand on the page.
     pub(crate) grounded: bool,
+    /// What a second model must agree on.
+    pub(crate) agree: Option<Agreeing>,
+    /// How it is asked in parts.
+    pub(crate) parting: Option<Parting>,
+}
+
+/// A task about many documents, which is asked in parts.
+pub(crate) struct Parting {
+    pub(crate) task: Arc<Task>,
+    /// The step's own input.
+    pub(crate) given: Value,
+    /// The key of the input that holds the documents.
+    pub(crate) key: String,
+    pub(crate) documents: Vec<Value>,
+    /// The key of the answer that holds a record for each.
+    pub(crate) into: String,
+    /// The action that asks a model.
+    pub(crate) asks_by: Arc<dyn Action>,
+}
+
+/// How the second model of a step is asked.
+pub(crate) struct Agreeing {
+    /// Whom, and about what.
+    pub(crate) agree: Agree,
+    /// Identity of what the first model is asked alone.
+    pub(crate) first: ContentHash,
+    /// The action that asks a model, without what is computed from a whole answer.
+    pub(crate) asks_by: Arc<dyn Action>,
+}
+
+impl Prepared {
+    /// The question of a step that two models must agree on, for some of its fields and the
+    /// second model.
+    pub(crate) fn narrowed(
+        &self,
+        agreeing: &Agreeing,
+        agreement: &dyn Agreement,
+        fields: &[String],
+    ) -> Self {
+        let models = agreeing.agree.second.clone();
+        let input = agreement.narrowed(&self.input, fields);
+        Self { models, ..self.asking(Arc::clone(&agreeing.asks_by), input) }
+    }
+
+    /// Another question of the same work, which needs no more than one answer.
+    pub(crate) fn asking(&self, action: Arc<dyn Action>, input: Value) -> Self {
+        Self {
+            action,
+            models: self.models.clone(),
+            input,
+            hash: self.hash,
+            paths: self.paths.clone(),
+            cacheable: self.cacheable,
+            by_path: self.by_path,
+            grounded: self.grounded,
+            agree: None,
+            parting: None,
+        }
+    }
 }
 
 impl Workshop {
@@ -49,7 +109,8 @@ impl Workshop {
     ///
     /// Dropping the future leaves at most files in the artifact store that nothing names.
     pub(crate) async fn prepare(&self, step: &Step, scope: &Scope) -> Result<Prepared, Failure> {
-        let Work::Action { name, with, computed, models, task, grounded, brought } = &step.work
+        let Work::Action { name, with, computed, models, task, grounded, agree, brought } =
+            &step.work
         else {
             return Err(Failure::internal(format!("step `{}` runs no action", step.id)));
         };
@@ -64,6 +125,8 @@ impl Workshop {
         let mut input = with.render(scope).map_err(|e| Failure::input(format!("`with`: {e}")))?;
         let schema = task.as_ref().map_or(&action.spec().input, |task| &task.input);
         let by_path = self.take_files(schema, &mut input, &paths).await?;
+        let asks_by = Arc::clone(&action);
+        let parting = task.as_ref().and_then(|task| parting(task, &input, &asks_by));
         let (action, input, of) = match task {
             Some(task) => {
                 let asked = task.request(&input)?;
@@ -78,10 +141,23 @@ impl Workshop {
             Some(brought) => brought.check_input(name, &input)?,
             None => self.actions.check_input(name, &input)?,
         }
-        let hash = identity::of_action(&*action, models, &input, of, *grounded);
+        let first = identity::of_action(&*action, models, &input, of, *grounded);
+        let hash = agree.as_ref().map_or(first, |agree| identity::of_agreement(first, agree));
+        let agree = agree.clone().map(|agree| Agreeing { agree, first, asks_by });
         let cacheable = step.policy.cache.unwrap_or(action.spec().cacheable);
         let (models, grounded) = (models.clone(), *grounded);
-        Ok(Prepared { action, models, input, hash, paths, cacheable, by_path, grounded })
+        Ok(Prepared {
+            action,
+            models,
+            input,
+            hash,
+            paths,
+            cacheable,
+            by_path,
+            grounded,
+            agree,
+            parting,
+        })
     }
 
     /// Replaces the paths given where the schema takes files by artifacts. Says whether there
@@ -229,6 +305,24 @@ impl Workshop {
         for_each_artifact(value, &mut |artifact| hashes.push(artifact.hash));
         hashes.is_empty() || self.store.artifacts().refresh(hashes).await
     }
+}
+
+/// How a task about many documents is asked; none of any other.
+fn parting(task: &Arc<Task>, given: &Value, asks_by: &Arc<dyn Action>) -> Option<Parting> {
+    let parts = task.parts.as_ref()?;
+    let key = parts.of.iter().find(|key| given.get(*key).is_some_and(|value| !value.is_null()))?;
+    let documents = match &given[key] {
+        Value::Array(documents) => documents.clone(),
+        one => vec![one.clone()],
+    };
+    Some(Parting {
+        task: Arc::clone(task),
+        given: given.clone(),
+        key: key.clone(),
+        documents,
+        into: parts.into.clone(),
+        asks_by: Arc::clone(asks_by),
+    })
 }
 
 /// Whether a media type is one of a pattern such as `image/*`.

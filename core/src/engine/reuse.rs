@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::content::ContentHash;
+use crate::engine::agree;
 use crate::engine::ledger::lost;
 use crate::engine::prepare::Prepared;
 use crate::engine::runner::{Done, End, Job, Shared};
@@ -80,10 +81,20 @@ pub(super) async fn reuse(
         Recalled::Ended(end) => return Ok(Some(completed(*end, prepared, store).await?)),
         Recalled::Nothing => {}
     }
+    cached(shared, prepared, prepared.hash).await
+}
+
+/// What the step cache knows of a question of this work.
+pub(super) async fn cached(
+    shared: &Shared,
+    prepared: &Prepared,
+    hash: ContentHash,
+) -> Result<Option<End>, StoreError> {
     if !(shared.use_cache && prepared.cacheable) {
         return Ok(None);
     }
-    let Some(row) = store.cached(&[prepared.hash]).await?.remove(&prepared.hash) else {
+    let store = &shared.workshop.store;
+    let Some(row) = store.cached(&[hash]).await?.remove(&hash) else {
         return Ok(None);
     };
     // A file of the cached output may be gone; then the work is done again.
@@ -97,7 +108,7 @@ pub(super) async fn reuse(
         return Ok(None);
     }
     store.used_cached(&row, shared.clock.now_ms()).await?;
-    Ok(Some(known(prepared.hash, output, Some(row.output), Origin::Cache, row.meta)))
+    Ok(Some(known(hash, output, Some(row.output), Origin::Cache, row.meta)))
 }
 
 /// What becomes of a call that was in flight when its process died. One that is in a batch was
@@ -163,7 +174,11 @@ fn answered(approval: Option<&ApprovalRow>, hash: ContentHash, attempts: u32) ->
         Some(true) => {
             let said = || json!({ "approved": true, "comment": approval.comment });
             let output = approval.output.clone().unwrap_or_else(said);
-            Some(known(hash, output.clone(), Some(output), Origin::Person, None))
+            let (output, meta) = match agree::settled(&approval.show, &output) {
+                Some((whole, meta)) => (whole, Some(meta)),
+                None => (output, None),
+            };
+            Some(known(hash, output.clone(), Some(output), Origin::Person, meta))
         }
         Some(false) => {
             let comment = approval.comment.as_deref().map(|c| format!(": {c}")).unwrap_or_default();

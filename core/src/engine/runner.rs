@@ -20,7 +20,9 @@ use crate::action::{
 };
 use crate::batches::{Asker, BatchAccess};
 use crate::content::ContentHash;
+use crate::engine::agree;
 use crate::engine::clock::Clock;
+use crate::engine::parts;
 use crate::engine::prepare::{Prepared, Workshop};
 use crate::engine::reuse::reuse;
 use crate::engine::scheduler::Slot;
@@ -75,7 +77,7 @@ impl Job {
         &self.block.steps[self.slot.step]
     }
 
-    fn earlier_attempts(&self) -> u32 {
+    pub(super) fn earlier_attempts(&self) -> u32 {
         self.recorded.as_ref().map_or(0, |row| row.attempts)
     }
 }
@@ -93,6 +95,8 @@ pub(crate) enum Report {
         usage: Option<Box<CallUsage>>,
         wait: Duration,
     },
+    /// An attempt has an answer that settles not all, and another follows for the rest.
+    Answered(Box<Answered>),
     /// An attempt waits for a batch, and takes no place among those at work until it is over.
     Aside { slot: Slot },
     /// The attempt that stood aside failed, and what follows takes a place again.
@@ -111,6 +115,20 @@ pub(crate) struct Announced {
     pub(crate) attempt: Attempt,
     pub(crate) quote: Quote,
     pub(crate) answer: oneshot::Sender<Result<(), Failure>>,
+}
+
+/// An attempt that has an answer, and is not the last.
+pub(crate) struct Answered {
+    pub(crate) slot: Slot,
+    pub(crate) attempt: Attempt,
+    /// Identity of the question that it answers.
+    pub(crate) hash: ContentHash,
+    /// The answer as it goes into the store.
+    pub(crate) packed: Option<Value>,
+    pub(crate) usage: Option<Box<CallUsage>>,
+    pub(crate) meta: Option<Value>,
+    /// Whether it is kept for later lives.
+    pub(crate) cache: bool,
 }
 
 /// An attempt as the driver needs to know it.
@@ -203,24 +221,44 @@ async fn work(shared: &Arc<Shared>, job: &Job) -> End {
         Ok(None) => {}
         Err(error) => return End::of_store(error),
     }
-    let began = shared.clock.elapsed();
-    Attempts { shared, job, prepared: &prepared, made: 0, began, earlier: None }.run().await
+    if let Some(parting) = &prepared.parting {
+        return parts::run(shared, job, &prepared, parting).await;
+    }
+    match &prepared.agree {
+        None => Attempts::new(shared, job, &prepared).run().await,
+        Some(agreeing) => agree::run(shared, job, &prepared, agreeing).await,
+    }
 }
 
 /// The attempts of one instance.
-struct Attempts<'a> {
+pub(super) struct Attempts<'a> {
     shared: &'a Arc<Shared>,
     job: &'a Job,
     prepared: &'a Prepared,
-    made: u32,
+    pub(super) made: u32,
     /// When the first began, on the clock that only grows.
     began: Duration,
     /// The attempt before, when the next one asks the same model again.
     earlier: Option<Earlier>,
 }
 
-impl Attempts<'_> {
-    async fn run(mut self) -> End {
+impl<'a> Attempts<'a> {
+    pub(super) fn new(shared: &'a Arc<Shared>, job: &'a Job, prepared: &'a Prepared) -> Self {
+        let began = shared.clock.elapsed();
+        Self { shared, job, prepared, made: 0, began, earlier: None }
+    }
+
+    /// Goes on with another question, as a part of the same work.
+    pub(super) fn then<'b>(&self, prepared: &'b Prepared) -> Attempts<'b>
+    where
+        'a: 'b,
+    {
+        let Attempts { shared, job, made, began, .. } = *self;
+        Attempts { shared, job, prepared, made, began, earlier: None }
+    }
+
+    /// Makes attempts until one settles the question.
+    pub(super) async fn run(&mut self) -> End {
         let chain = &self.prepared.models;
         let (mut at, mut tries, mut asked_again) = (0, 0, false);
         loop {

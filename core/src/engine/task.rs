@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::action::{Action, ActionSpec, Admission, Outcome, Quote, StepContext};
+use crate::agreement::Agreement;
 use crate::error::Failure;
 use crate::language::Task;
 
@@ -49,6 +50,10 @@ impl Action for TaskAction {
 
     fn goes_by_batch(&self, input: &Value, context: &StepContext) -> bool {
         self.asks_by.goes_by_batch(input, context)
+    }
+
+    fn agreement(&self) -> Option<&dyn Agreement> {
+        self.asks_by.agreement()
     }
 
     fn completed(&self, answer: Value) -> Result<Value, Failure> {

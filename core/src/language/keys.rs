@@ -18,7 +18,10 @@ pub(super) const WORKFLOW: &[Key] = &[
     ("budget", "What a run may cost, checked before a call is sent."),
     ("concurrency", "How many step instances of a run work at once."),
     ("triggers", "What starts the workflow besides a person."),
-    ("keep", "How long runs and their files are kept."),
+    (
+        "keep",
+        "How long runs are kept once they have ended, e.g. `30d`; for ever where it is not said.",
+    ),
     ("steps", "The steps: a graph, ordered by what refers to what."),
     ("on_failure", "Steps that run when a step failed."),
     ("finally", "Steps that run last, whatever happened."),
@@ -50,7 +53,7 @@ pub(super) const STEP: &[Key] = &[
     ("budget", "What the step may cost over all its instances."),
     ("deadline", "The most all attempts together may take."),
     ("on_lost", "What becomes of a call in flight at a crash: `resend`, `ask` or `fail`."),
-    ("agree", "How many models must agree."),
+    ("agree", "Two models, and the fields of the answer that they must agree on."),
     ("require_grounded", "Whether every value that a model reads must stand on the page."),
 ];
 
@@ -66,10 +69,19 @@ pub(super) const TASK: &[Key] = &[
     ("prompt", "A text that is asked last."),
     ("output", "JSON Schema of the answer; text where there is none."),
     ("ground", "Pages that values of the answer are looked for on."),
+    (
+        "parts",
+        "How it is asked in parts: `of` the keys that hold documents, `into` the key of the records.",
+    ),
     ("adds", "What is computed from the answer and stands beside its keys."),
     ("temperature", "Sampling temperature, where the step gives none."),
     ("max_tokens", "The most tokens to write, where the step does not say."),
     ("timeout", "The most an attempt may take, where the workflow does not say."),
+];
+
+pub(super) const TASK_PARTS: &[Key] = &[
+    ("of", "Keys of the input, one of which holds the documents."),
+    ("into", "The key of the answer that holds a record for each."),
 ];
 
 pub(super) const TASK_INPUT: &[Key] = &[
@@ -98,6 +110,11 @@ pub(super) const INPUT: &[Key] = &[
     ("media", "Media types taken, such as `image/*`."),
     ("enum", "The only values taken."),
     ("schema", "JSON Schema of the value."),
+];
+
+pub(super) const AGREE: &[Key] = &[
+    ("models", "Two models; the second is asked only for what the first leaves open."),
+    ("on", "Fields of the answer that they must agree on."),
 ];
 
 pub(super) const RETRY: &[Key] = &[
@@ -161,18 +178,29 @@ pub(super) const SCHEDULE: &[Key] = &[
     ("inputs", "Inputs of the run."),
 ];
 
-pub(super) const WATCH: &[Key] =
-    &[("watch", "Folder with a file pattern."), ("input", "The input that takes the file.")];
+pub(super) const WATCH: &[Key] = &[
+    ("watch", "Folder with a file pattern."),
+    ("input", "The input that takes the file."),
+    ("inputs", "The other inputs of the run."),
+    ("settle", "How long a file must stay as it is before it is taken; 2s where none is given."),
+    ("done", "Folder that a file goes to when its run succeeded."),
+    ("failed", "Folder that a file goes to when its run did not succeed."),
+];
 
-pub(super) const WEBHOOK: &[Key] = &[("webhook", "Path it is served at, e.g. `/invoices`.")];
+pub(super) const WEBHOOK: &[Key] = &[
+    ("webhook", "Path it is served at below `/hooks`, e.g. `/invoices`."),
+    ("secret", "The secret that a request brings: `{{ secrets.NAME }}`."),
+    ("hmac", "The secret that a request's body is signed with: `{{ secrets.NAME }}`."),
+    ("header", "Header of the secret or the signature."),
+    ("delivery", "Header that is the same when a request is sent once more."),
+    ("inputs", "Inputs of the run, from `body`, `headers` and `query`; the body where none are."),
+];
 
 pub(super) const AFTER: &[Key] = &[
     ("after", "Name of the workflow whose runs are waited for."),
     ("status", "Statuses that count; `succeeded` where none is given."),
+    ("inputs", "Inputs of the run, from `run`: the one that ended."),
 ];
-
-/// Keys of the language whose part is not built yet.
-pub(super) const NOT_BUILT: &[&str] = &["keep", "agree"];
 
 pub(super) const INPUT_TYPES: &[&str] =
     &["string", "integer", "number", "boolean", "file", "files", "array", "object", "json"];

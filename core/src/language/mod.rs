@@ -34,6 +34,7 @@ pub use suggest::closest;
 pub(crate) use task::ASKS_BY;
 pub use task::Task;
 pub use workflow::{
-    Block, Budget, Cron, ForEach, Input, InputType, MissedTicks, ModelChoice, OnError, OnLost,
-    Overlap, Policy, ProviderConfig, Retry, Step, Trigger, Work, Workflow,
+    Agree, Block, Budget, Cron, ForEach, Input, InputType, MissedTicks, ModelChoice, OnError,
+    OnLost, Overlap, Policy, Proof, ProofKind, ProviderConfig, Retry, Step, Trigger, Work,
+    Workflow,
 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::check::{Bundle, task};
-use super::keys::{self, Key, NOT_BUILT};
+use super::keys::{self, Key};
 use super::task::Task;
 use crate::action::ActionRegistry;
 use crate::error::ErrorClass;
@@ -50,7 +50,7 @@ pub fn json_schema(actions: &ActionRegistry) -> Value {
 /// A map with these keys and no others, each with its line of description.
 fn object(table: &[Key], schema_of: impl Fn(&str) -> Value) -> Value {
     let mut properties = Map::new();
-    for (key, description) in table.iter().filter(|(key, _)| !NOT_BUILT.contains(key)) {
+    for (key, description) in table {
         let mut schema = match schema_of(key) {
             Value::Object(map) => map,
             _ => Map::new(),
@@ -86,6 +86,7 @@ fn workflow_key(key: &str) -> Value {
         "budget" => reference("budget"),
         "concurrency" => json!({ "type": "integer", "minimum": 1 }),
         "triggers" => json!({ "type": "array", "items": reference("trigger") }),
+        "keep" => reference("duration"),
         "steps" | "on_failure" | "finally" => {
             json!({ "type": "array", "items": reference("step") })
         }
@@ -132,6 +133,14 @@ fn step_key(key: &str) -> Value {
             ],
         }),
         "with" => json!({ "type": "object" }),
+        "agree" => object(keys::AGREE, |key| match key {
+            "models" => {
+                json!({ "type": "array", "items": reference("model"), "minItems": 2, "maxItems": 2 })
+            }
+            _ => {
+                json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "uniqueItems": true })
+            }
+        }),
         _ => policy_key(key),
     }
 }
@@ -216,7 +225,15 @@ fn input() -> Value {
 }
 
 fn trigger(table: &[Key]) -> Value {
-    let mut trigger = object(table, |_| json!(true));
+    let mut trigger = object(table, |key| match key {
+        "watch" | "input" | "done" | "failed" | "webhook" | "secret" | "hmac" | "header"
+        | "delivery" | "after" | "schedule" | "timezone" => json!({ "type": "string" }),
+        "settle" | "jitter" => reference("duration"),
+        "inputs" => json!({ "type": "object" }),
+        "catch_up" => json!({ "enum": ["all", "latest", "none"] }),
+        "overlap" => json!({ "enum": ["skip", "queue", "cancel"] }),
+        _ => json!(true),
+    });
     trigger["required"] = json!([table[0].0]);
     trigger
 }

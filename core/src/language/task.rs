@@ -48,8 +48,19 @@ pub struct Task {
     pub(crate) settings: Map<String, Value>,
     /// The most an attempt may take where the workflow does not say.
     pub(crate) timeout: Option<Duration>,
+    /// How it is asked in parts, where it is about as many documents as there are.
+    pub(crate) parts: Option<Parts>,
     /// What is computed from the answer and stands beside its keys.
     pub(crate) adds: Vec<(String, Template)>,
+}
+
+/// How a task about many documents is asked in parts.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// Keys of the input, of which the one that is given holds the documents.
+    pub(crate) of: Vec<String>,
+    /// The key of the answer that holds a record for each, with its number as `document`.
+    pub(crate) into: String,
 }
 
 /// A part of what is asked.
@@ -170,6 +181,11 @@ impl Task {
             Ok(schema) => schema,
             Err(_) => return json!(true),
         };
+        if let (Some(_), Some(Value::Object(properties))) =
+            (&self.parts, schema.get_mut("properties"))
+        {
+            properties.insert("failed".into(), failed_schema());
+        }
         for (key, template) in &self.adds {
             let text = matches!(template, Template::Text(_));
             let kind = if text { json!({ "type": "string" }) } else { json!(true) };
@@ -272,6 +288,20 @@ impl Task {
         }
         Ok(())
     }
+}
+
+/// JSON Schema of the documents that could not be read.
+fn failed_schema() -> Value {
+    json!({ "type": "array", "items": {
+        "type": "object",
+        "properties": {
+            "document": { "type": "integer" },
+            "name": { "type": ["string", "null"] },
+            "class": { "type": "string" },
+            "message": { "type": "string" },
+        },
+        "additionalProperties": false,
+    } })
 }
 
 /// A file as a part of `content`.

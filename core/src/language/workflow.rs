@@ -37,6 +37,8 @@ pub struct Workflow {
     pub concurrency: Option<usize>,
     /// What starts it besides a person.
     pub triggers: Vec<Trigger>,
+    /// How long its runs are kept once they have ended; for ever where it is not said.
+    pub keep: Option<Duration>,
     /// The DAG.
     pub steps: Arc<Block>,
     /// Runs when a step of `steps` failed.
@@ -161,7 +163,7 @@ pub struct Budget {
 }
 
 /// Something besides a person that starts a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Trigger {
     /// A time.
     Schedule {
@@ -175,7 +177,7 @@ pub enum Trigger {
         overlap: Overlap,
         /// Random delay up to this.
         jitter: Duration,
-        /// Inputs of the run.
+        /// Inputs of the run; null where none are given.
         inputs: Value,
     },
     /// A new file in a folder.
@@ -184,11 +186,26 @@ pub enum Trigger {
         pattern: String,
         /// The input that takes the file.
         input: String,
+        /// The other inputs of the run; null where none are given.
+        inputs: Value,
+        /// How long a file must stay as it is before it is taken.
+        settle: Duration,
+        /// The folder that a file goes to when its run succeeded.
+        done: Option<String>,
+        /// The folder that a file goes to when its run did not succeed.
+        failed: Option<String>,
     },
     /// A request over HTTP.
     Webhook {
-        /// The path it is served at.
+        /// The path it is served at, below `/hooks`.
         path: String,
+        /// How a request shows that it may.
+        proof: Proof,
+        /// The header that is the same when a request is sent once more.
+        delivery: String,
+        /// Inputs of the run, from `body`, `headers` and `query`; the keys of the body where
+        /// none are given.
+        inputs: Option<Template>,
     },
     /// The end of another workflow's run.
     After {
@@ -196,7 +213,29 @@ pub enum Trigger {
         workflow: String,
         /// The statuses that count; `succeeded` where none is given.
         status: Vec<String>,
+        /// Inputs of the run, from `run`: the one that ended.
+        inputs: Option<Template>,
     },
+}
+
+/// How a request to a webhook shows that it may start a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// What is compared.
+    pub kind: ProofKind,
+    /// Name of the secret, as in `secrets.NAME`.
+    pub secret: String,
+    /// The header that it is read from.
+    pub header: String,
+}
+
+/// What a request brings as proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofKind {
+    /// The secret itself.
+    Secret,
+    /// The HMAC-SHA256 of the body under the secret, in hexadecimal digits.
+    Hmac,
 }
 
 /// When a schedule ticks.
@@ -268,7 +307,10 @@ impl Block {
     fn gather_models<'b>(&'b self, models: &mut Vec<&'b ModelChoice>) {
         for step in &self.steps {
             match &step.work {
-                Work::Action { models: own, .. } => models.extend(own),
+                Work::Action { models: own, agree, .. } => {
+                    models.extend(own);
+                    models.extend(agree.iter().flat_map(|agree| &agree.second));
+                }
                 Work::Body { block, .. } => block.gather_models(models),
                 Work::Workflow { workflow, .. } => models.extend(workflow.models_of_steps()),
             }
@@ -358,6 +400,8 @@ pub enum Work {
         task: Option<Arc<Task>>,
         /// Whether every value that a model reads must stand on the page.
         grounded: bool,
+        /// What a second model must agree on; none where one model is enough.
+        agree: Option<Agree>,
         /// The action itself, where the workflow brings it: a plugin.
         brought: Option<Brought>,
     },
@@ -377,6 +421,15 @@ pub enum Work {
         /// Its inputs.
         inputs: Template,
     },
+}
+
+/// Fields of an answer that two models must agree on. The first is the step's own.
+#[derive(Clone, Debug)]
+pub struct Agree {
+    /// The second, a chain as the first is: asked only for what the first leaves open.
+    pub second: Vec<ModelChoice>,
+    /// Names of the fields, top-level keys of the answer, in the order of the file.
+    pub on: Vec<String>,
 }
 
 /// What happens when a step, or an instance of it, fails for good.

@@ -78,6 +78,15 @@ pub enum StepEvent {
         /// Wait before the next, in milliseconds.
         retry_in_ms: u64,
     },
+    /// An attempt has an answer that settles not all, and another follows for the rest.
+    AttemptAnswered {
+        /// From 1.
+        attempt: u32,
+        /// Identity of the question that it answers, which may be a part of what is run.
+        hash: ContentHash,
+        /// What the call took.
+        usage: Option<Box<CallUsage>>,
+    },
     /// An attempt was in flight when its process died.
     Lost {
         /// From 1.
@@ -161,6 +170,7 @@ impl StepEvent {
         match self {
             Self::Sent { attempt, .. }
             | Self::AttemptFailed { attempt, .. }
+            | Self::AttemptAnswered { attempt, .. }
             | Self::Lost { attempt }
             | Self::Asked { attempt, .. }
             | Self::Succeeded { attempt, .. }
@@ -176,6 +186,7 @@ impl StepEvent {
             Self::Opened { .. } => "step_opened",
             Self::Sent { .. } => "attempt_sent",
             Self::AttemptFailed { .. } => "attempt_failed",
+            Self::AttemptAnswered { .. } => "attempt_answered",
             Self::Lost { .. } => "attempt_lost",
             Self::Asked { .. } => "step_asked",
             Self::Succeeded { .. } => "step_succeeded",

@@ -24,7 +24,7 @@ pub enum StepState {
         /// Identity of what is run.
         hash: ContentHash,
     },
-    /// An attempt failed, another will follow.
+    /// An attempt failed or settled not all, another will follow.
     Retrying {
         /// Attempts so far.
         attempts: u32,
@@ -89,7 +89,10 @@ impl StepState {
             StepEvent::Sent { attempt, hash, .. } if self.may_send() && self.is_next(*attempt) => {
                 Self::Working { attempt: *attempt, hash: *hash }
             }
-            StepEvent::AttemptFailed { attempt, .. } if self.ends(*attempt) => {
+            StepEvent::AttemptFailed { attempt, .. }
+            | StepEvent::AttemptAnswered { attempt, .. }
+                if self.ends(*attempt) =>
+            {
                 Self::Retrying { attempts: *attempt }
             }
             StepEvent::Lost { attempt } if self.is_sent(*attempt) => {
@@ -113,6 +116,7 @@ impl StepState {
             StepEvent::Opened { .. }
             | StepEvent::Sent { .. }
             | StepEvent::AttemptFailed { .. }
+            | StepEvent::AttemptAnswered { .. }
             | StepEvent::Lost { .. }
             | StepEvent::Asked { .. }
             | StepEvent::Succeeded { .. }
@@ -244,7 +248,7 @@ mod tests {
 
     fn events() -> impl Strategy<Value = StepEvent> {
         let hash = ContentHash::of_bytes(b"x");
-        (0u32..6, 0usize..11).prop_map(move |(attempt, kind)| match kind {
+        (0u32..6, 0usize..12).prop_map(move |(attempt, kind)| match kind {
             0 => StepEvent::Opened { count: None },
             1 => StepEvent::Sent { attempt, hash, reserved: None },
             2 => StepEvent::AttemptFailed {
@@ -268,6 +272,7 @@ mod tests {
             7 => StepEvent::Skipped,
             8 => StepEvent::Blocked { by: "x".into() },
             9 => StepEvent::Cancelled { attempt },
+            10 => StepEvent::AttemptAnswered { attempt, hash, usage: None },
             _ => StepEvent::Reopened,
         })
     }

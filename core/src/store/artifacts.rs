@@ -176,7 +176,7 @@ impl Artifacts {
 
     /// Whether the artifact is kept already, whole and for good; a damaged one is not, and
     /// so is mended by being kept again.
-    fn holds(&self, hash: &ContentHash) -> bool {
+    pub(super) fn holds(&self, hash: &ContentHash) -> bool {
         // Young first, so that it stays while it is read. Whoever kept it may not have come to
         // the last sync yet.
         self.rejuvenate(hash) && self.open_checked(hash).is_ok() && self.sync_names(hash).is_ok()
@@ -247,7 +247,7 @@ impl Artifacts {
     }
 
     /// Begins a file that has no name yet; locked, so that it is not swept away.
-    fn draft(&self) -> Result<NamedTempFile, StoreError> {
+    pub(super) fn draft(&self) -> Result<NamedTempFile, StoreError> {
         let failed = |error| StoreError::io(&self.folder, error);
         loop {
             let draft =
@@ -280,7 +280,11 @@ impl Artifacts {
 
     /// Gives a whole file its name: content first, then the name, each on the disk before
     /// the next.
-    fn publish(&self, draft: NamedTempFile, hash: &ContentHash) -> Result<(), StoreError> {
+    pub(super) fn publish(
+        &self,
+        draft: NamedTempFile,
+        hash: &ContentHash,
+    ) -> Result<(), StoreError> {
         let file = self.folder.join(location(hash));
         let shard = file.parent().expect("an artifact lies in a shard");
         let failed = |error| StoreError::io(&file, error);
@@ -390,7 +394,7 @@ fn location(hash: &ContentHash) -> String {
     format!("{shard}/{rest}")
 }
 
-fn reference(hash: ContentHash, size: u64, media_type: &str, name: &str) -> ArtifactRef {
+pub(super) fn reference(hash: ContentHash, size: u64, media_type: &str, name: &str) -> ArtifactRef {
     ArtifactRef {
         hash,
         media_type: media_type.into(),
@@ -426,7 +430,7 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.expect("copying a file does not panic")

@@ -32,16 +32,16 @@ pub(super) fn run_id(row: &SqliteRow, column: &str) -> Decoded<RunId> {
     parsed(row, column, |text| text.parse().ok())
 }
 
-fn maybe_run_id(row: &SqliteRow, column: &str) -> Decoded<Option<RunId>> {
+pub(super) fn maybe_run_id(row: &SqliteRow, column: &str) -> Decoded<Option<RunId>> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(|_| run_id(row, column)).transpose()
 }
 
-fn path(row: &SqliteRow, column: &str) -> Decoded<InstancePath> {
+pub(super) fn path(row: &SqliteRow, column: &str) -> Decoded<InstancePath> {
     row.try_get(column).map(InstancePath::from_stored)
 }
 
-fn maybe_path(row: &SqliteRow, column: &str) -> Decoded<Option<InstancePath>> {
+pub(super) fn maybe_path(row: &SqliteRow, column: &str) -> Decoded<Option<InstancePath>> {
     let text: Option<&str> = row.try_get(column)?;
     Ok(text.map(InstancePath::from_stored))
 }
@@ -67,14 +67,14 @@ pub(super) fn hash(row: &SqliteRow, column: &str) -> Decoded<ContentHash> {
     maybe_hash(row, column)?.ok_or_else(|| wrong(column, "it is null"))
 }
 
-fn class(row: &SqliteRow) -> Decoded<Option<ErrorClass>> {
+pub(super) fn class(row: &SqliteRow) -> Decoded<Option<ErrorClass>> {
     match row.try_get::<Option<&str>, _>("error_class")? {
         Some(_) => parsed(row, "error_class", ErrorClass::from_name).map(Some),
         None => Ok(None),
     }
 }
 
-fn money(row: &SqliteRow, column: &str) -> Decoded<Option<Money>> {
+pub(super) fn money(row: &SqliteRow, column: &str) -> Decoded<Option<Money>> {
     let micros: Option<i64> = row.try_get(column)?;
     Ok(micros.map(Money::from_micros))
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::rows::{
     ApprovalRow, AttemptRow, Batch, CacheRow, CostRow, EventRow, LogRow, RunRow, StepRow,
 };
+use super::server::TokenRow;
 use crate::artifact::{ArtifactRef, for_each_artifact};
 use crate::batches::{Asker, BatchItem, BatchRecord};
 use crate::content::ContentHash;
@@ -53,6 +54,20 @@ pub(super) enum Statement {
     BatchForgotten,
     ForgetMemory,
     Remember,
+    Schedules,
+    ScheduleGone,
+    ScheduleTold,
+    ScheduleMoved,
+    WatchedFiles,
+    WatchedFileClosed,
+    Deliveries,
+    ForgetDeliveries,
+    Followers,
+    ChainedRuns,
+    Starts,
+    ForgetStart,
+    Tokens,
+    ForgetToken,
 }
 
 /// Rows to write, by what is done with them.
@@ -250,6 +265,40 @@ impl Encoded {
         encoded
     }
 
+    /// Encodes that a run is a server's, and why.
+    pub(super) fn start(run: &RunId, cause: Option<&Value>, at: i64) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::Starts, Row::new().text(run.as_str()).json(cause).int(at));
+        encoded
+    }
+
+    /// Encodes that a run is no server's.
+    pub(super) fn no_start(run: &RunId) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::ForgetStart, Row::new().text(run.as_str()));
+        encoded
+    }
+
+    /// Encodes a token.
+    pub(super) fn token(token: &TokenRow) -> Self {
+        let mut encoded = Self::default();
+        let row = Row::new()
+            .text(&token.name)
+            .hash(Some(&token.hash))
+            .text(&token.scope)
+            .int(token.created)
+            .maybe_int(token.expires);
+        encoded.push(Statement::Tokens, row);
+        encoded
+    }
+
+    /// Encodes that there is no token of a name.
+    pub(super) fn no_token(name: &str) -> Self {
+        let mut encoded = Self::default();
+        encoded.push(Statement::ForgetToken, Row::new().text(name));
+        encoded
+    }
+
     /// The size of its texts, in bytes.
     pub(super) fn size(&self) -> usize {
         self.size
@@ -263,7 +312,7 @@ impl Encoded {
         }
     }
 
-    fn push(&mut self, statement: Statement, row: Row) {
+    pub(super) fn push(&mut self, statement: Statement, row: Row) {
         self.size += row.size();
         self.rows.entry(statement).or_default().push(row);
     }
@@ -393,7 +442,7 @@ pub(super) fn signed(number: u64) -> i64 {
 pub(super) struct Row(Vec<Column>);
 
 impl Row {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Vec::with_capacity(18))
     }
 
@@ -416,7 +465,7 @@ impl Row {
         self
     }
 
-    fn text(self, text: &str) -> Self {
+    pub(super) fn text(self, text: &str) -> Self {
         self.push(text.to_owned())
     }
 
@@ -424,11 +473,11 @@ impl Row {
         self.push(bytes)
     }
 
-    fn maybe_text(self, text: Option<&str>) -> Self {
+    pub(super) fn maybe_text(self, text: Option<&str>) -> Self {
         self.push(text.map(str::to_owned))
     }
 
-    fn int(self, number: i64) -> Self {
+    pub(super) fn int(self, number: i64) -> Self {
         self.push(number)
     }
 
@@ -436,11 +485,11 @@ impl Row {
         self.push(number)
     }
 
-    fn unsigned(self, number: Option<u64>) -> Self {
+    pub(super) fn unsigned(self, number: Option<u64>) -> Self {
         self.push(number.map(signed))
     }
 
-    fn flag(self, flag: Option<bool>) -> Self {
+    pub(super) fn flag(self, flag: Option<bool>) -> Self {
         self.push(flag.map(i64::from))
     }
 
@@ -448,7 +497,7 @@ impl Row {
         self.push(money.map(Money::micros))
     }
 
-    fn hash(self, hash: Option<&ContentHash>) -> Self {
+    pub(super) fn hash(self, hash: Option<&ContentHash>) -> Self {
         self.push(hash.map(|hash| hash.bytes().to_vec()))
     }
 

@@ -130,6 +130,14 @@ pub enum StoreError {
         /// What the owner wrote about itself: `process PID on HOST`.
         owner: String,
     },
+    /// Something is where a copy of a store is to be.
+    #[error("cannot copy a store to {}: {detail}", path.display())]
+    Taken {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        detail: String,
+    },
     /// The store was closed while something was still to be written.
     #[error("the store is closed")]
     Closed,
@@ -160,6 +168,7 @@ impl StoreError {
             }
             Self::BadFile { .. } => Some("give a file that can be read and does not change"),
             Self::Pruning { .. } => Some("wait for it; what it removes need not be removed again"),
+            Self::Taken { .. } => Some("name a folder that is not there yet"),
             Self::Rejected { .. } | Self::Io { .. } | Self::Database { .. } | Self::Closed => None,
         }
     }
@@ -181,6 +190,7 @@ impl StoreError {
             | Self::UnknownRun { .. }
             | Self::AmbiguousRun { .. }
             | Self::Pruning { .. }
+            | Self::Taken { .. }
             | Self::Io { .. }
             | Self::Database { .. }
             | Self::Closed => false,

@@ -117,6 +117,11 @@ impl FileLock {
         sign(&mut self.file)?;
         self.file.metadata()?.modified()
     }
+
+    /// The file, behind what it was signed with.
+    pub(super) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
 }
 
 impl Drop for FileLock {

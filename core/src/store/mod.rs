@@ -11,25 +11,30 @@
 //! for one at the same time (group commit), so that durability costs one fsync a batch.
 
 mod artifacts;
+mod backup;
 mod batches;
 mod check;
 mod decode;
 mod encode;
 mod error;
 mod history;
+mod incoming;
 mod lock;
 mod memory;
 mod migrate;
 mod open;
+mod pages;
 #[cfg(test)]
 mod plans;
 mod prune;
 mod queries;
 mod rows;
 mod runs;
+mod server;
 mod spill;
 mod statements;
 mod steps;
+mod triggers;
 mod uploads;
 mod writer;
 
@@ -44,9 +49,12 @@ use crate::content::ContentHash;
 use crate::ids::RunId;
 
 pub use artifacts::Artifacts;
+pub use backup::Backup;
 pub use error::{SqliteError, StoreError};
 pub use history::LogFilter;
+pub use incoming::Incoming;
 pub use lock::{LockError, RunLock};
+pub use pages::{Brief, CallCosts, Counts, RunSearch, StepList};
 pub use prune::{Pruned, Pruning, Retention, Space};
 pub use queries::Page;
 pub use rows::{
@@ -54,7 +62,9 @@ pub use rows::{
     RunStatus, StepRow, StepStatus,
 };
 pub use runs::{Ambiguous, RunFilter};
+pub use server::{RunCount, ServerLock, ServerLockError, TokenRow, UsageRow};
 pub use steps::StepCursor;
+pub use triggers::{Delivery, EndedRun, ScheduleMove, ScheduleRow, WatchedFile};
 pub use uploads::RunUploads;
 
 use encode::Encoded;

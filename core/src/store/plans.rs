@@ -104,6 +104,17 @@ async fn everything_asked(store: &Store) -> BTreeSet<String> {
     uploads.find(&key, Keep::Run, 0).await.unwrap();
     uploads.unneeded(&hash, 0).await.unwrap();
     store.unneeded_uploads(&hash).await.unwrap();
+    store.start_of(&run).await.unwrap();
+    store.unfinished_starts(None, 10).await.unwrap();
+    store.answered_starts(10).await.unwrap();
+    store.usage(0).await.unwrap();
+    store.schedules_of("w").await.unwrap();
+    store.watched_files("w", std::slice::from_ref(&"a".to_owned())).await.unwrap();
+    store.open_watched_files("w", 10).await.unwrap();
+    store.delivery("h", "k").await.unwrap();
+    store.followed_until("w").await.unwrap();
+    store.ended_since("w", 0, None, 10).await.unwrap();
+    store.depth_of(&run).await.unwrap();
     store.integrity_check().await.unwrap();
     store.space().await.unwrap();
     let mut asked: BTreeSet<_> = store.inner.asked.lock().unwrap().drain(..).collect();
@@ -156,6 +167,20 @@ async fn what_is_written_is_placed_by_an_index() {
         Statement::BatchRead,
         Statement::BatchHanded,
         Statement::BatchForgotten,
+        Statement::Starts,
+        Statement::ForgetStart,
+        Statement::Tokens,
+        Statement::ForgetToken,
+        Statement::Schedules,
+        Statement::ScheduleGone,
+        Statement::ScheduleTold,
+        Statement::ScheduleMoved,
+        Statement::WatchedFiles,
+        Statement::WatchedFileClosed,
+        Statement::Deliveries,
+        Statement::ForgetDeliveries,
+        Statement::Followers,
+        Statement::ChainedRuns,
     ];
     let plans = plans(&store, written.map(|statement| statement.sql().to_owned())).await;
     none_goes_through_a_table(&plans);
@@ -171,7 +196,8 @@ async fn what_is_pruned_is_found_on_an_index() {
     let pruned = plans(&store, statements().map(str::to_owned)).await;
     none_goes_through_a_table(&pruned);
     insta::assert_snapshot!("pruned", pruned);
-    let retention = Retention { before: 0, statuses: vec![RunStatus::Succeeded], keep: 1 };
+    let retention =
+        Retention { before: 0, statuses: vec![RunStatus::Succeeded], keep: 1, workflow: None };
     store.would_prune(&retention).await.unwrap();
     let mut asked: BTreeSet<_> = store.inner.asked.lock().unwrap().drain(..).collect();
     asked.insert(REFERENCES.to_owned());

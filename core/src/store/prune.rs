@@ -82,6 +82,8 @@ pub struct Retention {
     pub statuses: Vec<RunStatus>,
     /// The latest runs of each workflow stay, so many.
     pub keep: u32,
+    /// Only runs of this workflow, and then no entries of the cache; all where none is named.
+    pub workflow: Option<String>,
 }
 
 /// What was forgotten, or would be.
@@ -196,12 +198,12 @@ impl Store {
         Ok(space.unwrap_or(Space { bytes: 0, free: 0 }))
     }
 
-    async fn connection(&self) -> Result<SqliteConnection, StoreError> {
+    pub(super) async fn connection(&self) -> Result<SqliteConnection, StoreError> {
         let options = open::options(self.file());
         options.connect().await.map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: sqlx::Error) -> StoreError {
+    pub(super) fn failed(&self, error: sqlx::Error) -> StoreError {
         StoreError::database(self.file(), error)
     }
 
@@ -275,6 +277,9 @@ impl Pruning {
     }
 
     async fn forget_cached(&mut self) -> Result<Stage, StoreError> {
+        if self.retention.workflow.is_some() {
+            return Ok(Stage::Definitions);
+        }
         let before = self.retention.before - USE_NOTED_MS;
         let gone = rows::forget_cached(&mut self.connection, before).await;
         let gone = gone.map_err(|error| self.store.failed(error))?;

@@ -43,6 +43,20 @@ impl Statement {
                 "DELETE FROM plugin_memory WHERE plugin = ?1 AND (key = ?2 OR expires <= ?3)"
             }
             Self::Remember => REMEMBER,
+            Self::Schedules => SCHEDULES,
+            Self::ScheduleGone => "DELETE FROM schedules WHERE workflow = ?1 AND definition = ?2",
+            Self::ScheduleTold => SCHEDULE_TOLD,
+            Self::ScheduleMoved => SCHEDULE_MOVED,
+            Self::WatchedFiles => WATCHED_FILES,
+            Self::WatchedFileClosed => WATCHED_FILE_CLOSED,
+            Self::Deliveries => DELIVERIES,
+            Self::ForgetDeliveries => "DELETE FROM deliveries WHERE at < ?1",
+            Self::Followers => FOLLOWERS,
+            Self::ChainedRuns => CHAINED_RUNS,
+            Self::Starts => STARTS,
+            Self::ForgetStart => "DELETE FROM starts WHERE run = ?1",
+            Self::Tokens => TOKENS,
+            Self::ForgetToken => "DELETE FROM tokens WHERE name = ?1",
         }
     }
 }
@@ -154,6 +168,58 @@ WHERE length(CAST(?2 AS BLOB)) + length(?3) + (
 ) <= ?5
 ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value, expires = excluded.expires";
 
+const STARTS: &str = "
+INSERT INTO starts (run, cause, at)
+VALUES (?1, ?2, ?3)
+ON CONFLICT (run) DO NOTHING";
+
+const TOKENS: &str = "
+INSERT INTO tokens (name, hash, scope, created, expires)
+VALUES (?1, ?2, ?3, ?4, ?5)";
+
 const BATCH_HANDED: &str = "
 UPDATE batch_items SET handed = ?5
 WHERE run = (SELECT key FROM runs WHERE id = ?2) AND path = ?3 AND hash = ?4 AND batch = ?1";
+
+const SCHEDULES: &str = "
+INSERT INTO schedules (workflow, definition, place, paused, seen, handled, due, last_run)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)
+ON CONFLICT (workflow, definition) DO UPDATE SET place = excluded.place";
+
+/// What ticked while nobody wanted it to is not made up for.
+const SCHEDULE_TOLD: &str = "
+UPDATE schedules SET paused = ?3, handled = iif(?3, handled, max(handled, ?4)),
+    due = iif(?3, due, ?4)
+WHERE workflow = ?1 AND definition = ?2 AND paused <> ?3";
+
+/// Whoever sets the clock of a schedule back says so; else it only goes forward, for a person
+/// may have resumed it meanwhile.
+const SCHEDULE_MOVED: &str = "
+UPDATE schedules SET handled = iif(?8, ?3, max(handled, ?3)), due = iif(?8, ?4, max(due, ?4)),
+    last_run = coalesce(?5, last_run), skipped = skipped + ?6, place = coalesce(?7, place)
+WHERE workflow = ?1 AND definition = ?2";
+
+const WATCHED_FILES: &str = "
+INSERT INTO watched_files (watch, path, content, size, modified, run, at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (watch, path, content) DO UPDATE SET size = excluded.size,
+    modified = excluded.modified, open = 1";
+
+const WATCHED_FILE_CLOSED: &str = "
+UPDATE watched_files SET open = 0, error = coalesce(?4, error)
+WHERE watch = ?1 AND path = ?2 AND content = ?3";
+
+const DELIVERIES: &str = "
+INSERT INTO deliveries (hook, key, content, run, at)
+VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (hook, key) DO NOTHING";
+
+const FOLLOWERS: &str = "
+INSERT INTO followers (follower, until)
+VALUES (?1, ?2)
+ON CONFLICT (follower) DO UPDATE SET until = max(until, excluded.until)";
+
+const CHAINED_RUNS: &str = "
+INSERT INTO chained_runs (run, after, depth)
+VALUES (?1, ?2, ?3)
+ON CONFLICT (run) DO NOTHING";

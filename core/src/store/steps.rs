@@ -1,6 +1,9 @@
 //! Reading steps: alone, below their parent, by their content, with their attempts.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 use serde_json::Value;
 use sqlx::Row;
@@ -21,6 +24,21 @@ pub(super) const USE_NOTED_MS: i64 = 86_400_000;
 pub struct StepCursor {
     ordinal: i64,
     key: i64,
+}
+
+impl fmt::Display for StepCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.ordinal, self.key)
+    }
+}
+
+impl FromStr for StepCursor {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (ordinal, key) = text.split_once('.').unwrap_or((text, ""));
+        Ok(Self { ordinal: ordinal.parse()?, key: key.parse()? })
+    }
 }
 
 /// The columns of a step, with its run's id and not its key.

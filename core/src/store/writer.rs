@@ -33,7 +33,7 @@ use super::statements::{BEGIN, COMMIT};
 const QUEUE: usize = 1024;
 
 /// Statements that are kept compiled: all there are.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 48;
 
 /// What the writer's thread is sent.
 enum Message {

@@ -46,10 +46,10 @@ const ROWS: &[Row] = &[
         ],
     ),
     (
-        "keys of a step that are not built yet",
+        "models that agree on what no model says",
         "steps: [{id: a, uses: value.set, with: {value: 1}, agree: 2}]",
         &[
-            "1:52 `agree` is not built yet; leave it out until it is",
+            "1:59 `agree` is for steps that ask a model for data",
         ],
     ),
     (

@@ -25,13 +25,13 @@ zzzzzzzzz: x",
         ],
     ),
     (
-        "a key that is not built yet",
+        "plugins that are not built in, and a time that is none",
         "STEPS
 plugins: {}
-keep: 30d",
+keep: long",
         &[
             "2:1 this flow was built without plugins; get one with them: build it with the feature `plugins`",
-            "3:1 `keep` is not built yet; leave it out until it is",
+            "3:7 `keep`: `long` is not a duration such as `30s`, `5m` or `1h30m`",
         ],
     ),
     (
@@ -464,6 +464,7 @@ triggers: [{schedule: "0 2 * * *", timezone: Europe/Berlinn, catch_up: some, ove
 steps: [{id: a, uses: value.set, with: {value: "{{ [inputs.n, inputs.file] }}"}}]
 triggers: [{schedule: "@every 5m", inputs: {n: many, m: 5}}]"#,
         &[
+            "3:12 the trigger gives no input `file`; give it under `inputs`, or give the input a `default`",
             "3:48 input `n` must be a whole number, and `many` is not",
             "3:54 there is no input `m`; did you mean `n`?",
         ],
@@ -472,19 +473,61 @@ triggers: [{schedule: "@every 5m", inputs: {n: many, m: 5}}]"#,
         "a watch without an input, one with an unknown input, one for a number",
         r#"inputs: {n: integer, file: file}
 steps: [{id: a, uses: value.set, with: {value: "{{ [inputs.n, inputs.file] }}"}}]
-triggers: [{watch: in/*.pdf}, {watch: in/*.pdf, input: fil}, {watch: in/*.pdf, input: n}]"#,
+triggers: [{watch: in/*.pdf}, {watch: in/*.pdf, input: fil, inputs: {n: 1, file: x}}, {watch: "in/[", input: n, inputs: {file: x}}]"#,
         &[
             "3:12 a folder watch names the `input` that takes the file",
             "3:56 there is no input `fil`; did you mean `file`?",
-            "3:87 a watched file is for an input of type `file`, and `n` is not",
+            "3:95 `in/[` is no file pattern: invalid range pattern",
+            "3:110 a watched file is for an input of type `file`, and `n` is not",
         ],
     ),
     (
         "a webhook at no path",
-        "STEPS
-triggers: [{webhook: invoices}]",
+        r#"STEPS
+triggers: [{webhook: invoices, secret: "{{ secrets.A }}"}]"#,
         &[
             "2:12 `webhook: invoices` must begin with `/`",
+        ],
+    ),
+    (
+        "webhooks that anybody may call, with two proofs, and with a secret in the file",
+        r#"STEPS
+triggers:
+  - webhook: /a
+  - {webhook: /b, secret: "{{ secrets.A }}", hmac: "{{ secrets.B }}"}
+  - {webhook: /c, hmac: topsecret}"#,
+        &[
+            "3:5 a webhook without a `secret` would start for anybody; add `secret: \"{{ secrets.NAME }}\"`, or `hmac` for signed bodies",
+            "4:52 a webhook has a `secret` or an `hmac`, not both",
+            "5:25 the secret of a webhook is named, not written down; write it as `\"{{ secrets.NAME }}\"`",
+        ],
+    ),
+    (
+        "a webhook for a file, and one whose inputs are not all there and refer to a step",
+        r#"inputs: {n: integer, file: file}
+steps: [{id: a, uses: value.set, with: {value: "{{ [inputs.n, inputs.file] }}"}}]
+triggers: [{webhook: /a, secret: "{{ secrets.A }}", inputs: {file: "{{ steps.a }}"}}]"#,
+        &[
+            "3:12 the trigger gives no input `n`; give it under `inputs`, or give the input a `default`",
+            "3:12 a webhook brings no file, and input `file` is one; give it `required: false`",
+            "3:61 the inputs of a trigger cannot refer to `steps.a`; they know: body, headers, query",
+        ],
+    ),
+    (
+        "a workflow after itself",
+        r"name: loop
+steps: [{id: a, uses: value.set, with: {value: 1}}]
+triggers: [{after: loop}]",
+        &[
+            "3:12 `loop` would run after itself without end",
+        ],
+    ),
+    (
+        "ticks that are too close",
+        r#"STEPS
+triggers: [{schedule: "@every 10ms"}]"#,
+        &[
+            "2:23 `schedule`: ticks are a second apart at least; e.g. `@every 15m`",
         ],
     ),
     (

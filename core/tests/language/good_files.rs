@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flow_core::language::{
-    Block, KnownProviders, OnError, OnLost, Step, Trigger, Work, check_bundle,
+    Block, KnownProviders, OnError, OnLost, Proof, ProofKind, Step, Trigger, Work, check_bundle,
 };
 use flow_core::units::Money;
 use serde_json::json;
@@ -97,11 +97,12 @@ concurrency: 3
 defaults: {model: auto, deadline: 1h, cache: false, on_lost: ask}
 triggers:
   - {schedule: "0 2 * * MON-FRI", timezone: Europe/Berlin, catch_up: all, overlap: queue, jitter: 5m, inputs: {n: 3}}
-  - {schedule: "@every 15m"}
-  - {watch: "in/*.pdf", input: file}
-  - {webhook: /invoices}
-  - {after: other}
-  - {after: other, status: [failed, cancelled]}
+  - {schedule: "@every 15m", inputs: {n: 1}}
+  - {watch: "in/*.pdf", input: file, inputs: {n: 4}, settle: 10s, done: in/done, failed: in/failed}
+  - {webhook: /invoices, hmac: "{{ secrets.HOOK }}", delivery: X-GitHub-Delivery, inputs: {n: "{{ body.n }}"}}
+  - {after: other, inputs: {n: 1}}
+  - {after: other, status: [failed, cancelled], inputs: {n: "{{ run.outputs.n }}"}}
+keep: 30d
 inputs: {n: integer, file: {type: file, required: false}}
 steps:
   - {id: first, uses: value.set, with: {value: "{{ [inputs.n, inputs.file] }}"}}
@@ -149,6 +150,17 @@ steps:
     );
     assert_eq!(other.retry.on.len(), 1);
     assert_eq!(workflow.triggers.len(), 6);
+    assert_eq!(workflow.keep, Some(Duration::from_hours(30 * 24)));
+    let Trigger::Watch { settle, done, failed, .. } = &workflow.triggers[2] else { panic!() };
+    assert_eq!(*settle, Duration::from_secs(10));
+    assert_eq!((done.as_deref(), failed.as_deref()), (Some("in/done"), Some("in/failed")));
+    let Trigger::Webhook { path, proof, delivery, inputs } = &workflow.triggers[3] else {
+        panic!()
+    };
+    let header = "x-hub-signature-256".to_owned();
+    let signed = Proof { kind: ProofKind::Hmac, secret: "HOOK".into(), header };
+    assert_eq!((path.as_str(), proof), ("/invoices", &signed));
+    assert_eq!((delivery.as_str(), inputs.is_some()), ("x-github-delivery", true));
     let Trigger::After { status, .. } = &workflow.triggers[4] else { panic!() };
     assert_eq!(status, &["succeeded"]);
     assert_eq!(workflow.concurrency, Some(3));

@@ -14,7 +14,7 @@ models: &models
   reader: [mine/qwen, auto]
 defaults: { timeout: 5m, retry: { attempts: 4, jitter: 0.2, on: [rate_limit] } }
 budget: { cost: 0.50 USD }
-triggers: [{ schedule: "0 2 * * *", timezone: Europe/Berlin, inputs: { n: 4 } }]
+triggers: [{ schedule: "0 2 * * *", timezone: Europe/Berlin, inputs: { n: 4, file: scan.pdf } }]
 steps:
   - id: pages
     uses: document.pages

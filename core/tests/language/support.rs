@@ -147,7 +147,7 @@ pub(crate) fn check_with(bytes: &[u8], files: &[(&str, &str)], models: &[(&str, 
         actions: &actions(),
         providers: &KnownProviders { kinds: &KINDS, ..KnownProviders::default() },
         files: &Memory(files),
-        instead: &Instead { models, budget: None },
+        instead: &Instead { models, ..Instead::default() },
     };
     check("w.yaml", bytes, environment)
 }

@@ -123,7 +123,12 @@ async fn a_batch_is_forgotten_when_it_was_never_sent_or_its_last_run_is_pruned()
     let kept: ArtifactRef =
         store.artifacts().put_bytes(b"answers".to_vec(), "text/plain", "a").await.unwrap();
     store.read("never", &kept).await.unwrap();
-    let retention = Retention { before: NOW + 1000, statuses: vec![RunStatus::Succeeded], keep: 0 };
+    let retention = Retention {
+        before: NOW + 1000,
+        statuses: vec![RunStatus::Succeeded],
+        keep: 0,
+        workflow: None,
+    };
     let foreseen = store.would_prune(&retention).await.unwrap();
     let mut pruning = store.prune(retention).await.unwrap();
     while pruning.step().await.unwrap() {}

@@ -282,7 +282,7 @@ async fn a_read_only_store_can_be_read_and_says_that_it_is() {
     assert_eq!(store.commit(batch).await.unwrap_err().to_string(), told(&file));
     let error = store.artifacts().put_bytes("x", "text/plain", "x").await.unwrap_err();
     assert_eq!(error.to_string(), told(&folder.join("artifacts")));
-    let retention = Retention { before: 0, statuses: Vec::new(), keep: 0 };
+    let retention = Retention { before: 0, statuses: Vec::new(), keep: 0, workflow: None };
     assert_eq!(store.prune(retention).await.unwrap_err().to_string(), told(&file));
     assert_eq!(store.vacuum().await.unwrap_err().to_string(), told(&file));
     store.close().await;

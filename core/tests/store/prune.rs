@@ -23,7 +23,7 @@ fn ended(number: u64, status: RunStatus, after: i64) -> RunRow {
 
 /// What ended before [`NOW`] and a second, and succeeded.
 fn retention() -> Retention {
-    Retention { before: NOW + 1000, statuses: vec![RunStatus::Succeeded], keep: 0 }
+    Retention { before: NOW + 1000, statuses: vec![RunStatus::Succeeded], keep: 0, workflow: None }
 }
 
 async fn pruned(store: &Store, retention: Retention) -> Pruned {

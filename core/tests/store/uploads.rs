@@ -109,7 +109,7 @@ async fn a_run_that_is_pruned_uses_nothing_any_more() {
     let second = store.uploads(run_id(2));
     assert_eq!(second.unneeded(&account(), NOW).await, Ok(vec![]));
     let statuses = vec![RunStatus::Interrupted];
-    let retention = Retention { before: i64::MAX, statuses, keep: 0 };
+    let retention = Retention { before: i64::MAX, statuses, keep: 0, workflow: None };
     let mut pruning = store.prune(retention).await.unwrap();
     while pruning.step().await.unwrap() {}
     assert_eq!(pruning.freed().runs, 1);

@@ -86,6 +86,7 @@ fn one_of_step(kind: u8, attempt: u32, rest: u8) -> StepEvent {
         7 => StepEvent::Skipped,
         8 => StepEvent::Blocked { by: char::from(rest).to_string() },
         9 => StepEvent::Cancelled { attempt },
+        10 => StepEvent::AttemptAnswered { attempt, hash, usage: None },
         _ => StepEvent::Reopened,
     }
 }

@@ -4,6 +4,7 @@
 //! with words and boxes, so that a step behind it needs to know nothing of formats.
 
 mod fields;
+mod image;
 mod ocr;
 mod pages;
 mod text;
@@ -46,6 +47,7 @@ pub(crate) fn register(registry: &mut ActionRegistry, models: ModelFolder, threa
     registry.add(Arc::new(ocr::Ocr::new(Arc::clone(&reader))));
     registry.add(Arc::new(text::Text::new(reader)));
     registry.add(Arc::new(fields::Extract::new()));
+    image::register(registry);
     registry.add(Arc::new(video::VideoInfo::new()));
     registry.add(Arc::new(video::Frames::new()));
 }

@@ -26,7 +26,7 @@ pub(crate) use overrides::Overrides;
 pub(crate) use price::Price;
 #[cfg(feature = "fuzzing")]
 pub(crate) use price::Rates;
-pub(crate) use quote::{amount, quote};
+pub(crate) use quote::{amount, fits, quote};
 pub(crate) use table::Catalog;
 
 /// What is known of a model.

@@ -63,6 +63,18 @@ pub(crate) fn amount(request: &Request, facts: &ModelFacts) -> Amount {
     Amount { input: input_tokens(request, facts).unwrap_or(ORDINARY), output }
 }
 
+/// Whether a request surely fits what the model reads at once, with room for an answer as long as
+/// it may be, or of a quarter of that; none where nobody knows how much the model reads.
+pub(crate) fn fits(request: &Request, facts: &ModelFacts) -> Option<bool> {
+    let context = facts.context?;
+    let answer = limit_of(request).or(facts.max_output).unwrap_or(context / 4).min(context / 2);
+    let endless = ModelFacts { context: None, ..facts.clone() };
+    let parts = request.messages.iter().flat_map(|message| &message.parts);
+    let images = parts.filter(|part| matches!(part, Part::Image(_))).count();
+    let most = facts.images.most.is_none_or(|most| images as u64 <= u64::from(most));
+    Some(most && input_tokens(request, &endless)?.saturating_add(answer) <= context)
+}
+
 /// The most tokens that the request lets the model write. Fields of the provider's own win, as
 /// they do on the wire.
 fn limit_of(request: &Request) -> Option<u64> {

@@ -22,6 +22,7 @@ mod tiff;
 mod unpacked;
 
 pub use error::{DocumentError, Fault, Head};
+pub(crate) use fields::same_value;
 pub use fields::{Evidence, Extraction, FieldsError, Grounding, extract, ground, inconsistencies};
 pub use guard::PARSER_THREAD;
 pub use layout::{Line, Page, Rect, Word};
@@ -30,7 +31,7 @@ pub(crate) use office::reads as reads_text;
 pub use open::{Limits, OpenDocument, Rendered};
 pub use pages::{PageSelection, PageSelectionError};
 pub use raster::decode_image;
-pub(crate) use raster::{OpenImage, format_of, image_size};
+pub(crate) use raster::{OpenImage, decode_upright, format_of, image_size};
 pub use resolution::encode_png;
 pub use sniff::sniff;
 pub(crate) use sniff::{DOCX, EPUB, PPTX, XLSX, media_of_name};

@@ -45,6 +45,16 @@ pub fn decode_image(
     image.on_page(1)
 }
 
+/// Decodes an image upright as [`decode_image`] does, on white paper where it is transparent.
+pub(crate) fn decode_upright(
+    name: &str,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<(RgbImage, Option<f32>), DocumentError> {
+    let (image, dpi) = decode_image(name, bytes, limits)?;
+    Ok((on_white(image), dpi))
+}
+
 /// An image of one page or several that was opened, for who wants its pixels as they are.
 pub(crate) struct OpenImage {
     name: String,

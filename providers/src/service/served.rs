@@ -49,6 +49,10 @@ impl Provider for Service {
         self.facts(model).capabilities
     }
 
+    fn fits(&self, request: &Request) -> Option<bool> {
+        crate::catalog::fits(request, &self.facts_of(request))
+    }
+
     fn quote(&self, request: &Request) -> Quote {
         crate::catalog::quote(request, &self.facts_of(request))
     }

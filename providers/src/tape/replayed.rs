@@ -22,6 +22,10 @@ impl Provider for Replayed {
         self.0.capabilities(model)
     }
 
+    fn fits(&self, request: &Request) -> Option<bool> {
+        self.0.fits(request)
+    }
+
     fn quote(&self, _request: &Request) -> Quote {
         Quote::Free
     }

@@ -12,7 +12,7 @@ use crate::engine::backend::EngineError;
 use crate::engine::budget::Allowance;
 use crate::engine::ledger::Details;
 use crate::engine::observer::{At, Progress};
-use crate::engine::runner::{Announced, Attempt, Done, End, Report};
+use crate::engine::runner::{Announced, Answered, Attempt, Done, End, Report};
 use crate::engine::scheduler::{Ending, Slot};
 use crate::error::{ErrorClass, Failure};
 use crate::ids::InstancePath;
@@ -45,6 +45,17 @@ impl Driver {
                     slot,
                     &StepEvent::AttemptFailed { attempt, failure, usage, retry_in_ms },
                 )?;
+                self.announce_held()?;
+            }
+            Report::Answered(answered) => {
+                let Answered { slot, attempt, hash, packed, usage, meta, cache } = *answered;
+                self.come_back(slot);
+                if !attempt.external {
+                    self.note_attempt(slot, &attempt);
+                }
+                let event = StepEvent::AttemptAnswered { attempt: attempt.number, hash, usage };
+                let details = Details { value: packed, meta, cache };
+                self.ledger.step_event(slot, &event, details, self.shared.clock.now_ms())?;
                 self.announce_held()?;
             }
             Report::Aside { slot } => {

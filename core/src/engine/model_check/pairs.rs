@@ -50,6 +50,7 @@ fn events() -> Vec<(&'static str, u32, StepEvent)> {
         events.extend([
             ("send", attempt, StepEvent::Sent { attempt, hash, reserved: None }),
             ("end", attempt, StepEvent::AttemptFailed { attempt, failure, usage, retry_in_ms: 0 }),
+            ("end", attempt, StepEvent::AttemptAnswered { attempt, hash, usage: None }),
             ("end", attempt, StepEvent::Asked { attempt, hash }),
             ("lose", attempt, StepEvent::Lost { attempt }),
             ("finish", attempt, StepEvent::Cancelled { attempt }),

@@ -133,6 +133,7 @@ fn workflow(phases: &Phases) -> Arc<Workflow> {
         budget: None,
         concurrency: None,
         triggers: Vec::new(),
+        keep: None,
         steps: block(&phases.steps),
         on_failure: block(&phases.on_failure),
         finally: block(&phases.finally),
@@ -163,6 +164,7 @@ fn built(plan: &Plan) -> Step {
         models: Vec::new(),
         task: None,
         grounded: false,
+        agree: None,
         brought: None,
     };
     let (for_each, work) = match &plan.does {

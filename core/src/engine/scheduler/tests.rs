@@ -76,6 +76,7 @@ fn workflow(plans: &[Plan]) -> Arc<Workflow> {
         budget: None,
         concurrency: None,
         triggers: Vec::new(),
+        keep: None,
         steps: Arc::new(Block::new(steps.collect())),
         on_failure: Arc::new(Block::new(vec![step("alarm", &plain)])),
         finally: Arc::new(Block::new(vec![step("tidy", &plain)])),

@@ -24,7 +24,7 @@ pub(super) struct Names<'n> {
     pub(super) computed_items: bool,
     /// The inputs, as one type.
     pub(super) inputs: &'n Value,
-    /// Whether a step of another workflow may have computed them.
+    /// Whether a step of another workflow may have computed them, or a request gave them.
     pub(super) computed_inputs: bool,
     /// Whether `run.status` and `run.error` are there.
     pub(super) after_steps: bool,

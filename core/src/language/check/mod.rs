@@ -5,6 +5,7 @@
 //! edges, cycles, names out of reach, and the types of outputs as far as schemas tell.
 //! Neither stops at a fault: what cannot be read is left out and the rest is checked.
 
+mod agree;
 mod edges;
 mod follow;
 mod models;
@@ -87,6 +88,10 @@ pub struct Instead {
     /// What the run may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Money>,
+    /// Whether its inputs come from a request: they are no more the owner's than what a step
+    /// computed, so that a path among them is confined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_request: bool,
 }
 
 impl Instead {
@@ -94,7 +99,11 @@ impl Instead {
     #[must_use]
     pub fn and(mut self, now: Self) -> Self {
         self.models.extend(now.models);
-        Self { models: self.models, budget: now.budget.or(self.budget) }
+        Self {
+            models: self.models,
+            budget: now.budget.or(self.budget),
+            from_request: self.from_request || now.from_request,
+        }
     }
 }
 
@@ -299,7 +308,8 @@ impl Checker<'_> {
             self.only_by_itself(&fields);
         }
         let concurrency = self.optional_count(&fields, "concurrency");
-        let triggers = self.triggers(&fields, &inputs);
+        let triggers = self.triggers(&fields, &name, &inputs);
+        let keep = self.optional_duration(&fields, "keep");
         let context =
             steps::Context { models: &models, providers: &providers, defaults: &defaults };
         let hint = || Some("a workflow has at least one step".to_owned());
@@ -325,6 +335,7 @@ impl Checker<'_> {
             budget,
             concurrency,
             triggers,
+            keep,
             steps: Arc::new(finished(main)),
             on_failure: Arc::new(finished(on_failure)),
             finally: Arc::new(finished(finally)),
@@ -335,7 +346,7 @@ impl Checker<'_> {
     /// Says which settings of a sub-workflow are not used: the run is that of the workflow
     /// around it.
     fn only_by_itself(&mut self, fields: &Fields<'_>) {
-        for key in ["budget", "concurrency", "triggers"] {
+        for key in ["budget", "concurrency", "triggers", "keep"] {
             if let Some(entry) = fields.entry(key) {
                 let message = format!("`{key}` counts only when the workflow is run by itself");
                 self.warning(entry.place, message, None);

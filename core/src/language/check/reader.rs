@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::document::{Data, Entry, Node};
-use super::super::keys::{Key, NOT_BUILT};
+use super::super::keys::Key;
 use super::{Checker, listing};
 use crate::template::Template;
 use crate::units::{UnitError, parse_duration};
@@ -45,10 +45,6 @@ impl Checker<'_> {
                 let message = format!("{what} has no key `{key}`");
                 self.error(entry.place, message, Some(hint));
                 continue;
-            }
-            if NOT_BUILT.contains(&key) {
-                let hint = Some("leave it out until it is".to_owned());
-                self.error(entry.place, format!("`{key}` is not built yet"), hint);
             }
             known.push(entry);
         }

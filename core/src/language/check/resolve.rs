@@ -68,7 +68,7 @@ impl Checker<'_> {
             items: Vec::new(),
             computed_items: false,
             inputs: &inputs_type,
-            computed_inputs: self.session.open.len() > 1,
+            computed_inputs: self.session.open.len() > 1 || self.environment.instead.from_request,
             after_steps: false,
         };
         self.resolve_block(main, &mut names, &mut gathered);

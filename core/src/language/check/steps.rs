@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::super::document::{Data, Node, Place};
 use super::super::keys;
 use super::super::task::Task;
-use super::super::workflow::{Block, ForEach, ModelChoice, OnError, Policy, Step, Work, Workflow};
+use super::super::workflow::{
+    Agree, Block, ForEach, ModelChoice, OnError, Policy, Step, Work, Workflow,
+};
 use super::Checker;
 use super::models::{Models, Providers};
 use super::reader::Fields;
@@ -57,6 +59,7 @@ pub(super) enum DraftWork {
         models: Vec<ModelChoice>,
         task: Option<Arc<Task>>,
         grounded: bool,
+        agree: Option<Agree>,
         brought: Option<Brought>,
     },
     /// Runs steps for each item.
@@ -71,10 +74,10 @@ impl Draft {
     /// The finished step.
     pub(super) fn finish(self) -> Step {
         let work = match self.work {
-            DraftWork::Action { name, with, models, task, grounded, brought } => {
+            DraftWork::Action { name, with, models, task, grounded, agree, brought } => {
                 let with = with.into_iter().map(|(key, _, value)| (key, value)).collect();
                 let (with, computed) = (Template::map(with), self.computed);
-                Work::Action { name, with, computed, models, task, grounded, brought }
+                Work::Action { name, with, computed, models, task, grounded, agree, brought }
             }
             DraftWork::Body { steps, collect } => {
                 let steps = steps.into_iter().map(Self::finish).collect();

@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::diagnostic::{Diagnostics, Lines};
 use super::super::document::{Node, Place};
-use super::super::task::{FILES, Part, Task, What, settings};
+use super::super::task::{FILES, Part, Parts, Task, What, settings};
 use super::super::{keys, parse};
 use super::reader::Fields;
 use super::{Checker, Environment, Files, Instead, KnownProviders, Session, listing, types};
@@ -174,6 +174,7 @@ impl Checker<'_> {
         let output = self.task_output(&fields, &known);
         let ground = fields.get("ground").and_then(|node| self.known_expression(node, &known));
         let adds = self.adds(&fields, &known, output.as_ref());
+        let parts = self.parts_of_task(&fields, &input);
         Some(Task {
             name: name.to_owned(),
             version,
@@ -189,6 +190,7 @@ impl Checker<'_> {
             ground,
             settings: self.task_settings(&fields),
             timeout: self.optional_duration(&fields, "timeout"),
+            parts,
             adds,
         })
     }
@@ -265,6 +267,25 @@ impl Checker<'_> {
             names.push(key.to_owned());
         }
         names
+    }
+
+    fn parts_of_task(&mut self, fields: &Fields<'_>, input: &Value) -> Option<Parts> {
+        let node = fields.get("parts")?;
+        let own = self.fields(node, "`parts`", keys::TASK_PARTS)?;
+        let mut of = Vec::new();
+        for item in own.get("of").map_or(&[][..], |node| self.list(node, "`of`")) {
+            let Some(key) = self.text(item, "an element of `of`") else { continue };
+            if input["properties"].get(key).is_none() {
+                self.error(item.place, format!("`input` has no `{key}`"), None);
+            }
+            of.push(key.to_owned());
+        }
+        let into = self.optional_text(&own, "into");
+        if of.is_empty() || into.is_none() {
+            let hint = Some("e.g. `parts: {of: [files], into: records}`".to_owned());
+            self.error(node.place, "`parts` needs `of` and `into`", hint);
+        }
+        Some(Parts { of, into: into? })
     }
 
     /// What a model must take: as it is written, which must be what the parts are.

@@ -18,11 +18,17 @@ use crate::template::Template;
 
 /// Keys that say nothing of a step which only holds others.
 const NO_EFFECT: &[&str] =
-    &["timeout", "deadline", "retry", "cache", "budget", "on_lost", "require_grounded"];
+    &["timeout", "deadline", "retry", "cache", "budget", "on_lost", "agree", "require_grounded"];
 
 /// The keys of what a schema describes.
 fn fields_of(schema: &Value) -> impl Iterator<Item = &str> {
     schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str())
+}
+
+/// What `with` holds literally; what is computed is null.
+fn skeleton_of(with: &[(String, Place, Template)]) -> Value {
+    let parts = with.iter().map(|(key, _, template)| (key.clone(), template.skeleton()));
+    Value::Object(parts.collect())
 }
 
 impl Checker<'_> {
@@ -102,17 +108,22 @@ impl Checker<'_> {
         };
         let spec = action.spec();
         let with = self.with(node, fields, &spec.input, name);
-        let literal = with.iter().map(|(key, _, template)| (key.clone(), template.skeleton()));
-        for (key, failure) in action.literal_faults(&Value::Object(literal.collect())) {
+        for (key, failure) in action.literal_faults(&skeleton_of(&with)) {
             let place = with.iter().find(|(name, ..)| name == key).map_or(node.place, |at| at.1);
             self.error(place, failure.message, failure.hint);
         }
-        let models = self.asked(node, fields, (name, spec.takes_model), context);
+        let can_agree = spec.takes_model && action.agreement().is_some();
+        let answer = || action.output_schema(&skeleton_of(&with));
+        let (models, agree) = match self.agree(fields, can_agree, answer, context) {
+            Some((models, agree)) => (models, agree),
+            None => (self.asked(node, fields, (name, spec.takes_model), context), None),
+        };
         let can_ground =
             spec.takes_model.then(|| fields_of(&spec.input).any(|key| key == "ground"));
         let pages = with.iter().any(|(key, ..)| key == "ground");
         let grounded = self.grounded(fields, can_ground.unwrap_or(false).then_some(pages));
-        DraftWork::Action { name: name.to_owned(), with, models, task: None, grounded, brought }
+        let name = name.to_owned();
+        DraftWork::Action { name, with, models, task: None, grounded, agree, brought }
     }
 
     /// A step that runs a task.
@@ -144,9 +155,31 @@ impl Checker<'_> {
         if !task.one_of.is_empty() && (given.is_empty() || (sure > 0 && given.len() > 1)) {
             self.error(node.place, format!("of `{uses}` {}", task.one_of_rule()), None);
         }
-        let models = self.asked(node, fields, (&uses, true), context);
+        let answer = || task.output_schema(&skeleton_of(&with));
+        let (models, agree) = match self.agree(fields, true, answer, context) {
+            Some((models, agree)) => (models, agree),
+            None => (self.asked(node, fields, (&uses, true), context), None),
+        };
+        if task.parts.is_some() {
+            self.in_parts(fields, &uses, &models);
+        }
         let grounded = self.grounded(fields, Some(task.ground.is_some()));
-        DraftWork::Action { name: uses, with, models, task: Some(task), grounded, brought: None }
+        let task = Some(task);
+        DraftWork::Action { name: uses, with, models, task, grounded, agree, brought: None }
+    }
+
+    /// What a task that is asked in parts cannot have: who answers once, for all of it.
+    fn in_parts(&mut self, fields: &Fields<'_>, uses: &str, models: &[ModelChoice]) {
+        if let Some(entry) = fields.entry("agree") {
+            let message = format!("`{uses}` is asked in parts, and `agree` is for one answer");
+            self.error(entry.place, message, None);
+        }
+        if let Some(node) =
+            fields.get("model").filter(|_| models.iter().any(ModelChoice::is_person))
+        {
+            let message = format!("`{uses}` is asked in parts, and `human` answers once");
+            self.error(node.place, message, None);
+        }
     }
 
     /// Whether values must stand on the page. `pages` says whether there are pages to look on,

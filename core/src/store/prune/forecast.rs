@@ -15,7 +15,7 @@ const DOOMED: &str = concat!(
     forgettable!(),
     " AND key NOT IN (SELECT key FROM (SELECT key, row_number() OVER (PARTITION BY workflow \
      ORDER BY started DESC, id DESC) AS place FROM runs WHERE pruned = 0) WHERE place <= ?3) \
-     ORDER BY key"
+     AND (?4 IS NULL OR workflow = ?4) ORDER BY key"
 );
 
 impl Store {
@@ -30,7 +30,10 @@ impl Store {
         Ok(Pruned {
             runs: doomed.len() as u64,
             driven,
-            cached: self.count("SELECT count(*) FROM cache WHERE at < ?", cached).await?,
+            cached: match retention.workflow {
+                Some(_) => 0,
+                None => self.count("SELECT count(*) FROM cache WHERE at < ?", cached).await?,
+            },
             definitions: if self.driven()?.is_empty() {
                 self.would_be_unused(&keys).await?
             } else {
@@ -49,7 +52,8 @@ impl Store {
         let query = sqlx::query(DOOMED)
             .bind(names(&retention.statuses))
             .bind(retention.before)
-            .bind(retention.keep);
+            .bind(retention.keep)
+            .bind(retention.workflow.clone());
         let read = |row: &sqlx::sqlite::SqliteRow| {
             Ok(Doomed { key: row.try_get("key")?, id: decode::run_id(row, "id")? })
         };

@@ -25,7 +25,7 @@ pub(super) use forgettable;
 const HIDE: &str = concat!(
     "UPDATE runs SET pruned = 1 WHERE key IN (SELECT value FROM json_each(?3)) AND pruned = 0 AND ",
     forgettable!(),
-    " RETURNING key"
+    " AND (?4 IS NULL OR workflow = ?4) RETURNING key"
 );
 
 /// A table that is keyed by the run and something else: a range of it goes at a time. A list
@@ -76,6 +76,9 @@ const LISTED: [&str; 2] = [
 const REMOVE_APPROVALS: &str =
     "DELETE FROM approvals WHERE run IN (SELECT value FROM json_each(?1))";
 
+const REMOVE_STARTS: &str = "DELETE FROM starts WHERE run IN (SELECT id FROM runs \
+     WHERE key IN (SELECT value FROM json_each(?1)))";
+
 const REMOVE_RUNS: &str =
     "DELETE FROM runs WHERE key IN (SELECT value FROM json_each(?1)) AND pruned = 1";
 
@@ -93,8 +96,15 @@ const FORGET_ARTIFACTS: &str =
 #[cfg(test)]
 pub(in crate::store) fn statements() -> impl Iterator<Item = &'static str> {
     let ranged = RANGED.into_iter().flat_map(|table| [table.bound, table.whole, table.part]);
-    let others =
-        [REMOVE_APPROVALS, HIDE, REMOVE_RUNS, FORGET_CACHED, FORGET_DEFINITIONS, FORGET_ARTIFACTS];
+    let others = [
+        REMOVE_APPROVALS,
+        HIDE,
+        REMOVE_STARTS,
+        REMOVE_RUNS,
+        FORGET_CACHED,
+        FORGET_DEFINITIONS,
+        FORGET_ARTIFACTS,
+    ];
     ranged.chain(LISTED).chain(others)
 }
 
@@ -112,7 +122,8 @@ pub(super) async fn hide(
     let query = sqlx::query(HIDE)
         .bind(names(&retention.statuses))
         .bind(retention.before)
-        .bind(json_list(keys.iter()));
+        .bind(json_list(keys.iter()))
+        .bind(retention.workflow.clone());
     let rows = query.fetch_all(connection).await?;
     rows.iter().map(|row| row.try_get(0)).collect()
 }
@@ -140,7 +151,7 @@ pub(super) async fn remove(
         }
     }
     if left > 0 {
-        for sql in [REMOVE_APPROVALS, REMOVE_RUNS] {
+        for sql in [REMOVE_APPROVALS, REMOVE_STARTS, REMOVE_RUNS] {
             sqlx::query(sql).bind(&keys).execute(&mut *transaction).await?;
         }
     }

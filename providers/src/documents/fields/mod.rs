@@ -45,6 +45,7 @@ mod labels;
 mod lines;
 mod party;
 mod reading;
+mod same;
 mod schema;
 mod solve;
 mod table;
@@ -61,6 +62,7 @@ use thiserror::Error;
 use super::layout::{Page, Rect, thousandth};
 
 pub use ground::{Grounding, ground};
+pub(crate) use same::same_value;
 
 /// Reads the fields that a schema asks for from read pages.
 ///
