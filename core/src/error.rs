@@ -108,6 +108,30 @@ impl ErrorClass {
             | Self::Internal => false,
         }
     }
+
+    /// Whether another model may do better after such a failure.
+    pub(crate) fn may_fall_back(self) -> bool {
+        match self {
+            Self::RateLimit
+            | Self::Quota
+            | Self::Overloaded
+            | Self::Timeout
+            | Self::Connection
+            | Self::Server
+            | Self::Auth
+            | Self::BadRequest
+            | Self::NotFound
+            | Self::TooLarge
+            | Self::Refusal
+            | Self::ContentFilter
+            | Self::Truncated
+            | Self::Empty
+            | Self::InvalidOutput
+            | Self::Limit
+            | Self::Plugin => true,
+            Self::Budget | Self::Input | Self::Io | Self::Cancelled | Self::Internal => false,
+        }
+    }
 }
 
 impl fmt::Display for ErrorClass {

@@ -271,7 +271,7 @@ impl<'a> Attempts<'a> {
             let retry = &self.job.step().policy.retry;
             let again = retry::next_wait(retry, tries, &failure, self.jitter());
             let in_time = |wait: &Duration| self.left().is_none_or(|left| *wait < left);
-            let falls_back = at + 1 < chain.len() && may_fall_back(failure.class);
+            let falls_back = at + 1 < chain.len() && failure.class.may_fall_back();
             // An answer that is not what was asked for is asked for once more, with what was
             // wrong with it, whatever the step says of other retries.
             let asks_again = failure.class == ErrorClass::InvalidOutput
@@ -595,32 +595,4 @@ fn past_deadline(deadline: Duration, hash: ContentHash) -> End {
     let failure = Failure::new(ErrorClass::Timeout, message)
         .with_hint("raise `deadline` of the step, or under `defaults`");
     End::Failed { attempt: None, failure, usage: None, hash: Some(hash) }
-}
-
-/// Whether another model may do better after a failure of this class.
-fn may_fall_back(class: ErrorClass) -> bool {
-    match class {
-        ErrorClass::RateLimit
-        | ErrorClass::Quota
-        | ErrorClass::Overloaded
-        | ErrorClass::Timeout
-        | ErrorClass::Connection
-        | ErrorClass::Server
-        | ErrorClass::Auth
-        | ErrorClass::BadRequest
-        | ErrorClass::NotFound
-        | ErrorClass::TooLarge
-        | ErrorClass::Refusal
-        | ErrorClass::ContentFilter
-        | ErrorClass::Truncated
-        | ErrorClass::Empty
-        | ErrorClass::InvalidOutput
-        | ErrorClass::Limit
-        | ErrorClass::Plugin => true,
-        ErrorClass::Budget
-        | ErrorClass::Input
-        | ErrorClass::Io
-        | ErrorClass::Cancelled
-        | ErrorClass::Internal => false,
-    }
 }
